@@ -1,0 +1,48 @@
+# Sourced by run.sh and test.sh: installs what is missing, builds the runnable programs. Works a second time offline.
+
+say() { printf '%s %s\n' "==>" "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# The .NET SDK, from the distribution where it has it.
+require_dotnet() {
+  if command -v dotnet >/dev/null && dotnet --version >/dev/null 2>&1; then return; fi
+  if [ "$(id -u)" = 0 ] && apt-cache show dotnet-sdk-10.0 >/dev/null 2>&1; then
+    say "installing dotnet-sdk-10.0"; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dotnet-sdk-10.0 >/dev/null
+  else
+    die "the .NET SDK of global.json ($(sed -n 's/.*"version": "\(.*\)".*/\1/p' global.json)) is not installed: install dotnet-sdk-10.0 and run this again"
+  fi
+}
+
+# require_tools run|tests: Debian packages by the program that each must provide.
+require_tools() {
+  local missing=() entry program package
+  local wanted=(gcc:gcc /usr/include/zlib.h:zlib1g-dev ip:iproute2 nft:nftables ping:iputils-ping bird:bird2 ncat:ncat curl:curl)
+  [ "$1" = run ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins etcd:etcd-server tcpdump:tcpdump)
+  for entry in "${wanted[@]}"; do
+    program=${entry%%:*} package=${entry#*:}
+    case $program in
+      /*) [ -e "$program" ] || missing+=("$package") ;;
+      *) PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("$package") ;;
+    esac
+  done
+  [ ${#missing[@]} = 0 ] && return
+  [ "$(id -u)" = 0 ] || die "these packages are missing and only root may install them: ${missing[*]} (sudo apt-get install ${missing[*]})"
+  say "installing ${missing[*]}"
+  apt-get update -qq >/dev/null || true
+  # A package must not start its daemon on this machine: everything runs in namespaces of its own.
+  local guard=""
+  if [ ! -e /usr/sbin/policy-rc.d ]; then guard=/usr/sbin/policy-rc.d; printf '#!/bin/sh\nexit 101\n' >"$guard"; chmod +x "$guard"; fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || { [ -z "$guard" ] || rm -f "$guard"; die "apt-get could not install ${missing[*]}"; }
+  [ -z "$guard" ] || rm -f "$guard"
+}
+
+# Publishes calico-node, calico-cni and calicoctl and leaves them in artifacts/bin/.
+build_artifacts() {
+  local project
+  dotnet publish Calico.Cni -c Release -r linux-x64 -v quiet --nologo
+  for project in Node Ctl; do dotnet publish Calico.$project -c Release --no-restore -v quiet --nologo; done
+  mkdir -p artifacts/bin
+  ln -sfn ../publish/Calico.Cni/release_linux-x64/calico-cni artifacts/bin/calico-cni
+  ln -sfn ../publish/Calico.Node/release/calico-node artifacts/bin/calico-node
+  ln -sfn ../publish/Calico.Ctl/release/calicoctl artifacts/bin/calicoctl
+}
