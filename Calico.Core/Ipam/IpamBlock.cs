@@ -1,0 +1,239 @@
+using Calico.Core.Net;
+
+namespace Calico.Core.Ipam;
+
+/// <summary>Who an allocation belongs to, as the block stores it.</summary>
+/// <param name="HandleId">The handle, or null for an allocation without one.</param>
+/// <param name="Secondary">Facts about the owner: <c>pod</c>, <c>namespace</c>, <c>node</c>, <c>type</c>, …</param>
+public sealed record AllocationAttributes(string? HandleId, IReadOnlyDictionary<string, string>? Secondary)
+{
+    public IReadOnlyDictionary<string, string>? AlternateOwner { get; init; }
+
+    /// <summary>Set while a released address cools down; the ordinal stays allocated until then.</summary>
+    public DateTimeOffset? ReleasedAt { get; init; }
+
+    public string? this[string attribute] => Secondary?.GetValueOrDefault(attribute);
+
+    internal bool SameAs(AllocationAttributes other) => HandleId == other.HandleId && ReleasedAt == other.ReleasedAt
+        && SameMap(Secondary, other.Secondary) && SameMap(AlternateOwner, other.AlternateOwner);
+
+    private static bool SameMap(IReadOnlyDictionary<string, string>? a, IReadOnlyDictionary<string, string>? b) =>
+        (a?.Count ?? 0) == (b?.Count ?? 0)
+        && (a is null || a.All(kv => b!.TryGetValue(kv.Key, out var v) && v == kv.Value));
+}
+
+/// <summary>Why an address could not be assigned or released.</summary>
+public enum AllocationRefusal
+{
+    None,
+    NotInBlock,
+    AlreadyAssigned,
+    CoolingDown,
+    NotAssigned,
+
+    /// <summary>The allocation belongs to another handle, or was made anew since (sequence number).</summary>
+    OwnedByAnother,
+}
+
+/// <summary>
+/// One block of addresses: which are free, in which order they are handed out, and who has the others.
+/// A working copy: <see cref="Clone"/> it, change the clone, store the clone by compare-and-swap, and only then make
+/// it the truth. Ordinals count from the block's first address; all of them are usable.
+/// </summary>
+/// <remarks>
+/// Invariants after every operation: each ordinal is either in <see cref="Unallocated"/> exactly once or has an
+/// attribute index; every attribute is referenced; <see cref="SequenceNumber"/> grows by one a stored change.
+/// </remarks>
+public sealed class IpamBlock
+{
+    /// <summary>The largest block that is held in memory as arrays: 2^16 addresses, far above Calico's /20 and /116.</summary>
+    public const int MaxHostBits = 16;
+
+    internal int?[] Allocations;
+    internal readonly List<int> UnallocatedList;
+    internal readonly List<AllocationAttributes> AttributeList;
+    internal readonly SortedDictionary<int, ulong> Sequences;
+
+    internal IpamBlock(Cidr cidr, int?[] allocations, List<int> unallocated, List<AllocationAttributes> attributes,
+        SortedDictionary<int, ulong> sequences)
+    {
+        Cidr = cidr;
+        Allocations = allocations;
+        UnallocatedList = unallocated;
+        AttributeList = attributes;
+        Sequences = sequences;
+    }
+
+    public Cidr Cidr { get; }
+
+    /// <summary><c>host:NODE</c>, <c>virtual:NAME</c>, or null for a block without an owner.</summary>
+    public string? Affinity { get; set; }
+
+    public DateTimeOffset? AffinityClaimTime { get; set; }
+
+    /// <summary>Starts at the Unix time in nanoseconds and grows by one a write, so that a recreated block never repeats one.</summary>
+    public ulong SequenceNumber { get; set; }
+
+    public bool Deleted { get; set; }
+
+    /// <summary>Keys of the stored object that this code does not know, kept for the next write.</summary>
+    internal Dictionary<string, System.Text.Json.JsonElement>? Unknown { get; set; }
+
+    public int Capacity => Allocations.Length;
+    public IReadOnlyList<int> Unallocated => UnallocatedList;
+    public IReadOnlyList<AllocationAttributes> Attributes => AttributeList;
+
+    public int FreeCount => UnallocatedList.Count;
+    public int AllocatedCount => Capacity - FreeCount;
+    public bool IsEmpty => FreeCount == Capacity;
+
+    /// <summary>The node of a <c>host:</c> affinity, or null.</summary>
+    public string? AffineHost => Affinity is { } a && a.StartsWith("host:", StringComparison.Ordinal) ? a[5..] : null;
+
+    /// <summary>An empty block for a new owner.</summary>
+    public static IpamBlock Create(Cidr cidr, string affinity, DateTimeOffset now)
+    {
+        var hostBits = cidr.Address.BitLength - cidr.PrefixLength;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(hostBits, MaxHostBits, nameof(cidr));
+        var capacity = 1 << hostBits;
+        return new IpamBlock(cidr.Network, new int?[capacity], [.. Enumerable.Range(0, capacity)], [], [])
+        {
+            Affinity = affinity,
+            AffinityClaimTime = now,
+            SequenceNumber = (ulong)(now - DateTimeOffset.UnixEpoch).Ticks * 100,
+        };
+    }
+
+    public IpamBlock Clone() => new(Cidr, (int?[])Allocations.Clone(), [.. UnallocatedList], [.. AttributeList],
+        new SortedDictionary<int, ulong>(Sequences))
+    {
+        Affinity = Affinity,
+        AffinityClaimTime = AffinityClaimTime,
+        SequenceNumber = SequenceNumber,
+        Deleted = Deleted,
+        Unknown = Unknown,
+    };
+
+    public IpAddr AddressAt(int ordinal) => Cidr.First.Add((UInt128)ordinal);
+
+    /// <summary>Who has the address, or null if it is free or not in this block.</summary>
+    public AllocationAttributes? OwnerOf(IpAddr address) =>
+        Cidr.Contains(address) && Allocations[Ordinal(address)] is { } index ? AttributeList[index] : null;
+
+    /// <summary>The allocated addresses with their owners, ascending.</summary>
+    public IEnumerable<(IpAddr Address, AllocationAttributes Owner)> Assigned()
+    {
+        for (var i = 0; i < Allocations.Length; i++)
+        {
+            if (Allocations[i] is { } index)
+                yield return (AddressAt(i), AttributeList[index]);
+        }
+    }
+
+    /// <summary>Takes the next free address in hand-out order that is not reserved; null when there is none.</summary>
+    public IpAddr? AutoAssign(AllocationAttributes owner, Func<IpAddr, bool>? isReserved = null)
+    {
+        for (var i = 0; i < UnallocatedList.Count; i++)
+        {
+            var address = AddressAt(UnallocatedList[i]);
+            if (isReserved?.Invoke(address) == true)
+                continue;
+            Take(i, owner);
+            return address;
+        }
+        return null;
+    }
+
+    /// <summary>Takes one particular address.</summary>
+    public AllocationRefusal Assign(IpAddr address, AllocationAttributes owner)
+    {
+        if (!Cidr.Contains(address))
+            return AllocationRefusal.NotInBlock;
+        var ordinal = Ordinal(address);
+        if (Allocations[ordinal] is { } index)
+            return AttributeList[index].ReleasedAt is null ? AllocationRefusal.AlreadyAssigned : AllocationRefusal.CoolingDown;
+        Take(UnallocatedList.IndexOf(ordinal), owner);
+        return AllocationRefusal.None;
+    }
+
+    /// <summary>
+    /// Gives an address back to the end of the queue. With a handle or a sequence number the stored allocation must
+    /// match, so that a late release never hits an address that was assigned again.
+    /// </summary>
+    public AllocationRefusal Release(IpAddr address, string? handleId = null, ulong? sequenceNumber = null)
+    {
+        if (!Cidr.Contains(address))
+            return AllocationRefusal.NotInBlock;
+        var ordinal = Ordinal(address);
+        if (Allocations[ordinal] is not { } index)
+            return AllocationRefusal.NotAssigned;
+        if ((handleId is not null && AttributeList[index].HandleId != handleId)
+            || (sequenceNumber is { } wanted && Sequences.GetValueOrDefault(ordinal) != wanted))
+            return AllocationRefusal.OwnedByAnother;
+        Free(ordinal);
+        CompactAttributes();
+        return AllocationRefusal.None;
+    }
+
+    /// <summary>Gives back every address that <paramref name="isReleased"/> says, and returns them.</summary>
+    public IReadOnlyList<(IpAddr Address, AllocationAttributes Owner)> ReleaseWhere(
+        Func<IpAddr, AllocationAttributes, bool> isReleased)
+    {
+        var released = Assigned().Where(a => isReleased(a.Address, a.Owner)).ToList();
+        foreach (var (address, _) in released)
+            Free(Ordinal(address));
+        if (released.Count > 0)
+            CompactAttributes();
+        return released;
+    }
+
+    private int Ordinal(IpAddr address) => (int)Cidr.OrdinalOf(address);
+
+    private void Take(int queueIndex, AllocationAttributes owner)
+    {
+        var ordinal = UnallocatedList[queueIndex];
+        UnallocatedList.RemoveAt(queueIndex);
+        var index = AttributeList.FindIndex(owner.SameAs);
+        if (index < 0)
+        {
+            index = AttributeList.Count;
+            AttributeList.Add(owner);
+        }
+        Allocations[ordinal] = index;
+        Sequences[ordinal] = SequenceNumber;
+    }
+
+    private void Free(int ordinal)
+    {
+        Allocations[ordinal] = null;
+        UnallocatedList.Add(ordinal);
+        Sequences.Remove(ordinal);
+    }
+
+    // Attributes that nothing refers to are dropped and the indexes of the others move up (Calico's own compaction).
+    private void CompactAttributes()
+    {
+        var used = new bool[AttributeList.Count];
+        foreach (var index in Allocations)
+        {
+            if (index is { } i)
+                used[i] = true;
+        }
+        if (!used.Contains(false))
+            return;
+        var moved = new int[used.Length];
+        var next = 0;
+        for (var i = 0; i < used.Length; i++)
+            moved[i] = used[i] ? next++ : -1;
+        for (var i = used.Length - 1; i >= 0; i--)
+        {
+            if (!used[i])
+                AttributeList.RemoveAt(i);
+        }
+        for (var i = 0; i < Allocations.Length; i++)
+        {
+            if (Allocations[i] is { } index)
+                Allocations[i] = moved[index];
+        }
+    }
+}

@@ -1,0 +1,151 @@
+using System.Collections.Immutable;
+using Calico.Core.Net;
+
+namespace Calico.Core.Ipam;
+
+/// <summary>A block that a node holds: its contents, the revision they were read or written at, and the epoch of the grant.</summary>
+/// <param name="BlockRevision">ModRevision of the block's key.</param>
+/// <param name="Epoch">
+/// ModRevision of the affinity key that made this node the owner. Every write of the lease compares it, so a node
+/// that lost the block writes nothing more, whatever it believes.
+/// </param>
+public sealed record HeldBlock(IpamBlock Block, long BlockRevision, long Epoch);
+
+/// <summary>One wish: an address of each family named, all or none.</summary>
+/// <param name="Pools">CIDRs that may be used, in order; empty means any block held.</param>
+/// <param name="Wanted">Particular addresses instead of any; at most one a family.</param>
+public sealed record AllocationRequest(string HandleId, ImmutableSortedDictionary<string, string> Attributes,
+    ImmutableArray<IpVersion> Families, ImmutableArray<Cidr> Pools, ImmutableArray<IpAddr> Wanted);
+
+/// <summary>What a request got.</summary>
+public abstract record AllocationOutcome
+{
+    /// <summary>One address a family, in the order asked.</summary>
+    public sealed record Granted(ImmutableArray<IpAddr> Addresses) : AllocationOutcome;
+
+    /// <summary>No block held has room in this family: claim another, then ask again.</summary>
+    public sealed record NeedsBlock(IpVersion Family) : AllocationOutcome;
+
+    /// <summary>A particular address cannot be had.</summary>
+    public sealed record Refused(IpAddr Address, AllocationRefusal Reason, string? Owner) : AllocationOutcome;
+}
+
+/// <summary>
+/// A group commit in the making: takes many requests against the blocks a node holds, working on copies, and says
+/// what one transaction must write. Nothing is true until that transaction has succeeded; if it fails, drop the batch.
+/// </summary>
+public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<IpAddr, bool>? isReserved = null)
+{
+    private readonly SortedDictionary<Cidr, IpamBlock> _changed = [];
+    private readonly SortedDictionary<string, SortedDictionary<Cidr, int>> _handleDeltas = new(StringComparer.Ordinal);
+
+    /// <summary>The new contents of every block this batch changed, with their sequence number already advanced.</summary>
+    public IReadOnlyDictionary<Cidr, IpamBlock> Changed => _changed;
+
+    /// <summary>How many addresses each handle gains or loses in each block.</summary>
+    public IReadOnlyDictionary<string, SortedDictionary<Cidr, int>> HandleDeltas => _handleDeltas;
+
+    public bool IsEmpty => _changed.Count == 0;
+
+    public AllocationOutcome Allocate(AllocationRequest request)
+    {
+        var owner = new AllocationAttributes(request.HandleId, request.Attributes);
+        var plan = ImmutableArray.CreateBuilder<(Cidr Block, IpAddr? Wanted)>();
+        foreach (var family in request.Families)
+        {
+            if (request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted)
+            {
+                if (BlockOf(wanted) is not { } block)
+                    return new AllocationOutcome.Refused(wanted, AllocationRefusal.NotInBlock, null);
+                if (Current(block).OwnerOf(wanted) is { } other)
+                    return new AllocationOutcome.Refused(wanted, AllocationRefusal.AlreadyAssigned, other.HandleId);
+                plan.Add((block, wanted));
+            }
+            else if (BlockWithRoom(family, request.Pools) is { } block)
+            {
+                plan.Add((block, null));
+            }
+            else
+            {
+                return new AllocationOutcome.NeedsBlock(family);
+            }
+        }
+        // Both families are certain now; from here on nothing fails.
+        var addresses = plan.Select(p => Take(p.Block, p.Wanted, owner)).ToImmutableArray();
+        return new AllocationOutcome.Granted(addresses);
+    }
+
+    /// <summary>Gives back every address of a handle in the blocks held, and returns them.</summary>
+    public ImmutableArray<IpAddr> ReleaseHandle(string handleId) => ReleaseWhere((_, o) => o.HandleId == handleId);
+
+    /// <summary>Gives back every address that the predicate says.</summary>
+    public ImmutableArray<IpAddr> ReleaseWhere(Func<IpAddr, AllocationAttributes, bool> isReleased)
+    {
+        var released = ImmutableArray.CreateBuilder<IpAddr>();
+        foreach (var cidr in held.Keys.Order())
+        {
+            if (!Current(cidr).Assigned().Any(a => isReleased(a.Address, a.Owner)))
+                continue;
+            foreach (var (address, owner) in Writable(cidr).ReleaseWhere(isReleased))
+            {
+                released.Add(address);
+                if (owner.HandleId is { } handle)
+                    Count(handle, cidr, -1);
+            }
+        }
+        return released.ToImmutable();
+    }
+
+    private IpAddr Take(Cidr cidr, IpAddr? wanted, AllocationAttributes owner)
+    {
+        var block = Writable(cidr);
+        IpAddr address;
+        if (wanted is { } particular)
+        {
+            if (block.Assign(particular, owner) is not AllocationRefusal.None)
+                throw new InvalidOperationException($"{particular} was free a moment ago");
+            address = particular;
+        }
+        else
+        {
+            address = block.AutoAssign(owner, isReserved) ?? throw new InvalidOperationException($"{cidr} had room a moment ago");
+        }
+        Count(owner.HandleId!, cidr, 1);
+        return address;
+    }
+
+    private void Count(string handle, Cidr cidr, int delta)
+    {
+        if (!_handleDeltas.TryGetValue(handle, out var deltas))
+            _handleDeltas[handle] = deltas = [];
+        deltas[cidr] = deltas.GetValueOrDefault(cidr) + delta;
+    }
+
+    private Cidr? BlockOf(IpAddr address) =>
+        held.Keys.Where(c => c.Contains(address)).Select(c => (Cidr?)c).FirstOrDefault();
+
+    private Cidr? BlockWithRoom(IpVersion family, ImmutableArray<Cidr> pools)
+    {
+        foreach (var cidr in held.Keys.Order())
+        {
+            if (cidr.Version == family && (pools.IsEmpty || pools.Any(p => p.Contains(cidr))) && HasRoom(Current(cidr)))
+                return cidr;
+        }
+        return null;
+    }
+
+    private bool HasRoom(IpamBlock block) => isReserved is null
+        ? block.FreeCount > 0
+        : block.Unallocated.Any(o => !isReserved(block.AddressAt(o)));
+
+    private IpamBlock Current(Cidr cidr) => _changed.TryGetValue(cidr, out var changed) ? changed : held[cidr].Block;
+
+    private IpamBlock Writable(Cidr cidr)
+    {
+        if (_changed.TryGetValue(cidr, out var changed))
+            return changed;
+        var copy = held[cidr].Block.Clone();
+        copy.SequenceNumber++;
+        return _changed[cidr] = copy;
+    }
+}
