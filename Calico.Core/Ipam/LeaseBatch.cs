@@ -53,7 +53,10 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
         var plan = ImmutableArray.CreateBuilder<(Cidr Block, IpAddr? Wanted)>();
         foreach (var family in request.Families)
         {
-            if (request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted)
+            // Asked again after an answer that got lost: the same handle has the same address.
+            if (HeldBy(request.HandleId, family) is { } had)
+                plan.Add((default, had));
+            else if (request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted)
             {
                 if (BlockOf(wanted) is not { } block)
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.NotInBlock, null);
@@ -71,7 +74,7 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
             }
         }
         // Both families are certain now; from here on nothing fails.
-        var addresses = plan.Select(p => Take(p.Block, p.Wanted, owner)).ToImmutableArray();
+        var addresses = plan.Select(p => p.Block == default ? p.Wanted!.Value : Take(p.Block, p.Wanted, owner)).ToImmutableArray();
         return new AllocationOutcome.Granted(addresses);
     }
 
@@ -120,6 +123,10 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
             _handleDeltas[handle] = deltas = [];
         deltas[cidr] = deltas.GetValueOrDefault(cidr) + delta;
     }
+
+    private IpAddr? HeldBy(string handle, IpVersion family) => held.Keys.Order().Where(c => c.Version == family)
+        .SelectMany(c => Current(c).Assigned()).Where(a => a.Owner.HandleId == handle && a.Owner.ReleasedAt is null)
+        .Select(a => (IpAddr?)a.Address).FirstOrDefault();
 
     private Cidr? BlockOf(IpAddr address) =>
         held.Keys.Where(c => c.Contains(address)).Select(c => (Cidr?)c).FirstOrDefault();

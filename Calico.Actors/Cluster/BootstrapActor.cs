@@ -1,0 +1,164 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Cluster;
+using Akka.Event;
+using Calico.Datastore;
+
+namespace Calico.Actors.Cluster;
+
+/// <summary>
+/// Brings this node into the cluster and keeps the cluster's record in the datastore true. One per member. Before it
+/// is a member it follows <see cref="BootstrapDecision"/>; afterwards the cluster's leader renews the record, and a
+/// member that finds another living cluster there ends its own system so that it joins that one.
+/// Its death is harmless: it starts over from what the cluster says.
+/// </summary>
+public sealed class BootstrapActor : ReceiveActor, IWithTimers
+{
+    private sealed class Tick : Protocol.ITick
+    {
+        public static readonly Tick Instance = new();
+    }
+
+    private sealed record Read(KeyValue? Stored) : Protocol.ITick;
+    private sealed record Formed(bool Succeeded, BootstrapStep.Form Step) : Protocol.ITick;
+    private sealed record Failed(Exception Cause) : Protocol.ITick;
+    private sealed class Renewed : Protocol.ITick;
+
+    private readonly IDatastore _datastore;
+    private readonly MeshOptions _options;
+    private readonly TimeProvider _time;
+    private readonly Akka.Cluster.Cluster _cluster = Akka.Cluster.Cluster.Get(Context.System);
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly BootstrapDecision _decision;
+    private readonly string _self;
+    private string? _clusterId;
+    private ImmutableArray<string> _joining = [];
+    private long _foreignRevision = -1;
+    private bool _complained;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    public static Props Props(IDatastore datastore, MeshOptions options, TimeProvider time) =>
+        Akka.Actor.Props.Create(() => new BootstrapActor(datastore, options, time));
+
+    public BootstrapActor(IDatastore datastore, MeshOptions options, TimeProvider time)
+    {
+        _datastore = datastore;
+        _options = options;
+        _time = time;
+        _self = _cluster.SelfAddress.ToString();
+        _decision = new BootstrapDecision(_self, options.BootstrapStaleAfter);
+
+        Receive<Tick>(_ => ReadRecord());
+        Receive<Read>(r => OnRead(r.Stored));
+        Receive<Formed>(OnFormed);
+        Receive<Renewed>(_ => Again(_options.Pace * 3));
+        Receive<Failed>(OnFailed);
+    }
+
+    private bool IsMember => _cluster.SelfMember.Status is MemberStatus.Up or MemberStatus.WeaklyUp;
+    private bool IsLeader => _cluster.State.Leader == _cluster.SelfAddress;
+
+    protected override void PreStart() => ReadRecord();
+
+    private void ReadRecord() =>
+        _datastore.GetAsync(BootstrapRecord.Key).PipeTo(Self, success: kv => new Read(kv), failure: e => new Failed(e));
+
+    private void OnFailed(Failed failed)
+    {
+        if (!_complained)
+            _log.Warning("mesh bootstrap: the cluster's record cannot be read or written: {Cause}", failed.Cause.Message);
+        _complained = true;
+        Again(_options.Pace * 2);
+    }
+
+    private void OnRead(KeyValue? stored)
+    {
+        _complained = false;
+        var record = stored is null ? null : BootstrapRecord.FromJson(stored.Value);
+        if (IsMember)
+            Maintain(stored, record);
+        else
+            Enter(stored, record);
+    }
+
+    private void Enter(KeyValue? stored, BootstrapRecord? record)
+    {
+        var step = _decision.Next(record, stored?.ModRevision ?? 0, _time.GetUtcNow(), Guid.NewGuid().ToString("N"));
+        switch (step)
+        {
+            case BootstrapStep.Join join:
+                _clusterId = join.ClusterId;
+                Join(join.Seeds);
+                Again(_options.Pace);
+                break;
+            case BootstrapStep.Form form:
+                var compare = stored is null ? Compare.Absent(BootstrapRecord.Key) : Compare.At(BootstrapRecord.Key, stored.ModRevision);
+                Commit(compare, form.Record).PipeTo(Self, success: r => new Formed(r.Succeeded, form), failure: e => new Failed(e));
+                break;
+            default:
+                Again(_options.Pace);
+                break;
+        }
+    }
+
+    private void OnFormed(Formed formed)
+    {
+        if (formed.Succeeded)
+        {
+            _log.Info("mesh bootstrap: forming cluster {ClusterId}", formed.Step.Record.ClusterId);
+            _clusterId = formed.Step.Record.ClusterId;
+            Join(formed.Step.Seeds);
+        }
+        Again(_options.Pace);
+    }
+
+    private void Join(ImmutableArray<string> seeds)
+    {
+        if (seeds.SequenceEqual(_joining))
+            return;
+        _joining = seeds;
+        _log.Info("mesh bootstrap: joining through {Seeds}", string.Join(" ", seeds));
+        _cluster.JoinSeedNodes(seeds.Select(Address.Parse));
+    }
+
+    private void Maintain(KeyValue? stored, BootstrapRecord? record)
+    {
+        if (record is not null && _clusterId is not null && record.ClusterId != _clusterId && !record.Members.Contains(_self))
+        {
+            LeaveForAnother(stored!, record);
+            return;
+        }
+        if (!IsLeader)
+        {
+            _clusterId = record?.ClusterId ?? _clusterId;
+            Again(_options.Pace * 10);
+            return;
+        }
+        _clusterId ??= record?.ClusterId ?? Guid.NewGuid().ToString("N");
+        var members = _cluster.State.Members.Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp)
+            .Select(m => m.Address.ToString()).Order(StringComparer.Ordinal).ToImmutableArray();
+        var compare = stored is null ? Compare.Absent(BootstrapRecord.Key) : Compare.At(BootstrapRecord.Key, stored.ModRevision);
+        Commit(compare, new BootstrapRecord(_clusterId, (record?.Renewal ?? 0) + 1, members))
+            .PipeTo(Self, success: _ => new Renewed(), failure: e => new Failed(e));
+    }
+
+    // Two clusters formed while they could not see each other. The record belongs to one of them; the other dissolves,
+    // but only when the record is seen to be renewed, so that a stale record never dissolves a living cluster.
+    private void LeaveForAnother(KeyValue stored, BootstrapRecord record)
+    {
+        if (_foreignRevision >= 0 && stored.ModRevision != _foreignRevision)
+        {
+            _log.Warning("mesh bootstrap: cluster {Other} owns the record and lives; leaving {Own} to join it", record.ClusterId, _clusterId);
+            CoordinatedShutdown.Get(Context.System).Run(CoordinatedShutdown.ClusterDowningReason.Instance);
+            return;
+        }
+        _foreignRevision = stored.ModRevision;
+        Again(_options.Pace * 4);
+    }
+
+    private Task<TransactionResult> Commit(Compare compare, BootstrapRecord record) =>
+        _datastore.CommitAsync(new Transaction([compare], [Write.Put(BootstrapRecord.Key, record.ToJson())]));
+
+    private void Again(TimeSpan delay) => Timers.StartSingleTimer(nameof(Tick), Tick.Instance, delay);
+}

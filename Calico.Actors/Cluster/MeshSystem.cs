@@ -1,0 +1,80 @@
+using Akka.Actor;
+using Akka.Actor.Setup;
+using Akka.Cluster.Sharding;
+using Akka.Cluster.Tools.Singleton;
+using Akka.Remote.Transport.DotNetty;
+using Calico.Actors.Feed;
+using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
+using Calico.Actors.Policy;
+using Calico.Datastore;
+
+namespace Calico.Actors.Cluster;
+
+/// <summary>What the mesh needs from outside.</summary>
+public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider Time, IHostProbe Probe);
+
+/// <summary>
+/// One life of this node's membership: the actor system <c>calico-mesh</c> with everything global in it.
+/// <code>
+///   /user
+///     bootstrap      joins the cluster, renews its record in the datastore
+///     replica        this member's copy of the resource feed       ◄── pulls ── feed (singleton, one watcher)
+///     index          labels and addresses of all endpoints, members of selectors
+///     policies       the log of what this member's policy owners compiled
+///     gateway        the link to this node's forwarding half
+///   sharded          block (CIDR) · node (name) · policy (key)
+///   singleton        feed, with its warden that wakes the owners
+/// </code>
+/// The split brain resolver may end it at any time. Nothing in it forwards packets.
+/// </summary>
+public static class MeshSystem
+{
+    public static ActorSystem Start(MeshOptions options, MeshPorts ports)
+    {
+        var setup = ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(MeshConfig.Of(options)));
+        if (options.Certificate is { } certificate)
+            setup = setup.And(MeshTls.Setup(certificate, options.TrustedRoots));
+        var system = ActorSystem.Create(MeshOptions.SystemName, setup);
+        try
+        {
+            Populate(system, options, ports);
+            return system;
+        }
+        catch
+        {
+            _ = system.Terminate();
+            throw;
+        }
+    }
+
+    private static void Populate(ActorSystem system, MeshOptions options, MeshPorts ports)
+    {
+        var epoch = ports.Time.GetUtcNow().UtcTicks;
+        var sharding = ClusterSharding.Get(system);
+        var settings = ClusterShardingSettings.Create(system);
+        var extractor = new EntityExtractor(options.Shards);
+
+        var blocks = sharding.Start("block", BlockActor.Props(ports.Datastore, ports.Time), settings, extractor);
+        var nodes = sharding.Start("node", NodeActor.Props(options, ports.Probe, ports.Time, blocks), settings, extractor);
+
+        var feed = StartFeed(system, ports, nodes, epoch, options);
+        var replica = system.ActorOf(ReplicaActor.Props(feed, options.Node, epoch), "replica");
+        var policyLog = system.ActorOf(PolicyLogActor.Props(epoch), "policies");
+        var index = system.ActorOf(IndexActor.Props(replica), "index");
+        var policies = sharding.Start("policy", id => PolicyActor.Props(EntityExtractor.PolicyKeyOf(id), replica, index, policyLog),
+            settings, extractor, sharding.DefaultShardAllocationStrategy(settings), PoisonPill.Instance);
+        system.ActorOf(PolicyWakerActor.Props(policies), "waker");
+
+        system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
+        system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
+    }
+
+    private static IActorRef StartFeed(ActorSystem system, MeshPorts ports, IActorRef nodes, long epoch, MeshOptions options)
+    {
+        var warden = WardenActor.Props(nodes, options.Pace * 2);
+        system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, epoch), PoisonPill.Instance,
+            ClusterSingletonManagerSettings.Create(system)), "feed");
+        return system.ActorOf(ClusterSingletonProxy.Props("/user/feed", ClusterSingletonProxySettings.Create(system)), "feed-proxy");
+    }
+}

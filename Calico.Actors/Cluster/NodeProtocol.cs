@@ -1,0 +1,39 @@
+using System.Collections.Immutable;
+using Calico.Actors.Protocol;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Cluster;
+
+/// <summary>Addressed to the owner of a node's facts; the name is the sharding key.</summary>
+public interface IWithNode : IWireMessage
+{
+    string Node { get; }
+}
+
+/// <summary>What is known of a node, and what its owner answers.</summary>
+public static class NodeProtocol
+{
+    /// <summary>
+    /// Sent every few seconds for every node: whether it is a member now, whether its Node resource exists, at which
+    /// address it can be probed, and which blocks the datastore says it holds.
+    /// </summary>
+    public sealed record NodeObserved(string Node, bool IsMember, bool ResourceExists, IpAddr? Address,
+        ImmutableArray<Cidr> Blocks) : IWithNode;
+
+    public sealed record GetNode(string Node) : IWithNode;
+
+    /// <summary>Where a node is in its life.</summary>
+    public enum Phase : byte
+    {
+        /// <summary>Its agent is a member.</summary>
+        Alive = 1,
+
+        /// <summary>Its agent is away, its host may still be forwarding: nothing is taken from it.</summary>
+        AgentDown = 2,
+
+        /// <summary>Known to be gone: its blocks have been or are being taken back.</summary>
+        Gone = 3,
+    }
+
+    public sealed record NodeStatus(string Node, Phase Phase, IpAddr? Address, ImmutableArray<Cidr> Blocks) : IWireMessage;
+}

@@ -1,0 +1,145 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Datastore;
+
+namespace Calico.Actors.Feed;
+
+/// <summary>
+/// The cluster's one reader of the datastore: a singleton that lists and watches Calico's resources and block
+/// affinities and serves them as a log to the replicas of all members. Its parent is the singleton manager; when it
+/// dies or moves, the next one lists again under a new epoch and readers notice only what really changed.
+/// While the datastore is away it goes on serving what it knows.
+/// </summary>
+public sealed class FeedActor : ReceiveActor, IWithTimers
+{
+    /// <summary>What is watched: resources, and who holds which block (not the blocks themselves, which change with every pod).</summary>
+    public static readonly ImmutableArray<string> Prefixes = ["/calico/resources/v3/projectcalico.org/", IpamKeys.HostPrefix];
+
+    private sealed record Listed(string Prefix, ImmutableArray<FeedItem> Items, long Revision) : Protocol.ITick;
+    private sealed record Watched(string Prefix, ImmutableArray<WatchEvent> Events) : Protocol.ITick;
+    private sealed record Lost(string Prefix, Exception Cause) : Protocol.ITick;
+    private sealed record Retry(string Prefix) : Protocol.ITick;
+
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(2);
+
+    private readonly IDatastore _datastore;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly HashSet<string> _listed = [];
+    private readonly LogServer _server;
+    private readonly IActorRef _wardens;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <param name="datastore">What to watch.</param>
+    /// <param name="warden">Told every change, to wake the owners of policies and nodes.</param>
+    /// <param name="epoch">A number no earlier feed had.</param>
+    public static Props Props(IDatastore datastore, Props warden, long epoch) =>
+        Akka.Actor.Props.Create(() => new FeedActor(datastore, warden, epoch));
+
+    public FeedActor(IDatastore datastore, Props warden, long epoch)
+    {
+        _datastore = datastore;
+        _server = new LogServer(FeedName.Resources, new FeedLog(epoch));
+        _wardens = Context.ActorOf(warden, "warden");
+
+        Receive<FeedProtocol.Pull>(OnPull);
+        Receive<Listed>(OnListed);
+        Receive<Watched>(OnWatched);
+        Receive<Lost>(OnLost);
+        Receive<Retry>(r => Follow(r.Prefix));
+    }
+
+    private bool InSync => _listed.Count == Prefixes.Length;
+
+    protected override void PreStart()
+    {
+        foreach (var prefix in Prefixes)
+            Follow(prefix);
+    }
+
+    protected override void PostStop()
+    {
+        _stopped.Cancel();
+        _stopped.Dispose();
+    }
+
+    // Before everything has been listed a reader would take absence for deletion.
+    private void OnPull(FeedProtocol.Pull pull)
+    {
+        if (InSync)
+            _server.Serve(pull, Sender, Self);
+    }
+
+    private void OnListed(Listed listed)
+    {
+        var now = listed.Items.Select(i => i.Key).ToHashSet();
+        var gone = _server.Log.Keys.Where(k => k.StartsWith(listed.Prefix, StringComparison.Ordinal) && !now.Contains(k)).ToList();
+        var changes = listed.Items.Concat(gone.Select(k => new FeedItem(k, null, listed.Revision)));
+        Publish(changes);
+        if (_listed.Add(listed.Prefix))
+            _log.Info("feed {Prefix} listed: {Count} keys at revision {Revision}", listed.Prefix, listed.Items.Length, listed.Revision);
+    }
+
+    private void OnWatched(Watched watched) =>
+        Publish(watched.Events.Select(e => new FeedItem(e.Key, e.Current?.Value, e.Revision)));
+
+    private void Publish(IEnumerable<FeedItem> items)
+    {
+        var changed = _server.Apply(items, Self);
+        if (changed.Count > 0 || !InSync)
+            _wardens.Tell(new FeedProtocol.Changed([.. changed], InSync, _server.Log.Revision));
+    }
+
+    private void OnLost(Lost lost)
+    {
+        if (lost.Cause is DatastoreException { Fault: DatastoreFault.Compacted })
+            _log.Info("feed {Prefix}: the watched revision was compacted, listing again", lost.Prefix);
+        else
+            _log.Warning("feed {Prefix} interrupted: {Cause}; trying again in {Delay}", lost.Prefix, lost.Cause.Message, RetryAfter);
+        Timers.StartSingleTimer(lost.Prefix, new Retry(lost.Prefix), RetryAfter);
+    }
+
+    private void Follow(string prefix)
+    {
+        var self = Self;
+        var cancellation = _stopped.Token;
+        _ = Task.Run(async () =>
+        {
+            try
+            {
+                var revision = await ListAsync(prefix, self, cancellation);
+                await foreach (var events in _datastore.WatchAsync(prefix, revision, cancellation))
+                    self.Tell(new Watched(prefix, events));
+                throw new DatastoreException(DatastoreFault.Unavailable, "the watch ended");
+            }
+            catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+            {
+            }
+            catch (Exception e)
+            {
+                self.Tell(new Lost(prefix, e));
+            }
+        }, CancellationToken.None);
+    }
+
+    private async Task<long> ListAsync(string prefix, IActorRef self, CancellationToken cancellation)
+    {
+        var items = ImmutableArray.CreateBuilder<FeedItem>();
+        string? next = null;
+        long revision = 0;
+        do
+        {
+            var page = await _datastore.ListAsync(prefix, next, revision, cancellation: cancellation);
+            revision = page.Revision;
+            next = page.Next;
+            items.AddRange(page.Items.Select(kv => new FeedItem(kv.Key, kv.Value, kv.ModRevision)));
+        }
+        while (next is not null);
+        self.Tell(new Listed(prefix, items.ToImmutable(), revision));
+        return revision;
+    }
+}

@@ -1,0 +1,96 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Core.Feed;
+
+namespace Calico.Actors.Feed;
+
+/// <summary>
+/// This member's copy of the resource feed. Pulls from the singleton, keeps every key, serves the same log on to this
+/// node (and to nodes that are not members), and tells local actors each change. One per member, below /user; its
+/// death costs one pull of everything. It never forgets because the singleton is away.
+/// </summary>
+public sealed class ReplicaActor : ReceiveActor, IWithTimers
+{
+    private sealed class PullAgain : Protocol.ITick
+    {
+        public static readonly PullAgain Instance = new();
+    }
+
+    /// <summary>A waiting pull is repeated after this long: the singleton may have moved.</summary>
+    private static readonly TimeSpan PullInterval = TimeSpan.FromSeconds(3);
+
+    private readonly IActorRef _source;
+    private readonly string _reader;
+    private readonly FeedView _view = new();
+    private readonly LogServer _server;
+    private readonly List<IActorRef> _subscribers = [];
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <param name="source">The feed singleton, through its proxy.</param>
+    /// <param name="reader">This member's name.</param>
+    /// <param name="epoch">A number that no earlier replica of this member had.</param>
+    public static Props Props(IActorRef source, string reader, long epoch) =>
+        Akka.Actor.Props.Create(() => new ReplicaActor(source, reader, epoch));
+
+    public ReplicaActor(IActorRef source, string reader, long epoch)
+    {
+        _source = source;
+        _reader = reader;
+        _server = new LogServer(FeedName.Resources, new FeedLog(epoch), IsForNodes);
+
+        Receive<FeedProtocol.News>(OnNews);
+        Receive<FeedProtocol.Pull>(OnPull);
+        Receive<FeedProtocol.Subscribe>(OnSubscribe);
+        Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
+        Receive<PullAgain>(_ => PullNow());
+    }
+
+    protected override void PreStart() => PullNow();
+
+    // Nodes learn of other nodes' pods through the sets of compiled policies, never one by one.
+    private static bool IsForNodes(string key) =>
+        !key.StartsWith("/calico/resources/v3/projectcalico.org/workloadendpoints/", StringComparison.Ordinal);
+
+    private void PullNow()
+    {
+        _source.Tell(new FeedProtocol.Pull(FeedName.Resources, _view.Cursor, _reader, FeedProtocol.DefaultMaxBytes));
+        Timers.StartSingleTimer(nameof(PullAgain), PullAgain.Instance, PullInterval);
+    }
+
+    private void OnNews(FeedProtocol.News news)
+    {
+        var wasInSync = _view.InSync;
+        var changes = _view.Apply(news.Batch);
+        _server.Apply(changes, Self);
+        if (!wasInSync && _view.InSync)
+        {
+            Context.GetLogger().Info("replica in sync: {Count} keys at revision {Revision}", _view.Keys.Count, _view.Revision);
+            _server.AnswerWaiting(Self);
+        }
+        if (changes.Length > 0 || wasInSync != _view.InSync)
+        {
+            foreach (var subscriber in _subscribers)
+                subscriber.Tell(new FeedProtocol.Changed(changes, _view.InSync, _view.Revision));
+        }
+        PullNow();
+    }
+
+    // A reader that is told "this is all" while we are still reading would delete what has not come yet.
+    private void OnPull(FeedProtocol.Pull pull)
+    {
+        if (_view.InSync)
+            _server.Serve(pull, Sender, Self);
+    }
+
+    private void OnSubscribe(FeedProtocol.Subscribe subscribe)
+    {
+        if (!_subscribers.Contains(subscribe.Subscriber))
+        {
+            _subscribers.Add(subscribe.Subscriber);
+            Context.Watch(subscribe.Subscriber);
+        }
+        subscribe.Subscriber.Tell(new FeedProtocol.Changed([.. _server.Log.Items], _view.InSync, _view.Revision));
+    }
+}

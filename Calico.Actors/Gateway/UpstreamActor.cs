@@ -1,0 +1,172 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Calico.Actors.Feed;
+using Calico.Actors.Protocol;
+using Calico.Core.Feed;
+
+namespace Calico.Actors.Gateway;
+
+/// <summary>What the node's half learns from the mesh, as local messages to its subscribers.</summary>
+public static class UpstreamProtocol
+{
+    /// <summary>Resources and affinities changed. With <paramref name="InSync"/>, what is not there does not exist.</summary>
+    public sealed record ResourcesChanged(ImmutableArray<FeedItem> Items, bool InSync, long Revision) : ILocalMessage;
+
+    /// <summary>A member's policy log changed.</summary>
+    public sealed record PoliciesChanged(string Member, ImmutableArray<FeedItem> Items, bool InSync) : ILocalMessage;
+
+    public sealed record MembersChanged(ImmutableArray<MeshMember> Members) : ILocalMessage;
+
+    public sealed record Subscribe(IActorRef Subscriber) : ILocalMessage;
+}
+
+/// <summary>
+/// The node's end of the link to the mesh: keeps pulling resources from the local replica and policies from every
+/// member, passes on real changes only, and carries claims for blocks out and answers back. Part of the forwarding
+/// half: while there is no mesh it simply hears nothing, and nobody forgets anything.
+/// </summary>
+public sealed class UpstreamActor : ReceiveActor, IWithTimers
+{
+    private sealed class PullAll : ITick
+    {
+        public static readonly PullAll Instance = new();
+    }
+
+    private static readonly TimeSpan PullInterval = TimeSpan.FromSeconds(3);
+
+    private readonly MeshLink _link;
+    private readonly string _reader;
+    private readonly FeedView _resources = new();
+    private readonly Dictionary<string, FeedView> _policies = [];
+    private readonly List<IActorRef> _subscribers = [];
+    private readonly Dictionary<string, FeedItem> _held = [];
+    private readonly CancellationTokenSource _stopped = new();
+    private ImmutableArray<MeshMember> _members = [];
+    private IActorRef _claimant = ActorRefs.Nobody;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    public static Props Props(MeshLink link, string node) => Akka.Actor.Props.Create(() => new UpstreamActor(link, node));
+
+    public UpstreamActor(MeshLink link, string node)
+    {
+        _link = link;
+        _reader = "node/" + node;
+
+        Receive<LinkProtocol.NewsFrom>(OnNews);
+        Receive<LinkProtocol.Members>(OnMembers);
+        Receive<LinkProtocol.FromBlock>(a => _claimant.Tell(a.Answer));
+        Receive<LinkProtocol.ToBlock>(OnClaim);
+        Receive<UpstreamProtocol.Subscribe>(OnSubscribe);
+        Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
+        Receive<PullAll>(_ => OnPullAll());
+    }
+
+    protected override void PreStart()
+    {
+        Timers.StartPeriodicTimer(nameof(PullAll), PullAll.Instance, TimeSpan.Zero, PullInterval);
+        _ = ForwardAsync(_link, Self, _stopped.Token);
+    }
+
+    protected override void PostStop()
+    {
+        _stopped.Cancel();
+        _stopped.Dispose();
+    }
+
+    private void OnPullAll()
+    {
+        PullResources();
+        foreach (var member in _members)
+            PullPolicies(member.Address);
+    }
+
+    private void PullResources() => _link.ToMesh(new LinkProtocol.PullFrom(null,
+        new FeedProtocol.Pull(FeedName.Resources, _resources.Cursor, _reader, FeedProtocol.DefaultMaxBytes * 16)));
+
+    private void PullPolicies(string member) => _link.ToMesh(new LinkProtocol.PullFrom(member,
+        new FeedProtocol.Pull(FeedName.Policies, _policies[member].Cursor, _reader, FeedProtocol.DefaultMaxBytes)));
+
+    private void OnNews(LinkProtocol.NewsFrom news)
+    {
+        if (news.Member is null)
+        {
+            OnResources(news.News.Batch);
+        }
+        else if (_policies.TryGetValue(news.Member, out var view))
+        {
+            var changes = view.Apply(news.News.Batch);
+            Tell(new UpstreamProtocol.PoliciesChanged(news.Member, changes, view.InSync));
+            PullPolicies(news.Member);
+        }
+    }
+
+    private void OnResources(FeedBatch batch)
+    {
+        var wasInSync = _resources.InSync;
+        var changes = _resources.Apply(batch);
+        foreach (var change in changes)
+        {
+            if (change.Value is null)
+                _held.Remove(change.Key);
+            else
+                _held[change.Key] = change;
+        }
+        if (changes.Length > 0 || wasInSync != _resources.InSync)
+            Tell(new UpstreamProtocol.ResourcesChanged(changes, _resources.InSync, _resources.Revision));
+        PullResources();
+    }
+
+    private void OnMembers(LinkProtocol.Members members)
+    {
+        if (members.Now.SequenceEqual(_members))
+            return;
+        _members = members.Now;
+        foreach (var gone in _policies.Keys.Where(k => _members.All(m => m.Address != k)).ToList())
+            _policies.Remove(gone);
+        foreach (var member in _members.Where(m => !_policies.ContainsKey(m.Address)))
+        {
+            _policies[member.Address] = new FeedView();
+            PullPolicies(member.Address);
+        }
+        Tell(new UpstreamProtocol.MembersChanged(_members));
+    }
+
+    private void OnClaim(LinkProtocol.ToBlock claim)
+    {
+        _claimant = Sender;
+        _link.ToMesh(claim);
+    }
+
+    private void OnSubscribe(UpstreamProtocol.Subscribe subscribe)
+    {
+        _subscribers.Add(subscribe.Subscriber);
+        Context.Watch(subscribe.Subscriber);
+        subscribe.Subscriber.Tell(new UpstreamProtocol.MembersChanged(_members));
+        subscribe.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([.. _held.Values], _resources.InSync, _resources.Revision));
+        // A late subscriber missed what the policy logs said: read them again from the start.
+        foreach (var member in _policies.Keys.ToList())
+        {
+            _policies[member] = new FeedView();
+            PullPolicies(member);
+        }
+    }
+
+    private void Tell(ILocalMessage message)
+    {
+        foreach (var subscriber in _subscribers)
+            subscriber.Tell(message);
+    }
+
+    private static async Task ForwardAsync(MeshLink link, IActorRef self, CancellationToken cancellation)
+    {
+        try
+        {
+            await foreach (var message in link.ForNode.ReadAllAsync(cancellation))
+                self.Tell(message);
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+}

@@ -1,0 +1,171 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+using Calico.Datastore;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// Owns who holds one block. A sharded entity, one per CIDR: claims queue here instead of racing in the datastore, and
+/// each decision is one transaction over affinity, block and handles, so that it is true or did not happen. Holds no
+/// state that the datastore lacks: its death loses nothing, and a second instance elsewhere loses the compare-and-swap.
+/// Commands of one block are carried out one after another, in order of arrival.
+/// </summary>
+public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
+{
+    private sealed record Done(object? Reply, IActorRef ReplyTo) : Protocol.ITick;
+
+    /// <summary>More commands than this waiting for one block means that callers retry faster than we answer.</summary>
+    private const int MaxWaiting = 1000;
+
+    private readonly IDatastore _datastore;
+    private readonly TimeProvider _time;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly CancellationTokenSource _stopped = new();
+    private int _waiting;
+
+    public IStash Stash { get; set; } = null!;
+
+    public static Props Props(IDatastore datastore, TimeProvider time) =>
+        Akka.Actor.Props.Create(() => new BlockActor(datastore, time));
+
+    public BlockActor(IDatastore datastore, TimeProvider time)
+    {
+        _datastore = datastore;
+        _time = time;
+        Become(Serving);
+    }
+
+    protected override void PostStop()
+    {
+        _stopped.Cancel();
+        _stopped.Dispose();
+    }
+
+    private void Serving()
+    {
+        Receive<BlockProtocol.ClaimBlock>(c => Start(() => ClaimAsync(c)));
+        Receive<BlockProtocol.ReleaseBlock>(r => Start(() => ReleaseAsync(r)));
+        Receive<BlockProtocol.RetireHolder>(r => Start(() => RetireAsync(r)));
+    }
+
+    private void Working()
+    {
+        Receive<Done>(OnDone);
+        Receive<IWithBlock>(OnBusy);
+    }
+
+    private void OnDone(Done done)
+    {
+        if (done.Reply is not null)
+            done.ReplyTo.Tell(done.Reply);
+        _waiting = 0;
+        Become(Serving);
+        Stash.UnstashAll();
+    }
+
+    // Callers repeat what they want, so dropping the excess loses nothing.
+    private void OnBusy(IWithBlock command)
+    {
+        if (_waiting++ < MaxWaiting)
+            Stash.Stash();
+    }
+
+    private void Start(Func<Task<object?>> work)
+    {
+        var replyTo = Sender;
+        Become(Working);
+        work().PipeTo(Self, success: reply => new Done(reply, replyTo), failure: e => new Done(Failed(e), replyTo));
+    }
+
+    private object? Failed(Exception e)
+    {
+        _log.Error(e, "block {Block}: the datastore refused", Self.Path.Name);
+        return null;
+    }
+
+    private async Task<object?> ClaimAsync(BlockProtocol.ClaimBlock claim)
+    {
+        try
+        {
+            // A lost race means that something changed under us: look again, a few times, then let the caller retry.
+            for (var attempt = 0; attempt < 5; attempt++)
+            {
+                var block = await _datastore.GetAsync(IpamKeys.Block(claim.Block), _stopped.Token);
+                var affinity = await _datastore.GetAsync(IpamKeys.Affinity(claim.Node, claim.Block), _stopped.Token);
+                var stored = block is null ? null : IpamJson.ParseBlock(block.Value);
+                if (stored?.Affinity is { } holder && holder != "host:" + claim.Node)
+                    return new BlockProtocol.BlockRefused(claim.Block, BlockProtocol.Refusal.HeldByAnother, holder, claim.RequestId);
+                if (stored?.Affinity is not null && affinity is not null && IpamJson.ParseAffinityState(affinity.Value) == "confirmed")
+                    return new BlockProtocol.BlockGranted(claim.Block, claim.Node, affinity.ModRevision, claim.RequestId);
+                var result = await _datastore.CommitAsync(BlockTransactions.Claim(claim.Block, claim.Node, block, affinity,
+                    _time.GetUtcNow()), _stopped.Token);
+                if (result.Succeeded)
+                {
+                    _log.Info("block {Block} granted to {Node} at epoch {Epoch}", claim.Block, claim.Node, result.Revision);
+                    return new BlockProtocol.BlockGranted(claim.Block, claim.Node, result.Revision, claim.RequestId);
+                }
+            }
+            return new BlockProtocol.BlockRefused(claim.Block, BlockProtocol.Refusal.DatastoreUnavailable, null, claim.RequestId);
+        }
+        catch (DatastoreException e)
+        {
+            _log.Warning("block {Block}: claim by {Node} not decided: {Cause}", claim.Block, claim.Node, e.Message);
+            return new BlockProtocol.BlockRefused(claim.Block, BlockProtocol.Refusal.DatastoreUnavailable, null, claim.RequestId);
+        }
+        catch (FormatException e)
+        {
+            _log.Error("block {Block}: what is stored cannot be read: {Cause}", claim.Block, e.Message);
+            return new BlockProtocol.BlockRefused(claim.Block, BlockProtocol.Refusal.Corrupt, null, claim.RequestId);
+        }
+    }
+
+    private async Task<object?> ReleaseAsync(BlockProtocol.ReleaseBlock release)
+    {
+        var block = await _datastore.GetAsync(IpamKeys.Block(release.Block), _stopped.Token);
+        var affinity = await _datastore.GetAsync(IpamKeys.Affinity(release.Node, release.Block), _stopped.Token);
+        if (affinity is null || affinity.ModRevision != release.Epoch || block is null || !IpamJson.ParseBlock(block.Value).IsEmpty)
+            return null;
+        var result = await _datastore.CommitAsync(new Transaction(
+            [Compare.At(affinity.Key, affinity.ModRevision), Compare.At(block.Key, block.ModRevision)],
+            [Write.Delete(affinity.Key), Write.Delete(block.Key)]), _stopped.Token);
+        return result.Succeeded ? new BlockProtocol.HolderRetired(release.Block, release.Node, 0) : null;
+    }
+
+    private async Task<object?> RetireAsync(BlockProtocol.RetireHolder retire)
+    {
+        for (var attempt = 0; attempt < 5; attempt++)
+        {
+            var block = await _datastore.GetAsync(IpamKeys.Block(retire.Block), _stopped.Token);
+            var affinity = await _datastore.GetAsync(IpamKeys.Affinity(retire.Node, retire.Block), _stopped.Token);
+            if (affinity is null && (block is null || IpamJson.ParseBlock(block.Value).AffineHost != retire.Node))
+                return new BlockProtocol.HolderRetired(retire.Block, retire.Node, 0);
+            var handles = await HandlesOfAsync(block, retire.Node);
+            var (transaction, freed) = BlockTransactions.Retire(retire.Node, block, affinity, handles);
+            var result = await _datastore.CommitAsync(transaction, _stopped.Token);
+            if (!result.Succeeded)
+                continue;
+            _log.Info("block {Block} taken back from {Node}, {Freed} addresses freed, epoch {Epoch}", retire.Block,
+                retire.Node, freed, result.Revision);
+            return new BlockProtocol.HolderRetired(retire.Block, retire.Node, freed);
+        }
+        return null;
+    }
+
+    private async Task<ImmutableDictionary<string, KeyValue>> HandlesOfAsync(KeyValue? block, string node)
+    {
+        var handles = ImmutableDictionary.CreateBuilder<string, KeyValue>();
+        if (block is null)
+            return handles.ToImmutable();
+        var ids = IpamJson.ParseBlock(block.Value).Assigned()
+            .Where(a => BlockTransactions.BelongsTo(a.Owner, node)).Select(a => a.Owner.HandleId).OfType<string>().Distinct();
+        foreach (var id in ids)
+        {
+            if (await _datastore.GetAsync(IpamKeys.Handle(id), _stopped.Token) is { } handle)
+                handles[id] = handle;
+        }
+        return handles.ToImmutable();
+    }
+}

@@ -1,0 +1,46 @@
+using Calico.Actors.Protocol;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>Addressed to the owner of a block; the block is the sharding key.</summary>
+public interface IWithBlock : IWireMessage
+{
+    Cidr Block { get; }
+}
+
+/// <summary>
+/// What a node and the owner of a block say to each other. The owner decides who holds the block; the datastore's
+/// compare-and-swap makes the decision true. A grant is named by its epoch: the revision at which the affinity was
+/// written. Every command may be repeated.
+/// </summary>
+public static class BlockProtocol
+{
+    /// <summary>Why a block was not granted.</summary>
+    public enum Refusal : byte
+    {
+        /// <summary>Another node holds it: try the next candidate.</summary>
+        HeldByAnother = 1,
+
+        /// <summary>The datastore did not answer: try again later.</summary>
+        DatastoreUnavailable = 2,
+
+        /// <summary>What is stored is not a block: a person must look.</summary>
+        Corrupt = 3,
+    }
+
+    public sealed record ClaimBlock(Cidr Block, string Node, long RequestId) : IWithBlock;
+
+    /// <summary>The node gives an empty block back; one that is not empty stays where it is.</summary>
+    public sealed record ReleaseBlock(Cidr Block, string Node, long Epoch) : IWithBlock;
+
+    /// <summary>The node is gone for good: free its addresses and take the block from it.</summary>
+    public sealed record RetireHolder(Cidr Block, string Node) : IWithBlock;
+
+    public sealed record BlockGranted(Cidr Block, string Node, long Epoch, long RequestId) : IWireMessage;
+
+    public sealed record BlockRefused(Cidr Block, Refusal Reason, string? Holder, long RequestId) : IWireMessage;
+
+    /// <summary>The block no longer belongs to the node.</summary>
+    public sealed record HolderRetired(Cidr Block, string Node, int AddressesFreed) : IWireMessage;
+}

@@ -1,0 +1,135 @@
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// The search for a block with room: walks the candidates of the allowed pools in this host's order, leaves out what
+/// is known to be held by others, and keeps one question a family under way at a time. Knows "nothing is left" only
+/// when the feed has told every holder.
+/// </summary>
+internal sealed class BlockSearch(string node, int maxBlocks)
+{
+    public abstract record Step
+    {
+        public sealed record Ask(Cidr Block, long RequestId) : Step;
+        public sealed record Exhausted(string Reason) : Step;
+        public sealed record Wait : Step;
+    }
+
+    private sealed record Question(Cidr Block, long RequestId, DateTimeOffset AskedAt);
+
+    /// <summary>A question without an answer is asked again after this long.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    /// <summary>A refusal that the feed has not confirmed is believed this long.</summary>
+    private static readonly TimeSpan RefusalMemory = TimeSpan.FromSeconds(5);
+
+    private readonly Dictionary<Cidr, string> _holders = [];
+    private readonly Dictionary<Cidr, DateTimeOffset> _refused = [];
+    private readonly Dictionary<IpVersion, Question> _asked = [];
+    private bool _inSync;
+    private bool _unavailable;
+    private long _lastRequest;
+
+    /// <summary>Follows the affinities in the feed.</summary>
+    public void Learn(IEnumerable<FeedItem> items, bool inSync)
+    {
+        _inSync = inSync;
+        foreach (var item in items)
+        {
+            if (!IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
+                continue;
+            if (item.Value is not null)
+                _holders[block] = host;
+            else if (_holders.GetValueOrDefault(block) == host)
+                _holders.Remove(block);
+        }
+    }
+
+    public Step Next(LeaseRequest.Allocate request, IEnumerable<Cidr> held, DateTimeOffset now)
+    {
+        if (request.Lacks is not { } family)
+            return new Step.Wait();
+        if (_asked.TryGetValue(family, out var question))
+            return now - question.AskedAt < Patience ? new Step.Wait() : Ask(family, question.Block, now);
+        var heldNow = held.ToHashSet();
+        if (heldNow.Count >= maxBlocks)
+            return new Step.Exhausted($"this node holds {heldNow.Count} blocks already, which is the limit, and none has a free address");
+        if (Candidate(request, family, heldNow, now) is { } candidate)
+            return Ask(family, candidate, now);
+        return _inSync && !_refused.Values.Any(t => now - t < RefusalMemory)
+            ? new Step.Exhausted(Why(request, family))
+            : new Step.Wait();
+    }
+
+    /// <summary>An answer has come; false if it is not the one waited for.</summary>
+    public bool Answered(long requestId)
+    {
+        _unavailable = false;
+        foreach (var (family, question) in _asked)
+        {
+            if (question.RequestId == requestId)
+                return _asked.Remove(family);
+        }
+        return false;
+    }
+
+    /// <summary>The candidate is not to be had; returns whether to go on searching now.</summary>
+    public bool Refused(BlockProtocol.BlockRefused refused, DateTimeOffset now)
+    {
+        if (!Answered(refused.RequestId))
+            return false;
+        if (refused.Reason is BlockProtocol.Refusal.DatastoreUnavailable)
+        {
+            _unavailable = true;
+            return false;
+        }
+        _refused[refused.Block] = now;
+        return true;
+    }
+
+    public string WhyNot(LeaseRequest request)
+    {
+        if (request is not LeaseRequest.Allocate allocate)
+            return "the datastore did not confirm the release in time";
+        var family = allocate.Lacks ?? allocate.Message.Request.Families[0];
+        return _unavailable ? "the owner of the next block cannot reach the datastore"
+            : !_inSync ? "this node has not joined the mesh yet, and no block it holds has room"
+            : _asked.Count > 0 ? $"no answer from the owner of block {_asked.Values.First().Block} in time"
+            : Why(allocate, family);
+    }
+
+    private static string Why(LeaseRequest.Allocate request, IpVersion family)
+    {
+        var pools = request.Message.Pools.Where(p => p.Cidr.Version == family).Select(p => $"{p.Name} ({p.Cidr})").ToList();
+        return pools.Count == 0
+            ? $"no enabled IP{family.ToString().ToLowerInvariant()} pool may be used here"
+            : $"no free address and no free block in the pool{(pools.Count > 1 ? "s" : "")} {string.Join(", ", pools)}";
+    }
+
+    private Step.Ask Ask(IpVersion family, Cidr block, DateTimeOffset now)
+    {
+        var question = new Question(block, ++_lastRequest, now);
+        _asked[family] = question;
+        return new Step.Ask(block, question.RequestId);
+    }
+
+    private Cidr? Candidate(LeaseRequest.Allocate request, IpVersion family, HashSet<Cidr> held, DateTimeOffset now)
+    {
+        foreach (var pool in request.Message.Pools.Where(p => p.Cidr.Version == family))
+        {
+            var candidates = request.Message.Request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted
+                ? pool.Cidr.Contains(wanted) ? [BlockCandidates.Containing(wanted, pool.BlockSize)] : []
+                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node);
+            foreach (var candidate in candidates)
+            {
+                if (!held.Contains(candidate) && _holders.GetValueOrDefault(candidate, node) == node
+                    && !(_refused.TryGetValue(candidate, out var at) && now - at < RefusalMemory))
+                    return candidate;
+            }
+        }
+        return null;
+    }
+}

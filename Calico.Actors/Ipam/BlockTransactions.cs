@@ -1,0 +1,123 @@
+using System.Collections.Immutable;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+using Calico.Datastore;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// What each ownership decision writes. Upstream's two-phase claim (pending affinity, block, confirmed affinity) is one
+/// transaction here; what is left behind is the same, so that Calico's own tools read it.
+/// </summary>
+internal static class BlockTransactions
+{
+    /// <summary>
+    /// Makes the node the holder: its affinity, written now, is the epoch of the grant, and the block names it. A block
+    /// without owner keeps the addresses that others borrowed from it.
+    /// </summary>
+    public static Transaction Claim(Cidr cidr, string node, KeyValue? block, KeyValue? affinity, DateTimeOffset now)
+    {
+        string blockKey = IpamKeys.Block(cidr), affinityKey = IpamKeys.Affinity(node, cidr), owner = "host:" + node;
+        var contents = block is null ? IpamBlock.Create(cidr, owner, now) : IpamJson.ParseBlock(block.Value);
+        if (block is not null)
+        {
+            if (contents.Affinity is null)
+                contents.AffinityClaimTime = now;
+            contents.Affinity = owner;
+            contents.SequenceNumber++;
+        }
+        return new Transaction(
+            [Unchanged(affinityKey, affinity), Unchanged(blockKey, block)],
+            [Write.Put(affinityKey, IpamJson.WriteAffinity("confirmed")), Write.Put(blockKey, IpamJson.WriteBlock(contents))]);
+    }
+
+    /// <summary>
+    /// Takes the block from a node that is gone: its own addresses are freed with their handles, addresses that other
+    /// nodes borrowed stay, a block that is empty then is removed.
+    /// </summary>
+    public static (Transaction Transaction, int Freed) Retire(string node, KeyValue? block, KeyValue? affinity,
+        IReadOnlyDictionary<string, KeyValue> handles)
+    {
+        var compares = ImmutableArray.CreateBuilder<Compare>();
+        var writes = ImmutableArray.CreateBuilder<Write>();
+        if (affinity is not null)
+        {
+            compares.Add(Compare.At(affinity.Key, affinity.ModRevision));
+            writes.Add(Write.Delete(affinity.Key));
+        }
+        var freed = 0;
+        if (block is not null)
+        {
+            var contents = IpamJson.ParseBlock(block.Value);
+            compares.Add(Compare.At(block.Key, block.ModRevision));
+            if (contents.AffineHost == node)
+            {
+                var released = contents.ReleaseWhere((_, o) => BelongsTo(o, node));
+                freed = released.Count;
+                contents.Affinity = null;
+                contents.SequenceNumber++;
+                writes.Add(contents.IsEmpty ? Write.Delete(block.Key) : Write.Put(block.Key, IpamJson.WriteBlock(contents)));
+                foreach (var group in released.Where(r => r.Owner.HandleId is not null).GroupBy(r => r.Owner.HandleId!))
+                {
+                    if (handles.GetValueOrDefault(group.Key) is not { } handle)
+                        continue;
+                    compares.Add(Compare.At(handle.Key, handle.ModRevision));
+                    writes.Add(HandleAfter(handle, new Dictionary<Cidr, int> { [contents.Cidr] = -group.Count() }));
+                }
+            }
+        }
+        return (new Transaction(compares.ToImmutable(), writes.ToImmutable()), freed);
+    }
+
+    /// <summary>
+    /// One group commit of a lease: every changed block at the revision it was read and under its epoch, and the
+    /// handles that gained or lost addresses.
+    /// </summary>
+    public static Transaction Commit(string node, LeaseBatch batch, IReadOnlyDictionary<Cidr, HeldBlock> held,
+        IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<(Compare? Compare, Write Write)> alongside)
+    {
+        var compares = ImmutableArray.CreateBuilder<Compare>();
+        var writes = ImmutableArray.CreateBuilder<Write>();
+        foreach (var (cidr, contents) in batch.Changed)
+        {
+            compares.Add(Compare.At(IpamKeys.Affinity(node, cidr), held[cidr].Epoch));
+            compares.Add(Compare.At(IpamKeys.Block(cidr), held[cidr].BlockRevision));
+            writes.Add(Write.Put(IpamKeys.Block(cidr), IpamJson.WriteBlock(contents)));
+        }
+        foreach (var (id, deltas) in batch.HandleDeltas)
+        {
+            var stored = handles.GetValueOrDefault(id);
+            if (stored is null && deltas.Values.All(d => d <= 0))
+                continue;
+            compares.Add(Unchanged(IpamKeys.Handle(id), stored));
+            writes.Add(HandleAfter(stored ?? new KeyValue(IpamKeys.Handle(id), ReadOnlyMemory<byte>.Empty, 0, 0), deltas));
+        }
+        foreach (var (compare, write) in alongside)
+        {
+            if (compare is { } c)
+                compares.Add(c);
+            writes.Add(write);
+        }
+        return new Transaction(compares.ToImmutable(), writes.ToImmutable());
+    }
+
+    /// <summary>An allocation belongs to the node that its attributes name.</summary>
+    public static bool BelongsTo(AllocationAttributes owner, string node) => owner["node"] == node;
+
+    private static Compare Unchanged(string key, KeyValue? read) =>
+        read is null ? Compare.Absent(key) : Compare.At(key, read.ModRevision);
+
+    private static Write HandleAfter(KeyValue handle, IReadOnlyDictionary<Cidr, int> deltas)
+    {
+        var counts = handle.Value.IsEmpty ? new(StringComparer.Ordinal) : IpamJson.ParseHandle(handle.Value);
+        foreach (var (block, delta) in deltas)
+        {
+            var count = counts.GetValueOrDefault(block.ToString()) + delta;
+            if (count > 0)
+                counts[block.ToString()] = count;
+            else
+                counts.Remove(block.ToString());
+        }
+        return counts.Count == 0 ? Write.Delete(handle.Key) : Write.Put(handle.Key, IpamJson.WriteHandle(counts));
+    }
+}

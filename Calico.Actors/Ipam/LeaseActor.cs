@@ -1,0 +1,288 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Actors.Gateway;
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+using Calico.Datastore;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// The blocks this node holds and who has which address in them. Child of the node's guardian; the only writer of its
+/// blocks. Requests that arrive while a transaction is under way are taken together into the next one (group commit);
+/// an answer is sent only after its transaction is durable. Every write compares the epoch of the grant, so a node
+/// that lost a block writes nothing more. Its death loses nothing: it loads again what the datastore says.
+/// <code>
+///   Allocate ─► queue ─► LeaseBatch ─► one transaction ─► Allocated
+///                 │ no room
+///                 └────► BlockSearch: next candidate ─► owner of that block ─► granted ─► queue again
+/// </code>
+/// </summary>
+public sealed class LeaseActor : ReceiveActor, IWithTimers
+{
+    private sealed record Loaded(ImmutableArray<HeldBlock> Blocks) : Protocol.ITick;
+    private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
+    private sealed record Fetched(Cidr Block, KeyValue? Stored, long Epoch) : Protocol.ITick;
+    private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
+    private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
+    private sealed record Tick : Protocol.ITick
+    {
+        public static readonly Tick Load = new();
+        public static readonly Tick Claim = new();
+    }
+
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
+
+    private readonly IDatastore _datastore;
+    private readonly string _node;
+    private readonly IActorRef _upstream;
+    private readonly TimeProvider _time;
+    private readonly LeaseOptions _options;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly Dictionary<Cidr, HeldBlock> _held = [];
+    private readonly Dictionary<string, KeyValue?> _handles = [];
+    private readonly List<LeaseRequest> _queue = [];
+    private readonly List<IActorRef> _subscribers = [];
+    private readonly BlockSearch _search;
+    private bool _loaded;
+    private bool _committing;
+    private LeaseProtocol.ReleaseAllBut? _reconcile;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    public static Props Props(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options) =>
+        Akka.Actor.Props.Create(() => new LeaseActor(datastore, node, upstream, time, options));
+
+    public LeaseActor(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options)
+    {
+        _datastore = datastore;
+        _node = node;
+        _upstream = upstream;
+        _time = time;
+        _options = options;
+        _search = new BlockSearch(node, options.MaxBlocks);
+
+        Receive<LeaseProtocol.Allocate>(a => Enqueue(new LeaseRequest.Allocate(a, Sender, Deadline())));
+        Receive<LeaseProtocol.Release>(r => Enqueue(new LeaseRequest.Release(r, Sender, Deadline())));
+        Receive<LeaseProtocol.ReleaseAllBut>(r =>
+        {
+            _reconcile = r;
+            Work();
+        });
+        Receive<LeaseProtocol.Subscribe>(OnSubscribe);
+        Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
+        Receive<UpstreamProtocol.ResourcesChanged>(c => _search.Learn(c.Items, c.InSync));
+        Receive<UpstreamProtocol.MembersChanged>(_ => { });
+        Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
+        Receive<BlockProtocol.BlockGranted>(OnGranted);
+        Receive<BlockProtocol.BlockRefused>(OnRefused);
+        Receive<Loaded>(OnLoaded);
+        Receive<LoadFailed>(OnLoadFailed);
+        Receive<Fetched>(OnFetched);
+        Receive<Committed>(c => OnCommitted(c.Commit, c.Result));
+        Receive<CommitFailed>(OnCommitFailed);
+        Receive<Tick>(t =>
+        {
+            if (ReferenceEquals(t, Tick.Load))
+                Load();
+            else
+                Work();
+        });
+        Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
+    }
+
+    protected override void PreStart()
+    {
+        _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
+        Load();
+    }
+
+    protected override void PostStop()
+    {
+        _stopped.Cancel();
+        _stopped.Dispose();
+    }
+
+    private DateTimeOffset Deadline() => _time.GetUtcNow() + _options.RequestTimeout;
+
+    private void Enqueue(LeaseRequest request)
+    {
+        if (_queue.Count >= _options.MaxWaiting)
+        {
+            request.Fail("too many requests are waiting for this node's addresses", retryable: true);
+            return;
+        }
+        _queue.Add(request);
+        Work();
+    }
+
+    // ---- loading -------------------------------------------------------------------------------------------------
+
+    private void Load()
+    {
+        LeaseStore.LoadAsync(_datastore, _node, _stopped.Token)
+            .PipeTo(Self, success: b => new Loaded(b), failure: e => new LoadFailed(e));
+    }
+
+    private void OnLoadFailed(LoadFailed failed)
+    {
+        _log.Warning("lease of {Node}: blocks cannot be read: {Cause}; trying again", _node, failed.Cause.Message);
+        FailExpired("the datastore does not answer: " + failed.Cause.Message);
+        Timers.StartSingleTimer("load", Tick.Load, RetryAfter);
+    }
+
+    private void OnLoaded(Loaded loaded)
+    {
+        _held.Clear();
+        _handles.Clear();
+        foreach (var block in loaded.Blocks)
+            _held[block.Block.Cidr] = block;
+        if (!_loaded)
+            _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
+        _loaded = true;
+        PublishHeld();
+        Work();
+    }
+
+    // ---- the group commit ----------------------------------------------------------------------------------------
+
+    private void Work()
+    {
+        if (!_loaded || _committing)
+            return;
+        FailExpired(null);
+        var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _node);
+        _queue.Clear();
+        _queue.AddRange(commit.WaitingForBlock);
+        _reconcile = null;
+        foreach (var (request, reason) in commit.Refused)
+            request.Fail(reason, retryable: false);
+        if (!commit.IsEmpty)
+        {
+            _committing = true;
+            LeaseStore.CommitAsync(_datastore, _node, commit, _held.ToDictionary(), _handles.ToDictionary(), _stopped.Token)
+                .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
+        }
+        else
+        {
+            commit.Answer();
+        }
+        if (_queue.Count > 0)
+            Claim();
+    }
+
+    private void OnCommitted(LeaseCommit commit, TransactionResult result)
+    {
+        _committing = false;
+        if (!result.Succeeded)
+        {
+            // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
+            _log.Info("lease of {Node}: its view was out of date, reading it again", _node);
+            Requeue(commit);
+            Load();
+            return;
+        }
+        foreach (var (cidr, contents) in commit.Batch.Changed)
+            _held[cidr] = new HeldBlock(contents, result.Revision, _held[cidr].Epoch);
+        foreach (var handle in commit.Batch.HandleDeltas.Keys)
+            _handles.Remove(handle);
+        commit.Answer();
+        Work();
+    }
+
+    private void OnCommitFailed(CommitFailed failed)
+    {
+        _committing = false;
+        _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
+        Requeue(failed.Commit);
+        Timers.StartSingleTimer("load", Tick.Load, RetryAfter);
+        _loaded = false;
+    }
+
+    private void Requeue(LeaseCommit commit)
+    {
+        _queue.InsertRange(0, commit.Included);
+        _reconcile ??= commit.Reconcile;
+    }
+
+    private void FailExpired(string? reason)
+    {
+        var now = _time.GetUtcNow();
+        foreach (var request in _queue.Where(r => r.Deadline <= now).ToList())
+        {
+            _queue.Remove(request);
+            request.Fail(reason ?? _search.WhyNot(request), retryable: true);
+        }
+    }
+
+    // ---- claiming blocks -----------------------------------------------------------------------------------------
+
+    private void Claim()
+    {
+        foreach (var request in _queue.OfType<LeaseRequest.Allocate>().ToList())
+        {
+            switch (_search.Next(request, _held.Keys, _time.GetUtcNow()))
+            {
+                case BlockSearch.Step.Ask ask:
+                    _upstream.Tell(new LinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
+                    break;
+                case BlockSearch.Step.Exhausted exhausted:
+                    _queue.Remove(request);
+                    request.Fail(exhausted.Reason, retryable: false);
+                    break;
+            }
+        }
+        if (_queue.Count > 0)
+            Timers.StartSingleTimer("claim", Tick.Claim, RetryAfter / 4);
+    }
+
+    private void OnGranted(BlockProtocol.BlockGranted granted)
+    {
+        if (granted.Node != _node || !_search.Answered(granted.RequestId) || _held.ContainsKey(granted.Block))
+            return;
+        _datastore.GetAsync(IpamKeys.Block(granted.Block), _stopped.Token).PipeTo(Self,
+            success: kv => new Fetched(granted.Block, kv, granted.Epoch), failure: _ => new Fetched(granted.Block, null, 0));
+    }
+
+    private void OnFetched(Fetched fetched)
+    {
+        if (fetched.Stored is { } stored && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost == _node)
+        {
+            _held[fetched.Block] = new HeldBlock(block, stored.ModRevision, fetched.Epoch);
+            _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, fetched.Block, fetched.Epoch);
+            PublishHeld();
+        }
+        Work();
+    }
+
+    private void OnRefused(BlockProtocol.BlockRefused refused)
+    {
+        if (_search.Refused(refused, _time.GetUtcNow()))
+            Work();
+    }
+
+    // ---- what others may know ------------------------------------------------------------------------------------
+
+    private void OnSubscribe(LeaseProtocol.Subscribe subscribe)
+    {
+        _subscribers.Add(subscribe.Subscriber);
+        Context.Watch(subscribe.Subscriber);
+        subscribe.Subscriber.Tell(Held());
+    }
+
+    private void PublishHeld()
+    {
+        foreach (var subscriber in _subscribers)
+            subscriber.Tell(Held());
+    }
+
+    private LeaseProtocol.HeldBlocks Held() =>
+        new(_held.ToImmutableSortedDictionary(h => h.Key, h => h.Value.Epoch), _loaded);
+
+    private LeaseProtocol.Status Status() => new(_loaded,
+        [.. _held.OrderBy(h => h.Key).Select(h => new LeaseProtocol.BlockStatus(h.Key, h.Value.Epoch, h.Value.Block.Capacity, h.Value.Block.AllocatedCount))],
+        _queue.Count);
+}
