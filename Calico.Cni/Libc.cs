@@ -1,0 +1,248 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Calico.Cni;
+
+/// <summary>
+/// The system calls of the shim, linked straight to the C library: .NET's Socket, FileStream and Console would each
+/// cost more start-up time than the whole call. Layouts are those of 64-bit Linux, the same on x86-64 and arm64.
+/// </summary>
+internal static unsafe partial class Libc
+{
+    private const int AtFdCwd = -100;
+    private const int AtEmptyPath = 0x1000;
+    private const int AtSymlinkNoFollow = 0x100;
+    private const uint StatxBasic = 0x7ff;
+    private const int OpenReadOnlyCloseOnExec = 0x80000;
+    private const int AddressFamilyUnix = 1;
+    private const int StreamCloseOnExec = 1 | 0x80000;
+    private const int SolSocket = 1;
+    private const int ScmRights = 1;
+    private const int SoPeerCredentials = 17;
+    private const int SoSendTimeout = 21;
+    private const int NoSignal = 0x4000;
+    private const short PollIn = 1;
+    private const nuint GetNamespaceType = 0xb703;
+    private const int NetworkNamespace = 0x40000000;
+
+    public const int EINTR = 4;
+    public const int ENOENT = 2;
+    public const int EAGAIN = 11;
+    public const int MaxSocketPath = 107;
+
+    public static int Errno => Marshal.GetLastPInvokeError();
+
+    public static string ErrorText(int errno) => Marshal.GetPInvokeErrorMessage(errno);
+
+    /// <summary>Who owns a file, and which file it is.</summary>
+    public readonly record struct FileStatus(uint Uid, ushort Mode, ulong Device, ulong Inode)
+    {
+        public bool IsSocket => (Mode & 0xF000) == 0xC000;
+    }
+
+    public static bool TryStat(string path, out FileStatus status)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return TryStat(AtFdCwd, bytes, AtSymlinkNoFollow, out status);
+    }
+
+    public static bool TryStat(int fd, out FileStatus status)
+    {
+        byte empty = 0;
+        return TryStat(fd, &empty, AtEmptyPath, out status);
+    }
+
+    /// <summary>Opens for reading, or returns -1.</summary>
+    public static int Open(string path)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return open(bytes, OpenReadOnlyCloseOnExec);
+    }
+
+    public static int Read(int fd, Span<byte> buffer)
+    {
+        fixed (byte* bytes = buffer)
+        {
+            nint n;
+            do
+                n = read(fd, bytes, (nuint)buffer.Length);
+            while (n < 0 && Errno == EINTR);
+            return (int)n;
+        }
+    }
+
+    public static bool WriteAll(int fd, ReadOnlySpan<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            nint n;
+            fixed (byte* bytes = buffer)
+                n = write(fd, bytes, (nuint)buffer.Length);
+            if (n < 0 && Errno == EINTR)
+                continue;
+            if (n <= 0)
+                return false;
+            buffer = buffer[(int)n..];
+        }
+        return true;
+    }
+
+    /// <summary>A connected stream socket, or -1 with the reason in <see cref="Errno"/>. Connecting and sending time out.</summary>
+    public static int Connect(string path, int timeoutSeconds)
+    {
+        var fd = socket(AddressFamilyUnix, StreamCloseOnExec, 0);
+        if (fd < 0)
+            return -1;
+        long* timeout = stackalloc long[2] { timeoutSeconds, 0 };
+        _ = setsockopt(fd, SolSocket, SoSendTimeout, timeout, 16);
+        byte* address = stackalloc byte[2 + MaxSocketPath + 1];
+        *(ushort*)address = AddressFamilyUnix;
+        var length = Encoding.UTF8.GetBytes(path, new Span<byte>(address + 2, MaxSocketPath));
+        address[2 + length] = 0;
+        int result;
+        do
+            result = connect(fd, address, (uint)(2 + length + 1));
+        while (result < 0 && Errno == EINTR);
+        return result < 0 ? -1 : fd;
+    }
+
+    /// <summary>The user at the other end of a connection.</summary>
+    public static bool TryGetPeerUid(int fd, out uint uid)
+    {
+        uint* credentials = stackalloc uint[3];
+        uint length = 12;
+        var ok = getsockopt(fd, SolSocket, SoPeerCredentials, credentials, &length) == 0;
+        uid = credentials[1];
+        return ok;
+    }
+
+    public static uint EffectiveUid => geteuid();
+
+    /// <summary>Sends all bytes, with <paramref name="attached"/> as an SCM_RIGHTS message on the first of them unless it is -1.</summary>
+    public static bool Send(int fd, ReadOnlySpan<byte> bytes, int attached)
+    {
+        // cmsghdr {length, level, type} and one int, padded to eight bytes.
+        byte* control = stackalloc byte[24];
+        *(nuint*)control = 20;
+        *(int*)(control + 8) = SolSocket;
+        *(int*)(control + 12) = ScmRights;
+        *(int*)(control + 16) = attached;
+        *(int*)(control + 20) = 0;
+        while (!bytes.IsEmpty)
+        {
+            nint n;
+            fixed (byte* start = bytes)
+            {
+                var vector = new IoVector { Base = start, Length = (nuint)bytes.Length };
+                var message = new MessageHeader { Vectors = &vector, VectorCount = 1 };
+                if (attached >= 0)
+                {
+                    message.Control = control;
+                    message.ControlLength = 24;
+                }
+                n = sendmsg(fd, &message, NoSignal);
+            }
+            if (n < 0 && Errno == EINTR)
+                continue;
+            if (n <= 0)
+                return false;
+            attached = -1;
+            bytes = bytes[(int)n..];
+        }
+        return true;
+    }
+
+    /// <summary>Whether a descriptor is a network namespace, and not any other file (ioctl_ns(2)).</summary>
+    public static bool IsNetworkNamespace(int fd) => ioctl(fd, GetNamespaceType, 0) == NetworkNamespace;
+
+    /// <summary>Waits until there is something to read; false when the time is over.</summary>
+    public static bool WaitReadable(int fd, int milliseconds)
+    {
+        var poll = new PollEntry { Fd = fd, Events = PollIn };
+        int n;
+        do
+            n = Libc.poll(&poll, 1, milliseconds);
+        while (n < 0 && Errno == EINTR);
+        return n > 0;
+    }
+
+    // Offsets of struct statx: mode 28, uid 20, inode 32, device 136 (major) and 140 (minor).
+    private static bool TryStat(int directory, byte* path, int flags, out FileStatus status)
+    {
+        byte* buffer = stackalloc byte[256];
+        if (statx(directory, path, flags, StatxBasic, buffer) != 0)
+        {
+            status = default;
+            return false;
+        }
+        status = new FileStatus(*(uint*)(buffer + 20), *(ushort*)(buffer + 28), *(ulong*)(buffer + 136), *(ulong*)(buffer + 32));
+        return true;
+    }
+
+    private static byte[] Terminated(string path)
+    {
+        var bytes = new byte[Encoding.UTF8.GetByteCount(path) + 1];
+        Encoding.UTF8.GetBytes(path, bytes);
+        return bytes;
+    }
+
+    private struct IoVector
+    {
+        public byte* Base;
+        public nuint Length;
+    }
+
+    private struct MessageHeader
+    {
+        public void* Name;
+        public uint NameLength;
+        public IoVector* Vectors;
+        public nuint VectorCount;
+        public void* Control;
+        public nuint ControlLength;
+        public int Flags;
+    }
+
+    private struct PollEntry
+    {
+        public int Fd;
+        public short Events;
+        public short Returned;
+    }
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int open(byte* path, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint read(int fd, byte* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint write(int fd, byte* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int socket(int family, int type, int protocol);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int connect(int fd, void* address, uint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int setsockopt(int fd, int level, int option, void* value, uint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int getsockopt(int fd, int level, int option, void* value, uint* length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint sendmsg(int fd, MessageHeader* message, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int poll(PollEntry* entries, nuint count, int timeout);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int statx(int directory, byte* path, int flags, uint mask, void* buffer);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int ioctl(int fd, nuint request, nint argument);
+
+    [LibraryImport("libc")]
+    private static partial uint geteuid();
+}

@@ -1,0 +1,112 @@
+using Calico.Core.Cni;
+
+namespace Calico.Cni;
+
+/// <summary>One exchange with the node: connect, send, wait for the reply. Every failure is "try again later".</summary>
+internal static class NodeConnection
+{
+    public const string DefaultSocket = "/var/run/calico/cni.sock";
+
+    /// <summary>Asks the node; <paramref name="error"/> names the socket and the cause.</summary>
+    public static CniReply? Ask(string socket, CniRequest request, int netnsFd, int timeoutSeconds, out CniError? error)
+    {
+        var deadline = Environment.TickCount64 + (timeoutSeconds * 1000L);
+        error = CheckSocket(socket);
+        if (error is not null)
+            return null;
+        var fd = Libc.Connect(socket, timeoutSeconds);
+        if (fd < 0)
+            return Fail(Libc.Errno == Libc.EAGAIN
+                ? $"calico-node did not accept the connection on {socket} within {timeoutSeconds} s"
+                : $"calico-node is not answering: connect to {socket}: {Libc.ErrorText(Libc.Errno)}", out error);
+        if (!Libc.TryGetPeerUid(fd, out var uid) || !IsTrusted(uid))
+            return Fail($"whoever listens on {socket} runs as user {uid}, not as root", out error);
+
+        // A node that is too busy answers and closes without reading all of it: what it said counts, not the failed send.
+        var sent = Libc.Send(fd, request.ToFrame(), netnsFd);
+        var sendError = sent ? 0 : Libc.Errno;
+        return Receive(fd, deadline) switch
+        {
+            ({ } reply, _) => Accept(reply, out error),
+            (_, CniFrameFault.None) => Fail($"calico-node did not answer on {socket} within {timeoutSeconds} s", out error),
+            (_, CniFrameFault.Incomplete) when !sent =>
+                Fail($"calico-node did not take the request on {socket}: {Libc.ErrorText(sendError)}", out error),
+            (_, CniFrameFault.Incomplete) =>
+                Fail($"calico-node closed {socket} before it answered; it was stopped or has crashed", out error),
+            var (_, fault) => Fail($"the answer on {socket} was not understood: {CniFrame.Describe(fault)}", out error),
+        };
+    }
+
+    // A fault of None without a reply means that the time is over.
+    private static (CniReply? Reply, CniFrameFault Fault) Receive(int fd, long deadline)
+    {
+        var header = new byte[CniFrame.HeaderLength];
+        var fault = Fill(fd, header, deadline);
+        if (fault != Filled.All)
+            return (null, fault == Filled.TimedOut ? CniFrameFault.None : CniFrameFault.Incomplete);
+        var frameFault = CniFrame.TryRead(header, out var frame);
+        if (frameFault != CniFrameFault.None)
+            return (null, frameFault);
+        if (frame.Kind != CniFrameKind.Reply)
+            return (null, CniFrameFault.UnknownKind);
+        var body = new byte[frame.Length];
+        fault = Fill(fd, body, deadline);
+        if (fault != Filled.All)
+            return (null, fault == Filled.TimedOut ? CniFrameFault.None : CniFrameFault.Incomplete);
+        return CniReply.TryDecode(body, out var reply) ? (reply, CniFrameFault.None) : (null, CniFrameFault.BadMagic);
+    }
+
+    private enum Filled
+    {
+        All,
+        Closed,
+        TimedOut,
+    }
+
+    private static Filled Fill(int fd, Span<byte> buffer, long deadline)
+    {
+        while (!buffer.IsEmpty)
+        {
+            var left = deadline - Environment.TickCount64;
+            if (left <= 0 || !Libc.WaitReadable(fd, (int)left))
+                return Filled.TimedOut;
+            var n = Libc.Read(fd, buffer);
+            if (n <= 0)
+                return Filled.Closed;
+            buffer = buffer[n..];
+        }
+        return Filled.All;
+    }
+
+    // The path is checked before anything is sent, the peer's user afterwards: the first gives the better message.
+    private static CniError? CheckSocket(string socket)
+    {
+        CniError? error = null;
+        if (System.Text.Encoding.UTF8.GetByteCount(socket) > Libc.MaxSocketPath)
+            return new CniError(CniErrorCode.InvalidConfig, $"node_socket '{socket}' is longer than {Libc.MaxSocketPath} bytes");
+        if (!Libc.TryStat(socket, out var status))
+            Fail(Libc.Errno == Libc.ENOENT
+                ? $"calico-node is not running: its socket {socket} does not exist"
+                : $"cannot look at {socket}: {Libc.ErrorText(Libc.Errno)}", out error);
+        else if (!status.IsSocket)
+            Fail($"{socket} is not a socket", out error);
+        else if (!IsTrusted(status.Uid))
+            Fail($"{socket} belongs to user {status.Uid}, not to root", out error);
+        return error;
+    }
+
+    private static bool IsTrusted(uint uid) => uid == 0 || uid == Libc.EffectiveUid;
+
+    private static CniReply? Accept(CniReply reply, out CniError? error)
+    {
+        error = null;
+        return reply;
+    }
+
+    private static CniReply? Fail(string message, out CniError? error)
+    {
+        error = new CniError(CniErrorCode.TryAgainLater, message,
+            "the runtime will repeat the call; see the log of calico-node on this node");
+        return null;
+    }
+}
