@@ -36,12 +36,12 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
         _replica = replica;
         _blocks = blocks;
 
-        Receive<LinkProtocol.PullFrom>(OnPull);
-        Receive<LinkProtocol.ToBlock>(c => _blocks.Tell(c.Command));
-        Receive<FeedProtocol.News>(n => _link.ToNode(new LinkProtocol.NewsFrom(SourceOf(n), n)));
-        Receive<BlockProtocol.BlockGranted>(a => _link.ToNode(new LinkProtocol.FromBlock(a)));
-        Receive<BlockProtocol.BlockRefused>(a => _link.ToNode(new LinkProtocol.FromBlock(a)));
-        Receive<BlockProtocol.HolderRetired>(a => _link.ToNode(new LinkProtocol.FromBlock(a)));
+        Receive<MeshLinkProtocol.PullFrom>(OnPull);
+        Receive<MeshLinkProtocol.ToBlock>(c => _blocks.Tell(c.Command));
+        Receive<FeedProtocol.News>(n => _link.ToNode(new MeshLinkProtocol.NewsFrom(SourceOf(n), n)));
+        Receive<BlockProtocol.BlockGranted>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
+        Receive<BlockProtocol.BlockRefused>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
+        Receive<BlockProtocol.HolderRetired>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
         Receive<ClusterEvent.IClusterDomainEvent>(_ => SendMembers());
         Receive<TellMembers>(_ => SendMembers());
     }
@@ -59,10 +59,10 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
         _cluster.Unsubscribe(Self);
         _stopped.Cancel();
         _stopped.Dispose();
-        _link.ToNode(new LinkProtocol.Members([]));
+        _link.ToNode(new MeshLinkProtocol.Members([]));
     }
 
-    private void OnPull(LinkProtocol.PullFrom pull)
+    private void OnPull(MeshLinkProtocol.PullFrom pull)
     {
         if (pull.Member is null)
             _replica.Tell(pull.Pull);
@@ -85,7 +85,7 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
             .Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Leaving)
             .Select(m => new MeshMember(m.Address.ToString(), MeshPaths.NodeOf(m), !unreachable.Contains(m)))
             .OrderBy(m => m.Node, StringComparer.Ordinal).ToImmutableArray();
-        _link.ToNode(new LinkProtocol.Members(members));
+        _link.ToNode(new MeshLinkProtocol.Members(members));
     }
 
     private static async Task ForwardAsync(MeshLink link, IActorRef self, CancellationToken cancellation)

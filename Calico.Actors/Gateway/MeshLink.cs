@@ -40,7 +40,7 @@ public sealed class MeshLink
 }
 
 /// <summary>What passes over a <see cref="MeshLink"/>.</summary>
-public static class LinkProtocol
+public static class MeshLinkProtocol
 {
     /// <summary>Node to mesh: pull from this member's log (its address), or from our own replica.</summary>
     public sealed record PullFrom(string? Member, FeedProtocol.Pull Pull) : ILocalMessage;

@@ -53,10 +53,10 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         _link = link;
         _reader = "node/" + node;
 
-        Receive<LinkProtocol.NewsFrom>(OnNews);
-        Receive<LinkProtocol.Members>(OnMembers);
-        Receive<LinkProtocol.FromBlock>(a => _claimant.Tell(a.Answer));
-        Receive<LinkProtocol.ToBlock>(OnClaim);
+        Receive<MeshLinkProtocol.NewsFrom>(OnNews);
+        Receive<MeshLinkProtocol.Members>(OnMembers);
+        Receive<MeshLinkProtocol.FromBlock>(a => _claimant.Tell(a.Answer));
+        Receive<MeshLinkProtocol.ToBlock>(OnClaim);
         Receive<UpstreamProtocol.Subscribe>(OnSubscribe);
         Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
         Receive<PullAll>(_ => OnPullAll());
@@ -81,13 +81,13 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
             PullPolicies(member.Address);
     }
 
-    private void PullResources() => _link.ToMesh(new LinkProtocol.PullFrom(null,
+    private void PullResources() => _link.ToMesh(new MeshLinkProtocol.PullFrom(null,
         new FeedProtocol.Pull(FeedName.Resources, _resources.Cursor, _reader, FeedProtocol.DefaultMaxBytes * 16)));
 
-    private void PullPolicies(string member) => _link.ToMesh(new LinkProtocol.PullFrom(member,
+    private void PullPolicies(string member) => _link.ToMesh(new MeshLinkProtocol.PullFrom(member,
         new FeedProtocol.Pull(FeedName.Policies, _policies[member].Cursor, _reader, FeedProtocol.DefaultMaxBytes)));
 
-    private void OnNews(LinkProtocol.NewsFrom news)
+    private void OnNews(MeshLinkProtocol.NewsFrom news)
     {
         if (news.Member is null)
         {
@@ -117,7 +117,7 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         PullResources();
     }
 
-    private void OnMembers(LinkProtocol.Members members)
+    private void OnMembers(MeshLinkProtocol.Members members)
     {
         if (members.Now.SequenceEqual(_members))
             return;
@@ -132,7 +132,7 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         Tell(new UpstreamProtocol.MembersChanged(_members));
     }
 
-    private void OnClaim(LinkProtocol.ToBlock claim)
+    private void OnClaim(MeshLinkProtocol.ToBlock claim)
     {
         _claimant = Sender;
         _link.ToMesh(claim);

@@ -227,7 +227,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             switch (_search.Next(request, _held.Keys, _time.GetUtcNow()))
             {
                 case BlockSearch.Step.Ask ask:
-                    _upstream.Tell(new LinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
+                    _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
                     break;
                 case BlockSearch.Step.Exhausted exhausted:
                     _queue.Remove(request);

@@ -1,0 +1,88 @@
+using Akka.Actor;
+using Akka.Event;
+using Calico.Actors.Protocol;
+using Calico.Kernel;
+using Calico.Kernel.Links;
+using Calico.Kernel.Namespaces;
+
+namespace Calico.Actors.Dataplane;
+
+/// <summary>What is said to the writer of links. Local; every answer names the request.</summary>
+public static class LinkProtocol
+{
+    /// <summary>Make the pair; the namespace stays the caller's to dispose.</summary>
+    public sealed record Wire(long RequestId, WiringRequest Request, INetworkNamespace Pod) : ILocalMessage;
+
+    public sealed record Wired(long RequestId, WiredPod Pod) : ILocalMessage;
+
+    /// <summary>Let packets through: the pod's policy is in the kernel.</summary>
+    public sealed record Activate(long RequestId, string HostInterface, int HostIndex, bool Ipv6) : ILocalMessage;
+
+    public sealed record Activated(long RequestId) : ILocalMessage;
+
+    public sealed record Unwire(long RequestId, string HostInterface) : ILocalMessage;
+
+    public sealed record Unwired(long RequestId, bool WasThere) : ILocalMessage;
+
+    public sealed record Refused(long RequestId, string Reason) : ILocalMessage;
+
+    public sealed record GetStatus : ILocalMessage;
+
+    public sealed record Status(long Writes) : ILocalMessage;
+}
+
+/// <summary>
+/// The one writer of this node's workload links and their sysctls, on a thread of its own. Holds no state: what is
+/// there is what the kernel says. Its restart opens its socket again and nothing else.
+/// </summary>
+public sealed class LinkWriterActor : ReceiveActor
+{
+    private readonly ILinkTable _links;
+    private readonly ISysctl _sysctl;
+    private readonly WorkloadWiring _wiring;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+
+    public static Props Props(INetworkNamespace host) => Akka.Actor.Props.Create(() => new LinkWriterActor(host));
+
+    public LinkWriterActor(INetworkNamespace host)
+    {
+        _links = host.OpenLinks();
+        _sysctl = host.OpenSysctl();
+        _wiring = new WorkloadWiring(_links, _sysctl);
+
+        Receive<LinkProtocol.Wire>(w => Answer(w.RequestId, () => new LinkProtocol.Wired(w.RequestId, _wiring.Create(w.Request, w.Pod))));
+        Receive<LinkProtocol.Activate>(a => Answer(a.RequestId, () =>
+        {
+            _wiring.Activate(a.HostInterface, a.HostIndex, a.Ipv6);
+            return new LinkProtocol.Activated(a.RequestId);
+        }));
+        Receive<LinkProtocol.Unwire>(u => Answer(u.RequestId, () => new LinkProtocol.Unwired(u.RequestId, _wiring.Remove(u.HostInterface))));
+        Receive<LinkProtocol.GetStatus>(_ => Sender.Tell(new LinkProtocol.Status(_links.WriteCount)));
+    }
+
+    protected override void PreStart()
+    {
+        _sysctl.Write("ipv4/ip_forward", "1");
+        if (_sysctl.Read("ipv6/conf/all/forwarding") is not null)
+            _sysctl.Write("ipv6/conf/all/forwarding", "1");
+    }
+
+    protected override void PostStop()
+    {
+        _links.Dispose();
+        _sysctl.Dispose();
+    }
+
+    private void Answer(long requestId, Func<object> work)
+    {
+        try
+        {
+            Sender.Tell(work());
+        }
+        catch (KernelException e)
+        {
+            _log.Warning("link: {Reason}", e.Message);
+            Sender.Tell(new LinkProtocol.Refused(requestId, e.Message));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+using Calico.Kernel.Routes;
+
+namespace Calico.Actors.Dataplane;
+
+/// <summary>
+/// Desired and actual routes and the difference between them. Pure.
+/// <code>
+///   wanted, not there   -> add          there, wanted differently -> replace
+///   there, not wanted   -> remove, but only when every source has said all it knows
+/// </code>
+/// A change costs what it changes, not the size of the table.
+/// </summary>
+internal sealed class RouteTracker
+{
+    private static readonly RouteSource[] Sources = Enum.GetValues<RouteSource>();
+
+    private readonly Dictionary<RouteKey, Route>[] _wanted = [.. Sources.Select(_ => new Dictionary<RouteKey, Route>())];
+    private readonly Dictionary<RouteKey, Route> _actual = [];
+    private readonly HashSet<RouteKey> _dirty = [];
+    private readonly HashSet<RouteSource> _complete = [];
+
+    /// <summary>True when every source has said everything: strays may be removed.</summary>
+    public bool IsComplete => _complete.Count == Sources.Length;
+
+    public int WantedCount => _wanted.Sum(w => w.Count);
+    public int ActualCount => _actual.Count;
+    public bool HasWork => _dirty.Count > 0;
+
+    /// <summary>Takes what the kernel has of ours as the actual state.</summary>
+    public void Adopt(IEnumerable<Route> ours)
+    {
+        _dirty.UnionWith(_actual.Keys);
+        _actual.Clear();
+        foreach (var route in ours)
+            _actual[route.Key] = route;
+        _dirty.UnionWith(_actual.Keys);
+        foreach (var wanted in _wanted)
+            _dirty.UnionWith(wanted.Keys);
+    }
+
+    public void Want(RouteSource source, Route route)
+    {
+        _wanted[(int)source][route.Key] = route;
+        _dirty.Add(route.Key);
+    }
+
+    public void Unwant(RouteSource source, RouteKey key)
+    {
+        if (_wanted[(int)source].Remove(key))
+            _dirty.Add(key);
+    }
+
+    public void SourceComplete(RouteSource source)
+    {
+        if (_complete.Add(source) && IsComplete)
+            _dirty.UnionWith(_actual.Keys);
+    }
+
+    /// <summary>The kernel says that a route of ours is not what we think: look at it again.</summary>
+    public void Observe(Route route, bool removed)
+    {
+        var known = _actual.GetValueOrDefault(route.Key);
+        if (removed ? known is null : route.Equals(known))
+            return;
+        if (removed)
+            _actual.Remove(route.Key);
+        else
+            _actual[route.Key] = route;
+        _dirty.Add(route.Key);
+    }
+
+    /// <summary>What is to be written now, additions before removals.</summary>
+    public List<RouteChange> Pending()
+    {
+        var adds = new List<RouteChange>();
+        var removes = new List<RouteChange>();
+        var settled = new List<RouteKey>();
+        foreach (var key in _dirty)
+        {
+            var wanted = Wanted(key);
+            var actual = _actual.GetValueOrDefault(key);
+            if (wanted is not null && !wanted.Equals(actual))
+                adds.Add(new RouteChange(wanted, Delete: false));
+            else if (wanted is null && actual is not null && IsComplete)
+                removes.Add(new RouteChange(actual, Delete: true));
+            else
+                settled.Add(key);
+        }
+        _dirty.ExceptWith(settled);
+        adds.Sort((a, b) => a.Route.Key.Destination.CompareTo(b.Route.Key.Destination));
+        adds.AddRange(removes);
+        return adds;
+    }
+
+    /// <summary>The kernel took the change.</summary>
+    public void Committed(RouteChange change)
+    {
+        var key = change.Route.Key;
+        if (change.Delete)
+            _actual.Remove(key);
+        else
+            _actual[key] = change.Route;
+        if (Equals(Wanted(key), _actual.GetValueOrDefault(key)))
+            _dirty.Remove(key);
+    }
+
+    public Route? Wanted(RouteKey key)
+    {
+        foreach (var wanted in _wanted)
+        {
+            if (wanted.TryGetValue(key, out var route))
+                return route;
+        }
+        return null;
+    }
+}

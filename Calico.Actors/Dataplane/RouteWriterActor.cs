@@ -1,0 +1,210 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Kernel;
+using Calico.Kernel.Links;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Routes;
+
+namespace Calico.Actors.Dataplane;
+
+/// <summary>How to tell our routes from others', by facts of Calico: protocol 80, or boot on a workload's interface.</summary>
+public sealed record RouteWriterOptions
+{
+    public const byte CalicoProtocol = 80;
+    public const byte BootProtocol = 3;
+
+    public string InterfacePrefix { get; init; } = "cali";
+}
+
+/// <summary>
+/// The one writer of this node's routes, on a thread of its own. On start it adopts what the kernel has; it writes
+/// differences only, and removes nothing until every source has spoken. What others change under it is noticed and put
+/// right. Its death changes nothing in the kernel; the next one adopts again.
+/// </summary>
+public sealed class RouteWriterActor : ReceiveActor, IWithTimers
+{
+    private sealed record Seen(IReadOnlyList<KernelEvent> Events) : Protocol.ITick;
+    private sealed class Flush : Protocol.ITick
+    {
+        public static readonly Flush Instance = new();
+    }
+
+    private sealed class Retry : Protocol.ITick
+    {
+        public static readonly Retry Instance = new();
+    }
+
+    private readonly RouteWriterOptions _options;
+    private readonly IRouteTable _routes;
+    private readonly ILinkTable _links;
+    private readonly IKernelMonitor _monitor;
+    private readonly RouteTracker _tracker = new();
+    private readonly List<(long Id, IActorRef ReplyTo, ImmutableArray<RouteKey> Keys)> _waiting = [];
+    private readonly Dictionary<RouteKey, string> _failed = [];
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly CancellationTokenSource _stopped = new();
+    private bool _flushing;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    public static Props Props(INetworkNamespace host, RouteWriterOptions options) =>
+        Akka.Actor.Props.Create(() => new RouteWriterActor(host, options));
+
+    public RouteWriterActor(INetworkNamespace host, RouteWriterOptions options)
+    {
+        _options = options;
+        _routes = host.OpenRoutes();
+        _links = host.OpenLinks();
+        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6);
+
+        Receive<RouteProtocol.ChangeRoutes>(OnChange);
+        Receive<RouteProtocol.SourceComplete>(OnComplete);
+        Receive<RouteProtocol.GetStatus>(_ => Sender.Tell(Status()));
+        Receive<Flush>(_ => OnFlush());
+        Receive<Retry>(_ => OnFlush());
+        Receive<Seen>(OnSeen);
+    }
+
+    protected override void PreStart()
+    {
+        Adopt();
+        _ = WatchAsync(_monitor, Self, _stopped.Token);
+    }
+
+    protected override void PostStop()
+    {
+        _stopped.Cancel();
+        _monitor.Dispose();
+        _routes.Dispose();
+        _links.Dispose();
+        _stopped.Dispose();
+    }
+
+    private void Adopt()
+    {
+        var ours = Ours(_routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)))
+            .Concat(Ours(_routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.BootProtocol)))).ToList();
+        _tracker.Adopt(ours);
+        _log.Info("routes: {Count} of ours are in the kernel", ours.Count);
+        Schedule();
+    }
+
+    private IEnumerable<Route> Ours(IReadOnlyList<Route> routes)
+    {
+        Dictionary<int, bool>? workload = null;
+        foreach (var route in routes)
+        {
+            if (route.Protocol == RouteWriterOptions.CalicoProtocol)
+            {
+                yield return route;
+                continue;
+            }
+            workload ??= _links.Dump().ToDictionary(l => l.Index, l => l.Name.StartsWith(_options.InterfacePrefix, StringComparison.Ordinal));
+            if (route.NextHops.Length == 1 && route.Key.Destination.IsHost && workload.GetValueOrDefault(route.NextHops[0].LinkIndex))
+                yield return route;
+        }
+    }
+
+    private void OnChange(RouteProtocol.ChangeRoutes change)
+    {
+        foreach (var key in change.Unwanted)
+            _tracker.Unwant(change.Source, key);
+        foreach (var route in change.Wanted)
+            _tracker.Want(change.Source, route);
+        if (change.RequestId is { } id)
+            _waiting.Add((id, Sender, [.. change.Wanted.Select(r => r.Key)]));
+        Schedule();
+    }
+
+    private void OnComplete(RouteProtocol.SourceComplete complete)
+    {
+        _tracker.SourceComplete(complete.Source);
+        Schedule();
+    }
+
+    // Everything that is in the mailbox already goes into one batch.
+    private void Schedule()
+    {
+        if (_flushing)
+            return;
+        _flushing = true;
+        Self.Tell(Flush.Instance);
+    }
+
+    private void OnFlush()
+    {
+        _flushing = false;
+        var changes = _tracker.Pending().ToArray();
+        var results = new Errno[changes.Length];
+        if (changes.Length > 0)
+            _routes.Apply(changes, results);
+        for (var i = 0; i < changes.Length; i++)
+            Settle(changes[i], results[i]);
+        foreach (var (id, replyTo, keys) in _waiting)
+            replyTo.Tell(new RouteProtocol.RoutesCommitted(id, [.. keys.Where(_failed.ContainsKey).Select(k => (k, _failed[k]))]));
+        _waiting.Clear();
+        if (_tracker.HasWork)
+            Timers.StartSingleTimer(nameof(Retry), Retry.Instance, TimeSpan.FromSeconds(2));
+    }
+
+    private void Settle(RouteChange change, Errno result)
+    {
+        var key = change.Route.Key;
+        if (result is Errno.None)
+        {
+            _tracker.Committed(change);
+            if (_failed.Remove(key))
+                _log.Info("route {Destination}: written after all", key.Destination);
+            return;
+        }
+        var reason = $"route {key.Destination} {Describe(change.Route)}: {result}";
+        if (_failed.TryAdd(key, reason))
+            _log.Warning("{Reason}; trying again", reason);
+        else
+            _failed[key] = reason;
+    }
+
+    private static string Describe(Route route) => route.NextHops.IsEmpty
+        ? route.Kind.ToString().ToLowerInvariant()
+        : string.Join(" ", route.NextHops.Select(n => n.Gateway is { } g ? $"via {g} link {n.LinkIndex}" : $"link {n.LinkIndex}"));
+
+    private void OnSeen(Seen seen)
+    {
+        foreach (var e in seen.Events)
+        {
+            switch (e)
+            {
+                case KernelEvent.Overflow:
+                    Adopt();
+                    return;
+                case KernelEvent.RouteChanged { Route.Key.Table: RouteKey.MainTable } r when r.Route.Protocol == RouteWriterOptions.CalicoProtocol
+                    || _tracker.Wanted(r.Route.Key) is not null:
+                    _tracker.Observe(r.Route, r.Removed);
+                    break;
+            }
+        }
+        if (_tracker.HasWork)
+            Schedule();
+    }
+
+    private RouteProtocol.Status Status() =>
+        new(_tracker.WantedCount, _tracker.ActualCount, _failed.Count, _routes.WriteCount, _tracker.IsComplete);
+
+    private static async Task WatchAsync(IKernelMonitor monitor, IActorRef self, CancellationToken cancellation)
+    {
+        try
+        {
+            while (!cancellation.IsCancellationRequested)
+            {
+                var events = await monitor.NextAsync(cancellation);
+                if (events.Count == 0)
+                    return;
+                self.Tell(new Seen(events));
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+}

@@ -1,0 +1,148 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using Calico.Core.Net;
+using Calico.Kernel;
+using Calico.Kernel.Links;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Routes;
+
+namespace Calico.Actors.Dataplane;
+
+/// <summary>The two ends of a pod's link to make.</summary>
+/// <param name="HostInterface">Name of the host end, <c>cali…</c>.</param>
+/// <param name="PodInterface">Name inside the pod, as CNI_IFNAME says.</param>
+public sealed record WiringRequest(string HostInterface, string PodInterface, ImmutableArray<IpAddr> Addresses)
+{
+    /// <summary>MTU of both ends in bytes.</summary>
+    public uint Mtu { get; init; } = 1500;
+    public int Queues { get; init; } = 1;
+
+    /// <summary>The pod's MAC where an annotation gives one, else random.</summary>
+    public MacAddress? PodMac { get; init; }
+
+    /// <summary>Whether the pod itself may forward packets (container_settings.allow_ip_forwarding).</summary>
+    public bool AllowForwarding { get; init; }
+}
+
+/// <summary>What the pod got.</summary>
+public sealed record WiredPod(int HostIndex, MacAddress PodMac);
+
+/// <summary>
+/// Calico's wiring of one pod: a veth pair, /32 and /128 addresses inside, and 169.254.1.1 (which nobody owns and the
+/// host answers for by proxy ARP) as the pod's gateway; IPv6 uses the link-local address of the host end.
+/// <code>
+///   pod  eth0 10.65.1.7/32 ── default via 169.254.1.1 ──┐
+///                                                       cali1a2b3c4d5e6 ee:ee:ee:ee:ee:ee, no address, proxy_arp
+///   host 10.65.1.7/32 dev cali1a2b3c4d5e6 scope link ───┘
+/// </code>
+/// The host end is left down by <see cref="Create"/>: nothing passes before <see cref="Activate"/>, which is called when
+/// the pod's policy is in the kernel.
+/// </summary>
+public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
+{
+    /// <summary>The gateway of every pod.</summary>
+    public static readonly IpAddr GatewayV4 = IpAddr.FromV4(0xA9FE0101);
+
+    /// <summary>The link-local address that follows from ee:ee:ee:ee:ee:ee (RFC 4291 appendix A).</summary>
+    public static readonly IpAddr GatewayV6 = IpAddr.Parse("fe80::ecee:eeff:feee:eeee");
+
+    /// <summary>Makes the pair and everything inside the pod.</summary>
+    /// <exception cref="KernelException">The kernel refused; nothing is left behind.</exception>
+    public WiredPod Create(WiringRequest request, INetworkNamespace pod)
+    {
+        links.Delete(request.HostInterface);
+        var mac = request.PodMac ?? RandomMac();
+        var host = links.CreateVeth(new VethPair(request.HostInterface, request.PodInterface, pod.Fd)
+        {
+            Mtu = request.Mtu,
+            Mac = MacAddress.WorkloadHostSide,
+            PeerMac = mac,
+            Queues = request.Queues,
+        }, up: false);
+        try
+        {
+            ConfigurePod(request, pod);
+            return new WiredPod(host.Index, mac);
+        }
+        catch
+        {
+            links.Delete(request.HostInterface);
+            throw;
+        }
+    }
+
+    /// <summary>Opens the link: sysctls of the host end, then up.</summary>
+    public void Activate(string hostInterface, int index, bool ipv6)
+    {
+        var v4 = $"ipv4/conf/{hostInterface}";
+        sysctl.Write($"{v4}/route_localnet", "1");
+        sysctl.Write($"ipv4/neigh/{hostInterface}/proxy_delay", "0");
+        sysctl.Write($"{v4}/proxy_arp", "1");
+        sysctl.Write($"{v4}/forwarding", "1");
+        if (ipv6)
+        {
+            var v6 = $"ipv6/conf/{hostInterface}";
+            sysctl.Write($"{v6}/disable_ipv6", "0");
+            sysctl.Write($"{v6}/accept_ra", "0");
+            sysctl.Write($"{v6}/accept_dad", "0");
+            sysctl.Write($"{v6}/proxy_ndp", "1");
+            sysctl.Write($"{v6}/forwarding", "1");
+        }
+        links.Change(new LinkChange(index) { Up = true });
+    }
+
+    /// <summary>Removes the pair; success when it is gone already.</summary>
+    public bool Remove(string hostInterface) => links.Delete(hostInterface);
+
+    private static void ConfigurePod(WiringRequest request, INetworkNamespace pod)
+    {
+        using var podLinks = pod.OpenLinks();
+        using var podRoutes = pod.OpenRoutes();
+        using var podSysctl = pod.OpenSysctl();
+        var eth = podLinks.Find(request.PodInterface)
+            ?? throw new KernelException(Errno.ENODEV, "find", request.PodInterface, "in the pod's namespace");
+        bool v4 = request.Addresses.Any(a => a.IsV4), v6 = request.Addresses.Any(a => a.IsV6);
+        var forwarding = request.AllowForwarding ? "1" : "0";
+        podSysctl.Write("ipv4/ip_forward", forwarding);
+        if (v6)
+        {
+            foreach (var conf in new[] { "all", "default", "lo", request.PodInterface })
+                podSysctl.Write($"ipv6/conf/{conf}/disable_ipv6", "0");
+            podSysctl.Write($"ipv6/conf/{request.PodInterface}/accept_dad", "0");
+            podSysctl.Write("ipv6/conf/all/forwarding", forwarding);
+        }
+        podLinks.Change(new LinkChange(eth.Index) { Up = true });
+        foreach (var address in request.Addresses)
+            podLinks.AddAddress(new LinkAddress(eth.Index, Cidr.Host(address)));
+        var routes = new List<RouteChange>();
+        if (v4)
+        {
+            routes.Add(new(new Route(new RouteKey(Cidr.Host(GatewayV4), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+                [new NextHop(null, eth.Index)])
+            { Scope = RouteScope.Link }, false));
+            routes.Add(new(new Route(new RouteKey(new Cidr(IpAddr.AnyV4, 0), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+                [new NextHop(GatewayV4, eth.Index)]), false));
+        }
+        if (v6)
+        {
+            routes.Add(new(new Route(new RouteKey(new Cidr(IpAddr.AnyV6, 0), 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+                [new NextHop(GatewayV6, eth.Index)]), false));
+        }
+        var results = new Errno[routes.Count];
+        podRoutes.Apply(routes.ToArray(), results);
+        for (var i = 0; i < results.Length; i++)
+        {
+            if (results[i] is not Errno.None)
+                throw new KernelException(results[i], "add route", routes[i].Route.Key.Destination.ToString(), "in the pod's namespace");
+        }
+    }
+
+    // Locally administered, unicast.
+    private static MacAddress RandomMac()
+    {
+        Span<byte> bytes = stackalloc byte[6];
+        RandomNumberGenerator.Fill(bytes);
+        bytes[0] = (byte)((bytes[0] & 0xFC) | 0x02);
+        return MacAddress.FromBytes(bytes);
+    }
+}
