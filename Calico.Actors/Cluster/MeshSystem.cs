@@ -58,23 +58,17 @@ public static class MeshSystem
         var blocks = sharding.Start("block", BlockActor.Props(ports.Datastore, ports.Time), settings, extractor);
         var nodes = sharding.Start("node", NodeActor.Props(options, ports.Probe, ports.Time, blocks), settings, extractor);
 
-        var feed = StartFeed(system, ports, nodes, epoch, options);
+        var feed = system.ActorOf(ClusterSingletonProxy.Props("/user/feed", ClusterSingletonProxySettings.Create(system)), "feed-proxy");
         var replica = system.ActorOf(ReplicaActor.Props(feed, options.Node, epoch), "replica");
         var policyLog = system.ActorOf(PolicyLogActor.Props(epoch), "policies");
-        var index = system.ActorOf(IndexActor.Props(replica), "index");
+        var index = system.ActorOf(IndexActor.Props(replica, policyLog), "index");
         var policies = sharding.Start("policy", id => PolicyActor.Props(EntityExtractor.PolicyKeyOf(id), replica, index, policyLog),
             settings, extractor, sharding.DefaultShardAllocationStrategy(settings), PoisonPill.Instance);
-        system.ActorOf(PolicyWakerActor.Props(policies), "waker");
 
-        system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
-        system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
-    }
-
-    private static IActorRef StartFeed(ActorSystem system, MeshPorts ports, IActorRef nodes, long epoch, MeshOptions options)
-    {
-        var warden = WardenActor.Props(nodes, options.Pace * 2);
+        var warden = WardenActor.Props(nodes, policies, options.Pace * 2);
         system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, epoch), PoisonPill.Instance,
             ClusterSingletonManagerSettings.Create(system)), "feed");
-        return system.ActorOf(ClusterSingletonProxy.Props("/user/feed", ClusterSingletonProxySettings.Create(system)), "feed-proxy");
+        system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
+        system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
     }
 }

@@ -1,6 +1,6 @@
-using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using Akka.Actor.Setup;
+using Akka.Event;
 using Akka.Remote.Transport.DotNetty;
 
 namespace Calico.Actors.Cluster;

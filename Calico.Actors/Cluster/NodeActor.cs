@@ -34,6 +34,7 @@ public sealed class NodeActor : ReceiveActor
     private NodeProtocol.Phase _phase;
     private DateTimeOffset _lastAnswer;
     private bool _probing;
+    private int _missing;
 
     /// <param name="blocks">The shard region of the block owners.</param>
     public static Props Props(MeshOptions options, IHostProbe probe, TimeProvider time, IActorRef blocks) =>
@@ -65,6 +66,8 @@ public sealed class NodeActor : ReceiveActor
     private void OnObserved(NodeProtocol.NodeObserved observed)
     {
         _seen = observed;
+        if (observed.ResourceExists)
+            _missing = 0;
         if (observed.IsMember)
         {
             _lastAnswer = _time.GetUtcNow();
@@ -72,7 +75,9 @@ public sealed class NodeActor : ReceiveActor
         }
         else if (!observed.ResourceExists)
         {
-            Enter(NodeProtocol.Phase.Gone);
+            // Once may be a resource that is being replaced.
+            if (++_missing >= 2)
+                Enter(NodeProtocol.Phase.Gone);
         }
         else if (_phase is not NodeProtocol.Phase.Gone)
         {

@@ -30,7 +30,7 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
     private readonly CancellationTokenSource _stopped = new();
     private readonly HashSet<string> _listed = [];
     private readonly LogServer _server;
-    private readonly IActorRef _wardens;
+    private readonly IActorRef _warden;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
@@ -44,7 +44,7 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
     {
         _datastore = datastore;
         _server = new LogServer(FeedName.Resources, new FeedLog(epoch));
-        _wardens = Context.ActorOf(warden, "warden");
+        _warden = Context.ActorOf(warden, "warden");
 
         Receive<FeedProtocol.Pull>(OnPull);
         Receive<Listed>(OnListed);
@@ -91,7 +91,7 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
     {
         var changed = _server.Apply(items, Self);
         if (changed.Count > 0 || !InSync)
-            _wardens.Tell(new FeedProtocol.Changed([.. changed], InSync, _server.Log.Revision));
+            _warden.Tell(new FeedProtocol.Changed([.. changed], InSync, _server.Log.Revision));
     }
 
     private void OnLost(Lost lost)

@@ -36,6 +36,12 @@ public static class FeedProtocol
     /// <summary>Local: tell me the current state of every key, then each change, as <see cref="Changed"/>.</summary>
     public sealed record Subscribe(Akka.Actor.IActorRef Subscriber) : ILocalMessage;
 
+    /// <summary>Local: tell me what this one key is, now and after each change, as <see cref="KeyIs"/>.</summary>
+    public sealed record WatchKey(string Key) : ILocalMessage;
+
+    /// <summary>Local: a watched key; a null value says that it does not exist.</summary>
+    public sealed record KeyIs(FeedItem Item) : ILocalMessage;
+
     /// <summary>Local: put entries into a log that an actor of this process serves.</summary>
     public sealed record Publish(ImmutableArray<FeedItem> Items) : ILocalMessage;
 }

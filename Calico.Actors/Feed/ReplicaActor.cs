@@ -25,6 +25,8 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
     private readonly FeedView _view = new();
     private readonly LogServer _server;
     private readonly List<IActorRef> _subscribers = [];
+    private readonly Dictionary<string, HashSet<IActorRef>> _keyWatchers = [];
+    private readonly Dictionary<IActorRef, string> _watchedBy = [];
 
     public ITimerScheduler Timers { get; set; } = null!;
 
@@ -43,7 +45,8 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
         Receive<FeedProtocol.News>(OnNews);
         Receive<FeedProtocol.Pull>(OnPull);
         Receive<FeedProtocol.Subscribe>(OnSubscribe);
-        Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
+        Receive<FeedProtocol.WatchKey>(OnWatchKey);
+        Receive<Terminated>(t => OnTerminated(t.ActorRef));
         Receive<PullAgain>(_ => PullNow());
     }
 
@@ -74,7 +77,37 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
             foreach (var subscriber in _subscribers)
                 subscriber.Tell(new FeedProtocol.Changed(changes, _view.InSync, _view.Revision));
         }
+        TellKeyWatchers(changes);
         PullNow();
+    }
+
+    private void TellKeyWatchers(ImmutableArray<FeedItem> changes)
+    {
+        foreach (var change in changes)
+        {
+            foreach (var watcher in _keyWatchers.GetValueOrDefault(change.Key) ?? [])
+                watcher.Tell(new FeedProtocol.KeyIs(change));
+        }
+    }
+
+    private void OnWatchKey(FeedProtocol.WatchKey watch)
+    {
+        if (!_keyWatchers.TryGetValue(watch.Key, out var watchers))
+            _keyWatchers[watch.Key] = watchers = [];
+        watchers.Add(Sender);
+        _watchedBy[Sender] = watch.Key;
+        Context.Watch(Sender);
+        if (_server.Log.Find(watch.Key) is { } item)
+            Sender.Tell(new FeedProtocol.KeyIs(item));
+        else if (_view.InSync)
+            Sender.Tell(new FeedProtocol.KeyIs(new FeedItem(watch.Key, null, _view.Revision)));
+    }
+
+    private void OnTerminated(IActorRef actor)
+    {
+        _subscribers.Remove(actor);
+        if (_watchedBy.Remove(actor, out var key) && _keyWatchers[key].Remove(actor) && _keyWatchers[key].Count == 0)
+            _keyWatchers.Remove(key);
     }
 
     // A reader that is told "this is all" while we are still reading would delete what has not come yet.

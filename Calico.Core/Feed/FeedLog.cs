@@ -87,8 +87,9 @@ public sealed class FeedLog(long epoch, int maxTombstones = 10_000)
         return true;
     }
 
-    public ReadOnlyMemory<byte>? Get(string key) =>
-        _sequenceOf.TryGetValue(key, out var sequence) ? _bySequence[sequence].Value : null;
+    /// <summary>The entry of a key that has a value, else null.</summary>
+    public FeedItem? Find(string key) =>
+        _sequenceOf.TryGetValue(key, out var sequence) && _bySequence[sequence] is { Value: not null } item ? item : null;
 
     /// <summary>Every key that has a value, in order of last change.</summary>
     public IEnumerable<FeedItem> Items => _bySequence.Values.Where(i => i.Value is not null);

@@ -1,0 +1,136 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Cluster;
+using Calico.Actors.Feed;
+using Calico.Actors.Policy;
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Cluster;
+
+/// <summary>
+/// Keeps the owners awake that must be: one per policy, one per node. Child of the feed, so there is one in the
+/// cluster and it hears every change first. Touches are repeated for ever; they cost an awake owner nothing and bring
+/// back one that a shard's move or a crash has taken. Holds nothing that the feed does not tell again.
+/// </summary>
+public sealed class WardenActor : ReceiveActor, IWithTimers
+{
+    private sealed class Round : Protocol.ITick
+    {
+        public static readonly Round Instance = new();
+    }
+
+    /// <summary>A full round of touches every so many rounds of observations.</summary>
+    private const int TouchEvery = 5;
+
+    private readonly IActorRef _nodes;
+    private readonly IActorRef _policies;
+    private readonly TimeSpan _interval;
+    private readonly Akka.Cluster.Cluster _cluster = Akka.Cluster.Cluster.Get(Context.System);
+    private readonly Dictionary<string, long> _policyRevisions = [];
+    private readonly Dictionary<string, IpAddr?> _nodeAddresses = [];
+    private readonly Dictionary<string, SortedSet<Cidr>> _blocks = [];
+    private bool _inSync;
+    private int _round;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <param name="nodes">Shard region of node owners.</param>
+    /// <param name="policies">Shard region of policy owners.</param>
+    /// <param name="interval">How often nodes are observed.</param>
+    public static Props Props(IActorRef nodes, IActorRef policies, TimeSpan interval) =>
+        Akka.Actor.Props.Create(() => new WardenActor(nodes, policies, interval));
+
+    public WardenActor(IActorRef nodes, IActorRef policies, TimeSpan interval)
+    {
+        _nodes = nodes;
+        _policies = policies;
+        _interval = interval;
+
+        Receive<FeedProtocol.Changed>(OnChanged);
+        Receive<Round>(_ => OnRound());
+    }
+
+    protected override void PreStart() => Timers.StartPeriodicTimer(nameof(Round), Round.Instance, _interval, _interval);
+
+    private void OnChanged(FeedProtocol.Changed changed)
+    {
+        foreach (var item in changed.Items)
+        {
+            if (ResourceKey.TryParse(item.Key, out var key))
+                Take(key, item);
+            else if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
+                Take(host, block, item);
+        }
+        // Before everything is listed, a node whose resource has not been read yet would look deleted.
+        _inSync = changed.InSync;
+    }
+
+    private void Take(ResourceKey key, FeedItem item)
+    {
+        if (key.Kind == ResourceKind.NetworkPolicy || key.Kind == ResourceKind.GlobalNetworkPolicy || key.Kind == ResourceKind.Profile)
+        {
+            if (item.Value is null)
+                _policyRevisions.Remove(item.Key);
+            else
+                _policyRevisions[item.Key] = item.Revision;
+            _policies.Tell(new PolicyProtocol.TouchPolicy(item.Key, item.Value is null ? 0 : item.Revision));
+        }
+        else if (key.Kind == ResourceKind.Node)
+        {
+            if (item.Value is not { } value)
+                _nodeAddresses.Remove(key.Name);
+            else
+                _nodeAddresses[key.Name] = AddressOf(value);
+            if (_inSync)
+                Observe(key.Name);
+        }
+    }
+
+    private void Take(string host, Cidr block, FeedItem item)
+    {
+        if (!_blocks.TryGetValue(host, out var blocks))
+            _blocks[host] = blocks = [];
+        if (item.Value is not null)
+            blocks.Add(block);
+        else
+            blocks.Remove(block);
+        if (blocks.Count == 0)
+            _blocks.Remove(host);
+    }
+
+    private static IpAddr? AddressOf(ReadOnlyMemory<byte> json)
+    {
+        try
+        {
+            var bgp = ((NodeResource)ResourceCodec.Decode(ResourceKind.Node, json.Span)).Spec.Bgp;
+            return Cidr.TryParseOrHost(bgp?.Ipv4Address ?? bgp?.Ipv6Address, out var address) ? address.Address : null;
+        }
+        catch (InvalidResourceException)
+        {
+            return null;
+        }
+    }
+
+    private void OnRound()
+    {
+        if (!_inSync)
+            return;
+        foreach (var node in _nodeAddresses.Keys.Concat(_blocks.Keys).Distinct().ToList())
+            Observe(node);
+        if (_round++ % TouchEvery != 0)
+            return;
+        foreach (var (key, revision) in _policyRevisions)
+            _policies.Tell(new PolicyProtocol.TouchPolicy(key, revision));
+    }
+
+    private void Observe(string node)
+    {
+        var isMember = _cluster.State.Members.Any(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Joining
+            && MeshPaths.NodeOf(m) == node && !_cluster.State.Unreachable.Contains(m));
+        _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node),
+            _nodeAddresses.GetValueOrDefault(node), _blocks.TryGetValue(node, out var blocks) ? [.. blocks] : ImmutableArray<Cidr>.Empty));
+    }
+}

@@ -1,0 +1,41 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Calico.Core.Net;
+using Calico.Core.Policy.Distribution;
+
+namespace Calico.Actors.Policy;
+
+/// <summary>Policy log entries as JSON: low in rate, read by people in a pinch, and open to new fields.</summary>
+public static class PolicyJson
+{
+    private static readonly JsonSerializerOptions Options = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault,
+        Converters = { new CidrConverter(), new JsonStringEnumConverter() },
+    };
+
+    public static byte[] Encode(PolicyEntry entry) => JsonSerializer.SerializeToUtf8Bytes(entry, Options);
+
+    /// <exception cref="FormatException">The bytes are not an entry.</exception>
+    public static PolicyEntry Decode(ReadOnlyMemory<byte> json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<PolicyEntry>(json.Span, Options) ?? throw new FormatException("policy entry: null");
+        }
+        catch (JsonException e)
+        {
+            throw new FormatException("policy entry: " + e.Message, e);
+        }
+    }
+
+    private sealed class CidrConverter : JsonConverter<Cidr>
+    {
+        public override Cidr Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+            Cidr.TryParse(reader.GetString(), out var cidr) ? cidr : throw new JsonException("not a CIDR");
+
+        public override void Write(Utf8JsonWriter writer, Cidr value, JsonSerializerOptions options) =>
+            writer.WriteStringValue(value.ToString());
+    }
+}
