@@ -21,6 +21,9 @@ public sealed record QosLimits
     public long EgressConnections { get; init; }
 }
 
+/// <summary>An address from outside that is translated to one of the workload's own.</summary>
+public readonly record struct FloatingIp(IpAddr External, IpAddr Internal);
+
 /// <summary>
 /// An endpoint of this node as the graph needs it: a workload behind its own interface, or a host endpoint resolved to
 /// an interface (<c>*</c> for the one that stands for every other interface).
@@ -45,6 +48,8 @@ public sealed record LocalEndpoint
     /// <summary>Networks the workload may use as source besides its own addresses.</summary>
     public ImmutableArray<Cidr> AllowedSources { get; init; } = [];
 
+    public ImmutableArray<FloatingIp> FloatingIps { get; init; } = [];
+
     public QosLimits? Qos { get; init; }
 
     public bool Equals(LocalEndpoint? other) => other is not null
@@ -53,7 +58,8 @@ public sealed record LocalEndpoint
         && Labels.AsSpan().SequenceEqual(other.Labels.AsSpan())
         && Profiles.AsSpan().SequenceEqual(other.Profiles.AsSpan())
         && Addresses.AsSpan().SequenceEqual(other.Addresses.AsSpan())
-        && AllowedSources.AsSpan().SequenceEqual(other.AllowedSources.AsSpan());
+        && AllowedSources.AsSpan().SequenceEqual(other.AllowedSources.AsSpan())
+        && FloatingIps.AsSpan().SequenceEqual(other.FloatingIps.AsSpan());
 
     public override int GetHashCode() => HashCode.Combine(Id, InterfaceName, AdminUp);
 }
