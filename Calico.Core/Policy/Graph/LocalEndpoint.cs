@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
+using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Core.Policy.Index;
 
 namespace Calico.Core.Policy.Graph;
 
@@ -51,6 +53,38 @@ public sealed record LocalEndpoint
     public ImmutableArray<FloatingIp> FloatingIps { get; init; } = [];
 
     public QosLimits? Qos { get; init; }
+
+    /// <summary>
+    /// A workload endpoint of this node; the id is <c>namespace/name</c>. Addresses that do not parse are left out.
+    /// </summary>
+    public static LocalEndpoint Of(WorkloadEndpoint endpoint)
+    {
+        var qos = endpoint.Spec.QosControls;
+        return new LocalEndpoint
+        {
+            Id = $"{endpoint.Namespace}/{endpoint.Name}",
+            InterfaceName = endpoint.Spec.InterfaceName ?? "",
+            Labels = LabelOwners.LabelsOf(endpoint),
+            Profiles = endpoint.Spec.Profiles.Items,
+            Addresses = [.. LabelOwners.Of(endpoint).Nets.Select(n => n.Address)],
+            AllowedSources = [.. LabelOwners.Nets(endpoint.Spec.AllowSpoofedSourcePrefixes).Select(n => n.Network)],
+            FloatingIps = [.. endpoint.Spec.IpNATs
+                .Select(n => (External: Parse(n.ExternalIP), Internal: Parse(n.InternalIP)))
+                .Where(n => n.External is not null && n.Internal is not null)
+                .Select(n => new FloatingIp(n.External!.Value, n.Internal!.Value))],
+            Qos = qos is null ? null : new QosLimits
+            {
+                IngressPacketRate = (int)qos.IngressPacketRate,
+                IngressPacketBurst = (int)qos.IngressPacketBurst,
+                EgressPacketRate = (int)qos.EgressPacketRate,
+                EgressPacketBurst = (int)qos.EgressPacketBurst,
+                IngressConnections = qos.IngressMaxConnections,
+                EgressConnections = qos.EgressMaxConnections,
+            },
+        };
+    }
+
+    private static IpAddr? Parse(string? text) => IpAddr.TryParse(text, out var address) ? address : null;
 
     public bool Equals(LocalEndpoint? other) => other is not null
         && Id == other.Id && InterfaceName == other.InterfaceName && IsHost == other.IsHost
