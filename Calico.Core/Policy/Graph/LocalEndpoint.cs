@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
+using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Core.Policy.Index;
 
 namespace Calico.Core.Policy.Graph;
 
@@ -20,6 +22,9 @@ public sealed record QosLimits
     /// <summary>Simultaneous connections from the workload.</summary>
     public long EgressConnections { get; init; }
 }
+
+/// <summary>An address from outside that is translated to one of the workload's own.</summary>
+public readonly record struct FloatingIp(IpAddr External, IpAddr Internal);
 
 /// <summary>
 /// An endpoint of this node as the graph needs it: a workload behind its own interface, or a host endpoint resolved to
@@ -45,7 +50,41 @@ public sealed record LocalEndpoint
     /// <summary>Networks the workload may use as source besides its own addresses.</summary>
     public ImmutableArray<Cidr> AllowedSources { get; init; } = [];
 
+    public ImmutableArray<FloatingIp> FloatingIps { get; init; } = [];
+
     public QosLimits? Qos { get; init; }
+
+    /// <summary>
+    /// A workload endpoint of this node; the id is <c>namespace/name</c>. Addresses that do not parse are left out.
+    /// </summary>
+    public static LocalEndpoint Of(WorkloadEndpoint endpoint)
+    {
+        var qos = endpoint.Spec.QosControls;
+        return new LocalEndpoint
+        {
+            Id = $"{endpoint.Namespace}/{endpoint.Name}",
+            InterfaceName = endpoint.Spec.InterfaceName ?? "",
+            Labels = LabelOwners.LabelsOf(endpoint),
+            Profiles = endpoint.Spec.Profiles.Items,
+            Addresses = [.. LabelOwners.Of(endpoint).Nets.Select(n => n.Address)],
+            AllowedSources = [.. LabelOwners.Nets(endpoint.Spec.AllowSpoofedSourcePrefixes).Select(n => n.Network)],
+            FloatingIps = [.. endpoint.Spec.IpNATs
+                .Select(n => (External: Parse(n.ExternalIP), Internal: Parse(n.InternalIP)))
+                .Where(n => n.External is not null && n.Internal is not null)
+                .Select(n => new FloatingIp(n.External!.Value, n.Internal!.Value))],
+            Qos = qos is null ? null : new QosLimits
+            {
+                IngressPacketRate = (int)qos.IngressPacketRate,
+                IngressPacketBurst = (int)qos.IngressPacketBurst,
+                EgressPacketRate = (int)qos.EgressPacketRate,
+                EgressPacketBurst = (int)qos.EgressPacketBurst,
+                IngressConnections = qos.IngressMaxConnections,
+                EgressConnections = qos.EgressMaxConnections,
+            },
+        };
+    }
+
+    private static IpAddr? Parse(string? text) => IpAddr.TryParse(text, out var address) ? address : null;
 
     public bool Equals(LocalEndpoint? other) => other is not null
         && Id == other.Id && InterfaceName == other.InterfaceName && IsHost == other.IsHost
@@ -53,7 +92,8 @@ public sealed record LocalEndpoint
         && Labels.AsSpan().SequenceEqual(other.Labels.AsSpan())
         && Profiles.AsSpan().SequenceEqual(other.Profiles.AsSpan())
         && Addresses.AsSpan().SequenceEqual(other.Addresses.AsSpan())
-        && AllowedSources.AsSpan().SequenceEqual(other.AllowedSources.AsSpan());
+        && AllowedSources.AsSpan().SequenceEqual(other.AllowedSources.AsSpan())
+        && FloatingIps.AsSpan().SequenceEqual(other.FloatingIps.AsSpan());
 
     public override int GetHashCode() => HashCode.Combine(Id, InterfaceName, AdminUp);
 }
