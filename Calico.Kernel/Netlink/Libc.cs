@@ -20,6 +20,16 @@ internal static unsafe partial class Libc
     public const int MsgDontWait = 0x40;
     public const int CloneNewNet = 0x40000000;
     public const int OReadOnly = 0;
+    public const int OWriteOnly = 1;
+    public const int OCreate = 0x40;
+    public const int OExclusive = 0x80;
+    public const short PollIn = 1;
+    public const int AtFdCwd = -100;
+    public const int AtEmptyPath = 0x1000;
+    public const uint StatXInode = 0x100;
+    public const int StatXSize = 256;
+    public const int StatXInodeOffset = 32;
+    public const nuint NsGetNsType = 0xB703;
     public const int OCloexec = 0x80000;
     public const int MsBind = 0x1000;
     public const int MsRec = 0x4000;
@@ -34,6 +44,14 @@ internal static unsafe partial class Libc
         public ushort Pad;
         public uint PortId;
         public uint Groups;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    public struct PollFd
+    {
+        public int Fd;
+        public short Events;
+        public short Returned;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -70,7 +88,25 @@ internal static unsafe partial class Libc
     public static partial int Close(int fd);
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial int Open(string path, int flags);
+    public static partial int Open(string path, int flags, int mode = 0);
+
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    public static partial nint Read(SafeHandle fd, byte* buffer, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "write", SetLastError = true)]
+    public static partial nint Write(SafeHandle fd, byte* buffer, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    public static partial int Ioctl(SafeHandle fd, nuint request, nint argument);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int StatX(int directory, string path, int flags, uint mask, byte* buffer);
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    public static partial int EventFd(uint initial, int flags);
+
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    public static partial int Poll(PollFd* fds, nuint count, int milliseconds);
 
     [LibraryImport("libc", EntryPoint = "setns", SetLastError = true)]
     public static partial int SetNs(int fd, int type);
@@ -83,9 +119,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "umount2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Unmount(string target, int flags);
-
-    [LibraryImport("libc", EntryPoint = "gettid")]
-    public static partial int GetThreadId();
 
     public static Errno LastErrno => (Errno)Marshal.GetLastPInvokeError();
 }

@@ -53,6 +53,7 @@ public sealed unsafe class NetlinkSocket : IDisposable
     }
 
     public NetlinkProtocol Protocol { get; }
+    internal int Fd => _fd.Fd;
 
     /// <summary>The sequence number that the next batch begins with.</summary>
     public uint NextSequence => _sequence;
@@ -209,24 +210,12 @@ public sealed unsafe class NetlinkSocket : IDisposable
     }
 
     /// <summary>
-    /// Waits for one datagram of notifications. Empty when the wait timed out; <paramref name="errno"/>
-    /// <see cref="Errno.ENOBUFS"/> means that notifications were lost.
+    /// Takes one datagram of notifications, empty if there is none; <see cref="Errno.ENOBUFS"/> means that some were lost.
     /// </summary>
     internal ReadOnlySpan<byte> ReceiveNotification(out Errno errno)
     {
-        var received = Receive(0, out errno);
+        var received = Receive(Libc.MsgDontWait, out errno);
         return received > 0 ? _receive.AsSpan(0, received) : default;
-    }
-
-    /// <summary>Shortens or lengthens how long a blocking receive waits.</summary>
-    internal void SetReceiveTimeout(TimeSpan timeout)
-    {
-        var value = new Libc.TimeVal
-        {
-            Seconds = (nint)(timeout.Ticks / TimeSpan.TicksPerSecond),
-            Microseconds = (nint)(timeout.Ticks % TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond),
-        };
-        SetTimeout(value);
     }
 
     public void Dispose() => _fd.Dispose();
