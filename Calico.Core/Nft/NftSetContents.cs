@@ -48,6 +48,15 @@ public sealed class NftSetContents(NftSet set)
     public bool TryGetVerdict(NftElement key, [MaybeNullWhen(false)] out NftVerdict verdict) =>
         _verdicts.TryGetValue(key, out verdict);
 
+    /// <summary>Of an interval set: some member lies inside the network. Costs a look at every member.</summary>
+    public bool HasInside(Cidr network)
+    {
+        var longer = false;
+        for (var length = network.PrefixLength + 1; length < _byLength.Length && !longer; length++)
+            longer = _byLength[length] > 0;
+        return longer && _elements.Any(e => network.Contains(e.Network));
+    }
+
     /// <summary>Of an interval set: a member that contains the whole network.</summary>
     public NftElement? CoveredBy(Cidr network)
     {

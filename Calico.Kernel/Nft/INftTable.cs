@@ -1,13 +1,6 @@
-using System.Collections.Immutable;
 using Calico.Core.Nft;
 
 namespace Calico.Kernel.Nft;
-
-/// <summary>What a transaction left: the handles of its new rules in the order of the operations that made them.</summary>
-public sealed record NftCommitted(ImmutableArray<ulong> NewHandles)
-{
-    public static NftCommitted Nothing { get; } = new([]);
-}
 
 /// <summary>
 /// One nftables table of one network namespace. Not thread-safe: one writer owns the table, and what others change in
