@@ -189,6 +189,7 @@ public sealed class CniListener : IAsyncDisposable
                 _onFault($"a shim's request was not understood: {problem}", null);
                 await connection.SendAsync(new CniError(CniErrorCode.TryAgainLater,
                     $"calico-node did not understand the request: {problem}").ToReply(CniVersion.Newest));
+                await connection.DrainAsync();
                 return;
             }
             await RunAsync(new CniCall(request, netns, connection.SendAsync));

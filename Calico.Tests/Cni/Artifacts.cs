@@ -1,9 +1,45 @@
+using System.Diagnostics;
+
 namespace Calico.Tests;
 
 /// <summary>Where the repository and the published programs are, seen from the test assembly.</summary>
 internal static class Artifacts
 {
+    private static readonly Lock Publishing = new();
+
     public static string Repository { get; } = FindRepository();
+
+    /// <summary>The NativeAOT shim; published now if it is missing or older than its sources.</summary>
+    public static string Shim()
+    {
+        var path = Path.Combine(Repository, "artifacts", "publish", "Calico.Cni", "release_linux-x64", "calico-cni");
+        lock (Publishing)
+        {
+            if (!File.Exists(path) || NewestSource("Calico.Cni", "Calico.Core/Cni", "Calico.Core/Net") > File.GetLastWriteTimeUtc(path))
+            {
+                Run("dotnet", "publish", "Calico.Cni", "-c", "Release", "-r", "linux-x64", "-v", "quiet", "--nologo");
+                File.SetLastWriteTimeUtc(path, TimeProvider.System.GetUtcNow().UtcDateTime);
+            }
+        }
+        return path;
+    }
+
+    private static DateTime NewestSource(params string[] folders) => folders
+        .SelectMany(f => Directory.EnumerateFiles(Path.Combine(Repository, f), "*.cs", SearchOption.AllDirectories))
+        .Max(File.GetLastWriteTimeUtc);
+
+    private static void Run(string program, params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments)
+        {
+            WorkingDirectory = Repository,
+            RedirectStandardOutput = true,
+        })!;
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        if (process.ExitCode != 0)
+            throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} failed:\n{output}");
+    }
 
     private static string FindRepository()
     {

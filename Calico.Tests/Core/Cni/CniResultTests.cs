@@ -65,7 +65,7 @@ public class CniResultTests
         Gen.OneOf(Array.ConvertAll(Tokens, Gen.Const))
             .Array[0, 20].Sample(parts =>
         {
-            CniResult.TryParse(Encoding.UTF8.GetBytes(string.Concat(parts)), out _, out _, out _);
+            _ = CniResult.TryParse(Encoding.UTF8.GetBytes(string.Concat(parts)), out _, out _, out _);
         }, iter: 20_000);
 
     [SkippableFact]
