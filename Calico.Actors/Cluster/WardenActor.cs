@@ -6,6 +6,7 @@ using Calico.Actors.Policy;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 
 namespace Calico.Actors.Cluster;

@@ -4,6 +4,7 @@ using Akka.Event;
 using Calico.Actors.Feed;
 using Calico.Core.Feed;
 using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Core.Policy;
 using Calico.Core.Policy.Distribution;
 

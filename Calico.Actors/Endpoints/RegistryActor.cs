@@ -1,0 +1,122 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Ipam;
+using Calico.Actors.Policy;
+using Calico.Actors.Protocol;
+using Calico.Core.Net;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Routes;
+
+namespace Calico.Actors.Endpoints;
+
+/// <summary>What is said to the registry of workloads. Local.</summary>
+public static class RegistryProtocol
+{
+    /// <summary>The workload of this container and interface, if there is one; answered with <see cref="Found"/>.</summary>
+    public sealed record Find(string ContainerId, string PodInterface) : ILocalMessage;
+
+    public sealed record Found(Workload? Workload) : ILocalMessage;
+
+    /// <summary>The workload is wired, its policy in force: remember it. Answered with <see cref="Recorded"/>.</summary>
+    public sealed record Record(Workload Workload, int HostIndex) : ILocalMessage;
+
+    /// <param name="Fault">Why it could not be remembered, or null.</param>
+    public sealed record Recorded(string? Fault) : ILocalMessage;
+
+    /// <summary>The workload is gone. Answered with <see cref="Recorded"/>.</summary>
+    public sealed record Forget(Workload Workload) : ILocalMessage;
+
+    /// <summary>The enforcer asks for every workload, as <see cref="EnforcerProtocol.AdoptEndpoints"/>.</summary>
+    public sealed record TellEndpoints : ILocalMessage;
+
+    public sealed record GetAll : ILocalMessage;
+
+    public sealed record All(ImmutableArray<Workload> Workloads) : ILocalMessage;
+}
+
+/// <summary>
+/// Knows the workloads of this node and is the only writer of their journal. Child of the node's guardian. On start it
+/// reads the journal, wants the routes of what it finds, and has IPAM give back what no workload here holds. Its death
+/// loses nothing but the time to read the journal again.
+/// </summary>
+public sealed class RegistryActor : ReceiveActor
+{
+    private readonly WorkloadJournal _journal;
+    private readonly INetworkNamespace _host;
+    private readonly IActorRef _routes;
+    private readonly IActorRef _lease;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly Dictionary<(string Container, string Interface), Workload> _workloads = [];
+
+    public static Props Props(string journalDirectory, INetworkNamespace host, IActorRef routes, IActorRef lease) =>
+        Akka.Actor.Props.Create(() => new RegistryActor(journalDirectory, host, routes, lease));
+
+    public RegistryActor(string journalDirectory, INetworkNamespace host, IActorRef routes, IActorRef lease)
+    {
+        _journal = new WorkloadJournal(journalDirectory);
+        _host = host;
+        _routes = routes;
+        _lease = lease;
+
+        Receive<RegistryProtocol.Find>(f => Sender.Tell(new RegistryProtocol.Found(_workloads.GetValueOrDefault((f.ContainerId, f.PodInterface)))));
+        Receive<RegistryProtocol.Record>(OnRecord);
+        Receive<RegistryProtocol.Forget>(OnForget);
+        Receive<RegistryProtocol.TellEndpoints>(_ => Sender.Tell(new EnforcerProtocol.AdoptEndpoints(
+            [.. _workloads.Values.Select(w => w.ToLocalEndpoint())])));
+        Receive<RegistryProtocol.GetAll>(_ => Sender.Tell(new RegistryProtocol.All([.. _workloads.Values])));
+    }
+
+    protected override void PreStart()
+    {
+        foreach (var workload in _journal.Load((path, e) => _log.Error("workload journal: {Path} cannot be read: {Cause}", path, e.Message)))
+            _workloads[(workload.ContainerId, workload.PodInterface)] = workload;
+        using var links = _host.OpenLinks();
+        var indexes = links.Dump().ToDictionary(l => l.Name, l => l.Index);
+        foreach (var workload in _workloads.Values)
+        {
+            if (indexes.TryGetValue(workload.HostInterface, out var index))
+                _routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, RoutesOf(workload, index), []));
+        }
+        _routes.Tell(new RouteProtocol.SourceComplete(RouteSource.Workloads));
+        _lease.Tell(new LeaseProtocol.ReleaseAllBut([.. _workloads.Values.Select(w => w.HandleId)]));
+        if (_workloads.Count > 0)
+            _log.Info("took over {Count} workloads", _workloads.Count);
+    }
+
+    /// <summary>The host routes of a workload, in Calico's form: scope link, protocol boot, metric 1024.</summary>
+    public static ImmutableArray<Route> RoutesOf(Workload workload, int hostIndex) =>
+        [.. workload.ParsedAddresses.Select(a => new Route(new RouteKey(Cidr.Host(a), 1024), RouteKind.Unicast,
+            RouteWriterOptions.BootProtocol, [new NextHop(null, hostIndex)])
+        { Scope = a.IsV4 ? RouteScope.Link : RouteScope.Universe })];
+
+    private void OnRecord(RegistryProtocol.Record record)
+    {
+        var fault = Try(() => _journal.Put(record.Workload));
+        if (fault is null)
+            _workloads[(record.Workload.ContainerId, record.Workload.PodInterface)] = record.Workload;
+        Sender.Tell(new RegistryProtocol.Recorded(fault));
+    }
+
+    private void OnForget(RegistryProtocol.Forget forget)
+    {
+        var fault = Try(() => _journal.Remove(forget.Workload));
+        _workloads.Remove((forget.Workload.ContainerId, forget.Workload.PodInterface));
+        Sender.Tell(new RegistryProtocol.Recorded(fault));
+    }
+
+    private string? Try(Action write)
+    {
+        try
+        {
+            write();
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _log.Error("workload journal: {Cause}", e.Message);
+            return e.Message;
+        }
+    }
+}

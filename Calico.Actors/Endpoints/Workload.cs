@@ -1,0 +1,120 @@
+using System.Collections.Immutable;
+using Calico.Core.Cni;
+using Calico.Core.Model;
+using Calico.Core.Model.Kubernetes;
+using Calico.Core.Model.Resources;
+using Calico.Core.Net;
+using Calico.Core.Policy.Graph;
+
+namespace Calico.Actors.Endpoints;
+
+/// <summary>
+/// A workload of this node, as the journal keeps it and the rest of the node is told of it: who it is, how it is wired,
+/// which addresses it has. Everything in it comes from one successful ADD.
+/// </summary>
+public sealed record Workload
+{
+    public const string KubernetesOrchestrator = "k8s";
+    public const string CniOrchestrator = "cni";
+
+    public required string ContainerId { get; init; }
+
+    /// <summary>The CNI network, which is part of the handle.</summary>
+    public required string Network { get; init; }
+    public required string Orchestrator { get; init; }
+    public required string Namespace { get; init; }
+
+    /// <summary>The pod's name; outside Kubernetes the container's id.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The interface inside the pod.</summary>
+    public required string PodInterface { get; init; }
+    public required string HostInterface { get; init; }
+    public string NetnsPath { get; init; } = "";
+    public ImmutableSortedDictionary<string, string> Labels { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+    public ImmutableArray<string> Profiles { get; init; } = [];
+    public ImmutableArray<string> Addresses { get; init; } = [];
+    public string PodMac { get; init; } = "";
+    public uint Mtu { get; init; }
+
+    /// <summary>Owner of the addresses in IPAM.</summary>
+    public string HandleId => $"{Network}.{ContainerId}";
+
+    /// <summary>Unique on the node, also in messages: <c>namespace/name</c> and the interface.</summary>
+    public string Id => $"{Namespace}/{Name}/{PodInterface}";
+
+    public IEnumerable<IpAddr> ParsedAddresses => Addresses.Select(a => IpAddr.Parse(a));
+
+    /// <summary>What a call names, before anything is done about it.</summary>
+    /// <param name="request">The runtime's call.</param>
+    /// <param name="config">Its network configuration.</param>
+    /// <param name="interfacePrefix">Prefix of host interface names.</param>
+    public static Workload From(CniRequest request, CniNetworkConfig config, string interfacePrefix)
+    {
+        // The shim has checked the pairs; what is none counts as absent here.
+        _ = CniArgs.TryParse(request.Args, out var args, out _);
+        var kubernetes = args.IsKubernetes;
+        string ns = kubernetes ? args.PodNamespace! : "default", name = kubernetes ? args.PodName! : request.ContainerId;
+        var labels = config.Labels.ToImmutableSortedDictionary(StringComparer.Ordinal)
+            .SetItem(KubeNames.NamespaceLabel, ns)
+            .SetItem(KubeNames.OrchestratorLabel, kubernetes ? KubernetesOrchestrator : CniOrchestrator);
+        return new Workload
+        {
+            ContainerId = request.ContainerId,
+            Network = config.Name,
+            Orchestrator = kubernetes ? KubernetesOrchestrator : CniOrchestrator,
+            Namespace = ns,
+            Name = name,
+            PodInterface = request.InterfaceName,
+            HostInterface = kubernetes
+                ? KubeNames.InterfaceName(ns, name, interfacePrefix)
+                : interfacePrefix + name[..Math.Min(11, name.Length)],
+            NetnsPath = request.NetnsPath,
+            Labels = labels,
+            Profiles = kubernetes ? [$"{Profile.NamespacePrefix}{ns}", $"{Profile.ServiceAccountPrefix}{ns}.default"] : [config.Name],
+        };
+    }
+
+    /// <summary>The key of its WorkloadEndpoint.</summary>
+    /// <exception cref="FormatException">A part of the name cannot be in a name.</exception>
+    public ResourceKey EndpointKey(string node) =>
+        new WorkloadEndpointName(node, Orchestrator, Name, PodInterface).TryFormat(out var name, out var problem)
+            ? new ResourceKey(ResourceKind.WorkloadEndpoint, Namespace, name)
+            : throw new FormatException($"no name for the workload endpoint of {Id}: {problem}");
+
+    /// <summary>Its WorkloadEndpoint as the datastore is to hold it.</summary>
+    public WorkloadEndpoint ToResource(string node, DateTimeOffset now) => new()
+    {
+        Metadata = new ObjectMeta
+        {
+            Name = EndpointKey(node).Name,
+            Namespace = Namespace,
+            Uid = Guid.NewGuid().ToString("D"),
+            CreationTimestamp = now,
+            Labels = StringMap.From(Labels),
+        },
+        Spec = new WorkloadEndpointSpec
+        {
+            Orchestrator = Orchestrator,
+            Workload = Orchestrator == KubernetesOrchestrator ? null : Name,
+            Node = node,
+            ContainerID = ContainerId,
+            Pod = Orchestrator == KubernetesOrchestrator ? Name : null,
+            Endpoint = PodInterface,
+            IpNetworks = [.. ParsedAddresses.Select(a => Cidr.Host(a).ToString())],
+            Profiles = [.. Profiles],
+            InterfaceName = HostInterface,
+            Mac = PodMac.Length > 0 ? PodMac : null,
+        },
+    };
+
+    /// <summary>How the node's policy sees it.</summary>
+    public LocalEndpoint ToLocalEndpoint() => new()
+    {
+        Id = Id,
+        InterfaceName = HostInterface,
+        Labels = [.. Labels],
+        Profiles = Profiles,
+        Addresses = [.. ParsedAddresses],
+    };
+}

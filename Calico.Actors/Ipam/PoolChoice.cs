@@ -1,0 +1,58 @@
+using System.Collections.Immutable;
+using Calico.Core.Model.Resources;
+using Calico.Core.Model.Selectors;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// Which pools a pod may draw from (facts b.6): those that the request names, or else every enabled pool in automatic
+/// mode whose selectors match; in both cases the pool must allow workloads.
+/// </summary>
+public static class PoolChoice
+{
+    /// <param name="pools">Every pool, in order of name.</param>
+    /// <param name="named">Names or CIDRs that the configuration or an annotation gives; empty for any.</param>
+    /// <param name="nodeLabels">Labels of this node.</param>
+    /// <param name="namespaceLabels">Labels of the pod's namespace.</param>
+    /// <param name="error">A named pool that cannot be used, and why.</param>
+    public static ImmutableArray<PoolRef> For(IEnumerable<IPPool> pools, IReadOnlyCollection<string> named,
+        IReadOnlyDictionary<string, string> nodeLabels, IReadOnlyDictionary<string, string> namespaceLabels, out string? error)
+    {
+        error = null;
+        var all = pools.ToList();
+        if (named.Count == 0)
+        {
+            return [.. all.Where(p => !p.Spec.Disabled && p.Spec.AssignmentMode != "Manual" && AllowsWorkloads(p)
+                && Matches(p.Spec.NodeSelector, nodeLabels) && Matches(p.Spec.NamespaceSelector, namespaceLabels))
+                .Select(RefOf).OfType<PoolRef>()];
+        }
+        var chosen = ImmutableArray.CreateBuilder<PoolRef>();
+        foreach (var name in named)
+        {
+            var pool = all.FirstOrDefault(p => p.Name == name || p.Spec.Cidr == name);
+            error ??= pool is null ? $"pool '{name}' does not exist"
+                : pool.Spec.Disabled ? $"pool '{name}' is disabled"
+                : !AllowsWorkloads(pool) ? $"pool '{name}' does not allow workloads"
+                : null;
+            if (pool is not null && RefOf(pool) is { } reference)
+                chosen.Add(reference);
+        }
+        return chosen.ToImmutable();
+    }
+
+    private static bool AllowsWorkloads(IPPool pool) =>
+        pool.Spec.AllowedUses.Count == 0 || pool.Spec.AllowedUses.Contains(IPPoolUse.Workload);
+
+    private static bool Matches(string? selector, IReadOnlyDictionary<string, string> labels) =>
+        string.IsNullOrEmpty(selector) || Selector.Parse(selector).Evaluate(labels);
+
+    private static PoolRef? RefOf(IPPool pool)
+    {
+        if (!Cidr.TryParse(pool.Spec.Cidr, out var cidr))
+            return null;
+        var size = pool.Spec.BlockSize != 0 ? pool.Spec.BlockSize
+            : cidr.IsV4 ? IPPoolSpec.DefaultBlockSizeV4 : IPPoolSpec.DefaultBlockSizeV6;
+        return new PoolRef(pool.Name, cidr, size);
+    }
+}
