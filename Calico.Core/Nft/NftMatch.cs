@@ -88,9 +88,9 @@ public readonly record struct NftPortRange : IComparable<NftPortRange>
 }
 
 /// <summary>
-/// A condition. <see cref="Negate"/> turns it round; a packet that lacks what the condition looks at (ports of an
-/// ICMP packet or of a later fragment, an input interface on the output hook) fulfils neither form of a port, ICMP or
-/// address condition, as in the kernel, where such a load ends the rule.
+/// A condition. <see cref="Negate"/> turns it round. A packet that lacks what the condition looks at fulfils neither
+/// form, because in the kernel such a load ends the rule: ports and types of later fragments, status and mark of a
+/// packet without a connection. A missing interface (input on the output hook) is a name that equals none.
 /// </summary>
 public abstract record NftMatch : NftTerm
 {

@@ -20,7 +20,11 @@ public readonly record struct NftRuleContext(NftFamily Family, IpVersion? Versio
     public NftRuleContext After(NftTerm term) => term switch
     {
         NftMatch.Protocol { Negate: false } p => this with { Protocol = p.Number },
-        NftMatch.Icmp i => this with { Protocol = i.Version == IpVersion.V4 ? (byte)1 : (byte)58 },
+        NftMatch.Icmp i => this with
+        {
+            Version = i.Version,
+            Protocol = i.Version == IpVersion.V4 ? (byte)1 : (byte)58,
+        },
         NftMatch.Family { Negate: false } f => this with { Version = f.Version },
         NftMatch.Address { Network.Version: var v } => this with { Version = v },
         _ => this,

@@ -79,3 +79,9 @@ public sealed record NftTransaction(NftTable Table, ImmutableArray<NftOp> Ops)
 
     public override string ToString() => Render();
 }
+
+/// <summary>What a transaction left: the handles of its new rules in the order of the operations that made them.</summary>
+public sealed record NftCommitted(ImmutableArray<ulong> NewHandles)
+{
+    public static NftCommitted Nothing { get; } = new([]);
+}

@@ -13,6 +13,9 @@ public sealed record Link(int Index, string Name, string Kind)
     public bool Running { get; init; }
     public uint Mtu { get; init; }
     public MacAddress Mac { get; init; }
+
+    /// <summary>Transmit queues; a veth pair has as many to receive.</summary>
+    public int Queues { get; init; } = 1;
     public int? MasterIndex { get; init; }
 
     /// <summary>For veth: the index of the other end, in its own namespace.</summary>
@@ -28,7 +31,10 @@ public readonly record struct LinkAddress(int LinkIndex, Cidr Address)
     public bool Tentative { get; init; }
 }
 
-/// <summary>A veth pair to create; the peer is born in the namespace behind <paramref name="PeerNamespaceFd"/>.</summary>
+/// <summary>
+/// A veth pair to create; the peer is born in the namespace behind <paramref name="PeerNamespaceFd"/>, or in the table's
+/// own if that is negative.
+/// </summary>
 public sealed record VethPair(string Name, string PeerName, int PeerNamespaceFd)
 {
     /// <summary>MTU of both ends in bytes; 0 takes the kernel's default.</summary>
@@ -36,6 +42,9 @@ public sealed record VethPair(string Name, string PeerName, int PeerNamespaceFd)
     public MacAddress? Mac { get; init; }
     public MacAddress? PeerMac { get; init; }
     public int Queues { get; init; } = 1;
+
+    /// <summary>The peer is born up, too.</summary>
+    public bool PeerUp { get; init; }
 }
 
 /// <summary>What to change on a device; null leaves a property as it is.</summary>

@@ -1,6 +1,7 @@
 using Calico.Kernel.Links;
 using Calico.Kernel.Neighbours;
 using Calico.Kernel.Routes;
+using Calico.Kernel.Rules;
 
 namespace Calico.Kernel.Namespaces;
 
@@ -16,6 +17,7 @@ public interface INetworkNamespace : IDisposable
     ILinkTable OpenLinks();
     IRouteTable OpenRoutes();
     INeighbourTable OpenNeighbours();
+    IRuleTable OpenRules();
 
     /// <summary>Reads or writes <c>net.*</c> sysctls of this namespace, by path below <c>/proc/sys/net</c>.</summary>
     ISysctl OpenSysctl();
@@ -29,6 +31,7 @@ public interface INetworkNamespace : IDisposable
 /// </summary>
 public interface ISysctl : IDisposable
 {
+    /// <summary>The value without its line end; null if there is no such entry.</summary>
     string? Read(string path);
 
     /// <summary>Returns whether the value had to be changed.</summary>
@@ -53,6 +56,7 @@ public abstract record KernelEvent
     public sealed record LinkRemoved(int Index, string Name) : KernelEvent;
     public sealed record AddressChanged(LinkAddress Address, bool Removed) : KernelEvent;
     public sealed record RouteChanged(Route Route, bool Removed) : KernelEvent;
+    public sealed record NeighbourChanged(Neighbour Neighbour, bool Removed) : KernelEvent;
     public sealed record Overflow : KernelEvent;
 }
 

@@ -8,6 +8,9 @@ public enum RouteKind : byte
 {
     Unicast = 1,
     Local = 2,
+    Broadcast = 3,
+    Anycast = 4,
+    Multicast = 5,
     Blackhole = 6,
     Unreachable = 7,
     Prohibit = 8,
@@ -54,7 +57,10 @@ public sealed record Route(RouteKey Key, RouteKind Kind, byte Protocol, Immutabl
 /// <summary>Which routes a dump returns; null means any.</summary>
 public sealed record RouteFilter(IpVersion? Family = null, uint? Table = RouteKey.MainTable, byte? Protocol = null);
 
-/// <summary>One change: <see cref="Delete"/> false creates or replaces the route of that key, true removes it.</summary>
+/// <summary>
+/// One change: <see cref="Delete"/> false creates or replaces the route of that key. True removes it, if its protocol is
+/// the one given (0 means any), and looks at nothing else. The kernel takes metric 0 of an IPv4 removal for "the lowest".
+/// </summary>
 public readonly record struct RouteChange(Route Route, bool Delete);
 
 /// <summary>
@@ -68,11 +74,15 @@ public interface IRouteTable : IDisposable
 
     /// <summary>
     /// Applies the changes in order. <paramref name="results"/> has one entry a change; removing an absent route is
-    /// <see cref="Errno.None"/>.
+    /// <see cref="Errno.None"/>. <see cref="Errno.ENOBUFS"/> means that the kernel's answer was lost: dump and compare.
     /// </summary>
+    /// <exception cref="KernelException">The changes could not be sent; those before were applied.</exception>
     void Apply(ReadOnlySpan<RouteChange> changes, Span<Errno> results);
 
-    /// <summary>Which link and gateway the kernel would use for an address, or null if it has no route.</summary>
+    /// <summary>
+    /// Which link, gateway and source the kernel would use for a packet to the address, as a host route; null if it would
+    /// send none.
+    /// </summary>
     Route? Lookup(IpAddr destination);
 
     /// <summary>Modifying requests that the kernel accepted since this table was opened: what "needless writes" counts.</summary>
