@@ -206,7 +206,7 @@ public class EndpointIndexTests
             foreach (var set in sets.Keys)
             {
                 Assert.Equal(fresh.Members(set), _index.Members(set));
-                Assert.Equal(fresh.Members(set), followed[set]);
+                Assert.Equal<SetMember>(fresh.Members(set), [.. followed[set]]);
             }
         }
     }
