@@ -171,8 +171,6 @@ internal static class NftExpressions
         if (group is { } g)
         {
             w.AttributeUInt16BigEndian(1, g);
-            w.AttributeUInt32BigEndian(3, 0);
-            w.AttributeUInt16BigEndian(4, 0);
         }
         else
         {

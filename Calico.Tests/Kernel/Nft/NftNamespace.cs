@@ -1,0 +1,45 @@
+using System.Diagnostics;
+using Calico.Core.Nft;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Nft;
+
+namespace Calico.Tests.Kernel.Nft;
+
+/// <summary>
+/// A network namespace without a name for nftables tests: it vanishes with this object, and with this process. The
+/// nft program, which the product never uses, says what the kernel understood.
+/// </summary>
+public sealed class NftNamespace : IDisposable
+{
+    public NetworkNamespace Namespace { get; } = NetworkNamespace.CreateUnnamed();
+
+    public NetlinkNftTable Open(NftTable table) => NetlinkNftTable.Open(table, Namespace.Fd);
+
+    /// <summary>Feeds nft a script.</summary>
+    public void Script(string script) => Run("nft", ["-f", "-"], script);
+
+    /// <summary>What nft says about a table, without counters.</summary>
+    public string List(NftTable table) => Run("nft", ["-s", "list", "table", .. table.ToString().Split(' ')]);
+
+    /// <summary>Runs a program in the namespace to its end, which must be success.</summary>
+    public string Run(string program, string[] arguments, string input = "")
+    {
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using var process = ProcessInNamespace.Start(start, Namespace);
+        var error = process.StandardError.ReadToEndAsync();
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        if (process.ExitCode != 0)
+            throw new InvalidOperationException($"{program} {string.Join(' ', arguments)}: {error.GetAwaiter().GetResult()}\n{input}");
+        return output;
+    }
+
+    public void Dispose() => Namespace.Dispose();
+}
