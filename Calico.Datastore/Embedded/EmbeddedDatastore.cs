@@ -7,7 +7,7 @@ namespace Calico.Datastore.Embedded;
 /// <summary>
 /// The store of record in one SQLite file, with etcd's semantics: for clusters that have neither etcd nor a Kubernetes
 /// API, and for the lab. One process owns the file; the others reach it over etcd's own protocol, which
-/// <c>EtcdServer</c> speaks for it.
+/// <see cref="Etcd.EtcdServer"/> speaks for it.
 /// <code>
 ///   CommitAsync -&gt; StoreWriter (own thread, group commit) -&gt; StoreTransactions -&gt; StoreTables -&gt; file
 ///                     |                                                                            ^
@@ -116,8 +116,8 @@ public sealed class EmbeddedDatastore : IDatastore, IDatastoreMaintenance
         using var watch = Hub.Watch(KeyRange.Prefix(DatastoreLimits.EncodePrefix(prefix)), afterRevision);
         while (true)
         {
-            var events = await Ask(watch.ReadAsync(cancellation));
-            yield return [.. events.Select(Port)];
+            var batch = await Ask(watch.ReadAsync(Timeout.InfiniteTimeSpan, cancellation));
+            yield return [.. batch.Events.Select(Port)];
         }
     }
 

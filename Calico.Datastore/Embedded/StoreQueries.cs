@@ -27,6 +27,7 @@ internal sealed class StoreQueries : IDisposable
     private readonly SqliteCommand _touched;
     private readonly SqliteCommand _events;
     private readonly SqliteCommand _previous;
+    private readonly SqliteCommand _leaseKeys;
 
     public StoreQueries(SqliteConnection connection)
     {
@@ -66,6 +67,8 @@ internal sealed class StoreQueries : IDisposable
         _previous = connection.Prepare(
             $"SELECT {Columns} FROM history h WHERE h.key = $start AND h.id < $below ORDER BY h.id DESC LIMIT 1",
             "$start", "$below");
+        _leaseKeys = connection.Prepare(
+            "SELECT key FROM current WHERE lease = $id AND lease <> 0 ORDER BY key", "$id");
     }
 
     public void Begin() => _begin.ExecuteNonQuery();
@@ -223,6 +226,16 @@ internal sealed class StoreQueries : IDisposable
         return (id >> StoreFile.PositionBits) - 1 >= compacted ? previous : null;
     }
 
+    public List<byte[]> LeaseKeys(long id)
+    {
+        List<byte[]> keys = [];
+        _leaseKeys.Parameters[0].Value = id;
+        using var rows = _leaseKeys.ExecuteReader();
+        while (rows.Read())
+            keys.Add((byte[])rows.GetValue(0));
+        return keys;
+    }
+
     private static void Bind(SqliteCommand command, int first, KeyRange range)
     {
         // A single key is the range up to its successor.
@@ -240,7 +253,7 @@ internal sealed class StoreQueries : IDisposable
     public void Dispose()
     {
         foreach (var command in (SqliteCommand[])[_begin, _end, _newest, _compacted, _single, _singleAt, _range, _rangeAt,
-            _count, _countAt, _touched, _events, _previous])
+            _count, _countAt, _touched, _events, _previous, _leaseKeys])
         {
             command.Dispose();
         }

@@ -39,6 +39,10 @@ internal sealed class StoreReader(StoreFile file, int connections) : IAsyncDispo
     public Task<long> CompactedAsync(CancellationToken cancellation) =>
         ReadAsync(queries => queries.Compacted(), cancellation);
 
+    /// <summary>The keys that end with a lease.</summary>
+    public Task<List<byte[]>> LeaseKeysAsync(long lease, CancellationToken cancellation) =>
+        ReadAsync(queries => queries.LeaseKeys(lease), cancellation);
+
     public static void CheckRevision(long wanted, long newest, StoreQueries queries)
     {
         if (wanted <= 0)

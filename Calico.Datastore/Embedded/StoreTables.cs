@@ -17,7 +17,6 @@ internal sealed class StoreTables : IDisposable
     private readonly SqliteCommand _addLease;
     private readonly SqliteCommand _removeLease;
     private readonly SqliteCommand _leases;
-    private readonly SqliteCommand _leaseKeys;
     private readonly SqliteCommand _setMeta;
     private readonly SqliteCommand _getMeta;
     private readonly SqliteCommand _superseding;
@@ -42,8 +41,6 @@ internal sealed class StoreTables : IDisposable
         _addLease = connection.Prepare("INSERT INTO lease VALUES ($id, $seconds)", "$id", "$seconds");
         _removeLease = connection.Prepare("DELETE FROM lease WHERE id = $id", "$id");
         _leases = connection.Prepare("SELECT id, seconds FROM lease");
-        _leaseKeys = connection.Prepare(
-            "SELECT key FROM current WHERE lease = $id AND lease <> 0 ORDER BY key", "$id");
         _setMeta = connection.Prepare("UPDATE meta SET value = $value WHERE name = $name", "$name", "$value");
         _getMeta = connection.Prepare("SELECT value FROM meta WHERE name = $name", "$name");
         _superseding = connection.Prepare(
@@ -115,16 +112,6 @@ internal sealed class StoreTables : IDisposable
         return leases;
     }
 
-    public List<byte[]> LeaseKeys(long id)
-    {
-        List<byte[]> keys = [];
-        _leaseKeys.Parameters[0].Value = id;
-        using var rows = _leaseKeys.ExecuteReader();
-        while (rows.Read())
-            keys.Add((byte[])rows.GetValue(0));
-        return keys;
-    }
-
     public long GetMeta(string name)
     {
         _getMeta.Parameters[0].Value = name;
@@ -172,7 +159,7 @@ internal sealed class StoreTables : IDisposable
     public void Dispose()
     {
         foreach (var command in (SqliteCommand[])[_begin, _commit, _rollback, _mark, _release, _backToMark, _append, _point,
-            _unpoint, _addLease, _removeLease, _leases, _leaseKeys, _setMeta, _getMeta, _superseding, _forgetOlder, _forget])
+            _unpoint, _addLease, _removeLease, _leases, _setMeta, _getMeta, _superseding, _forgetOlder, _forget])
         {
             command.Dispose();
         }

@@ -53,7 +53,7 @@ internal sealed class StoreTransactions(StoreQueries queries, StoreTables tables
             throw new StoreException(StoreError.LeaseNotFound, $"lease {id:x} does not exist, or has expired");
         _changes.Clear();
         _revision = Revision + 1;
-        foreach (var key in tables.LeaseKeys(id))
+        foreach (var key in queries.LeaseKeys(id))
         {
             if (queries.Get(key) is { } stored)
                 Bury(stored);

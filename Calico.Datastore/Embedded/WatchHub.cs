@@ -82,6 +82,9 @@ internal sealed class WatchHub(StoreReader reader)
     }
 }
 
+/// <summary>Changes, and the revision up to which there are no others.</summary>
+internal readonly record struct WatchBatch(ImmutableArray<StoreEvent> Events, long Through);
+
 /// <summary>One watch. <see cref="ReadAsync"/> is for one consumer; the rest is the hub's.</summary>
 internal sealed class StoreWatch : IDisposable
 {
@@ -99,6 +102,7 @@ internal sealed class StoreWatch : IDisposable
     private long _pendingBytes;
     private long _through;
     private bool _behind;
+    private bool _poked;
     private Exception? _closed;
 
     public StoreWatch(WatchHub hub, StoreReader reader, KeyRange range, long after)
@@ -109,23 +113,15 @@ internal sealed class StoreWatch : IDisposable
         _through = after;
     }
 
-    /// <summary>The revision up to which everything was returned, or null while something waits to be read.</summary>
-    public long? CaughtUpTo
-    {
-        get
-        {
-            lock (_gate)
-                return _behind || _pending.Count > 0 ? null : _through;
-        }
-    }
-
     /// <summary>
-    /// Waits for changes and returns those of one or several whole revisions, in order.
+    /// Waits for changes and returns those of one or several whole revisions, in order. Without any it returns after
+    /// <paramref name="idle"/> or a <see cref="Poke"/>, once it has caught up, to tell how far.
     /// </summary>
     /// <exception cref="StoreException">The changes to come next are compacted.</exception>
     /// <exception cref="DatastoreException">The store was closed or failed.</exception>
-    public async Task<ImmutableArray<StoreEvent>> ReadAsync(CancellationToken cancellation)
+    public async Task<WatchBatch> ReadAsync(TimeSpan idle, CancellationToken cancellation)
     {
+        var timedOut = false;
         while (true)
         {
             bool behind;
@@ -136,31 +132,45 @@ internal sealed class StoreWatch : IDisposable
                 if (_closed is not null)
                     throw _closed;
                 behind = _behind;
+                if (!behind && (_poked || timedOut))
+                {
+                    _poked = false;
+                    return new WatchBatch([], _through);
+                }
             }
             if (!behind)
-                await _wake.WaitAsync(cancellation);
-            else if (await CatchUpAsync(cancellation) is { IsEmpty: false } events)
-                return events;
+                timedOut = !await _wake.WaitAsync(idle, cancellation);
+            else if (await CatchUpAsync(cancellation) is { Events.IsEmpty: false } batch)
+                return batch;
         }
     }
 
-    private async Task<ImmutableArray<StoreEvent>> CatchUpAsync(CancellationToken cancellation)
+    /// <summary>Makes a waiting <see cref="ReadAsync"/> say how far it is.</summary>
+    public void Poke()
+    {
+        lock (_gate)
+        {
+            _poked = true;
+            Wake();
+        }
+    }
+
+    private async Task<WatchBatch> CatchUpAsync(CancellationToken cancellation)
     {
         List<StoreEvent> events = [];
         var through = await _reader.EventsAfterAsync(_range, _through, HistoryEvents, HistoryBytes, events, cancellation);
         lock (_gate)
             _through = through;
-        // Rejoining moves the watch to what the hub published: nothing was committed in between, or it says no.
         _hub.TryRejoin(this, through);
-        return [.. events];
+        return new WatchBatch([.. events], through);
     }
 
-    private ImmutableArray<StoreEvent> Drain()
+    private WatchBatch Drain()
     {
-        ImmutableArray<StoreEvent> events = [.. _pending];
+        var batch = new WatchBatch([.. _pending], _through);
         _pending = [];
         _pendingBytes = 0;
-        return events;
+        return batch;
     }
 
     internal void Join(long published)
