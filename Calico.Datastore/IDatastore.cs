@@ -20,9 +20,15 @@ public readonly record struct Compare(string Key, long ModRevision)
 }
 
 /// <summary>A write inside a transaction: a put, or with a null value a delete.</summary>
-public readonly record struct Write(string Key, ReadOnlyMemory<byte>? Value)
+/// <param name="TimeToLive">
+/// The store deletes the key by itself unless it is put again in this time (Felix's status keys). Null is for ever;
+/// whole seconds, at least one.
+/// </param>
+public readonly record struct Write(string Key, ReadOnlyMemory<byte>? Value, TimeSpan? TimeToLive = null)
 {
-    public static Write Put(string key, ReadOnlyMemory<byte> value) => new(key, value);
+    public static Write Put(string key, ReadOnlyMemory<byte> value, TimeSpan? timeToLive = null) =>
+        new(key, value, timeToLive);
+
     public static Write Delete(string key) => new(key, null);
 }
 
@@ -32,6 +38,7 @@ public sealed record Transaction(ImmutableArray<Compare> Compares, ImmutableArra
 /// <summary>
 /// The outcome. On success <paramref name="Revision"/> is the ModRevision of every key written; on failure
 /// <paramref name="Actual"/> holds what is stored now for each compared key (null if absent), in compare order.
+/// After a success it is empty. A transaction that changes nothing succeeds with the revision the store is at.
 /// </summary>
 public sealed record TransactionResult(bool Succeeded, long Revision, ImmutableArray<KeyValue?> Actual);
 
@@ -44,7 +51,10 @@ public sealed record WatchEvent(string Key, KeyValue? Current, KeyValue? Previou
 /// <summary>Why a datastore call failed; the caller acts on the kind, a person reads the message.</summary>
 public enum DatastoreFault
 {
-    /// <summary>No endpoint answered in time: try again later, nothing is known about the write.</summary>
+    /// <summary>
+    /// No endpoint answered in time: try again later. Nothing is known about a write: it may have happened, so read
+    /// before deciding again.
+    /// </summary>
     Unavailable,
 
     /// <summary>The wanted revision is gone: list again and watch from there.</summary>
@@ -53,8 +63,11 @@ public enum DatastoreFault
     /// <summary>Credentials or permissions were refused: trying again is useless.</summary>
     Denied,
 
-    /// <summary>The request itself is wrong or too large.</summary>
+    /// <summary>The request itself is wrong or too large (<see cref="DatastoreLimits"/>).</summary>
     Invalid,
+
+    /// <summary>The store's disk or quota is full: nothing was written, reads still work. Make room.</summary>
+    Exhausted,
 }
 
 /// <summary>A failed call, naming the operation, the key, the endpoint tried and for how long.</summary>
@@ -91,3 +104,26 @@ public interface IDatastore : IAsyncDisposable
     IAsyncEnumerable<ImmutableArray<WatchEvent>> WatchAsync(string prefix, long afterRevision,
         CancellationToken cancellation = default);
 }
+
+/// <summary>Upkeep of a store, for the one who runs it: the compaction timer, <c>calicoctl</c>, health checks.</summary>
+public interface IDatastoreMaintenance
+{
+    /// <summary>
+    /// Forgets every value that was overwritten before <paramref name="revision"/>: lists and watches from an older one
+    /// get <see cref="DatastoreFault.Compacted"/> from now on.
+    /// </summary>
+    /// <exception cref="DatastoreException">
+    /// <see cref="DatastoreFault.Compacted"/>: it was done already; <see cref="DatastoreFault.Invalid"/>: not reached yet.
+    /// </exception>
+    Task CompactAsync(long revision, CancellationToken cancellation = default);
+
+    /// <summary>Asks the store for its state, as a proof of life.</summary>
+    Task<DatastoreStatus> GetStatusAsync(CancellationToken cancellation = default);
+}
+
+/// <summary>What a store says of itself.</summary>
+/// <param name="Endpoint">Who answered: a URL, or the embedded store's file.</param>
+/// <param name="Version">The etcd version whose API is spoken.</param>
+/// <param name="Revision">The newest revision.</param>
+/// <param name="SizeBytes">Bytes on disk.</param>
+public sealed record DatastoreStatus(string Endpoint, string Version, long Revision, long SizeBytes);
