@@ -42,6 +42,12 @@ public sealed class Selector : IEquatable<Selector>
     public ImmutableArray<LabelRequirement> Requirements =>
         [.. _root.Requirements.OrderBy(r => r.Key, Utf8Order.Instance)];
 
+    /// <summary>
+    /// The selector holds <c>global()</c>, which is for an entity's namespaceSelector, alone, and means what is in no
+    /// namespace there. Evaluated it is true: the policy calculation replaces it first.
+    /// </summary>
+    public bool MentionsGlobal => _root.MentionsGlobal;
+
     /// <exception cref="SelectorException">The text is no selector; the message says where and why.</exception>
     public static Selector Parse(string text) =>
         TryParse(text, out var selector, out var error) ? selector : throw new SelectorException(error);

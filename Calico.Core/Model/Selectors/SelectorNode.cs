@@ -11,6 +11,8 @@ internal abstract class SelectorNode
     public abstract void Print(StringBuilder text);
     public abstract SelectorNode Prefixed(string prefix);
 
+    public virtual bool MentionsGlobal => false;
+
     // Requirements by label, at most one a label.
     public virtual IEnumerable<LabelRequirement> Requirements => [];
 
@@ -37,6 +39,7 @@ internal sealed class GlobalNode : SelectorNode
 {
     public override bool Evaluate(ILabels labels) => true;
     public override void Print(StringBuilder text) => text.Append("global()");
+    public override bool MentionsGlobal => true;
     public override SelectorNode Prefixed(string prefix) => this;
 }
 
@@ -130,6 +133,7 @@ internal sealed class NotNode(SelectorNode operand) : SelectorNode
     public override bool Evaluate(ILabels labels) => !operand.Evaluate(labels);
     public override void Print(StringBuilder text) => operand.Print(text.Append('!'));
     public override SelectorNode Prefixed(string prefix) => new NotNode(operand.Prefixed(prefix));
+    public override bool MentionsGlobal => operand.MentionsGlobal;
     public override IEnumerable<LabelRequirement> Requirements => operand.NegatedRequirements;
     public override IEnumerable<LabelRequirement> NegatedRequirements => operand.Requirements;
 }
@@ -160,6 +164,8 @@ internal sealed class ChainNode(ImmutableArray<SelectorNode> operands, bool isAn
 
     public override SelectorNode Prefixed(string prefix) =>
         new ChainNode([.. operands.Select(o => o.Prefixed(prefix))], isAnd);
+
+    public override bool MentionsGlobal => operands.Any(o => o.MentionsGlobal);
 
     public override IEnumerable<LabelRequirement> Requirements =>
         isAnd ? AllOf(operands.Select(o => o.Requirements)) : AnyOf(operands.Select(o => o.Requirements));

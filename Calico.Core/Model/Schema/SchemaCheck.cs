@@ -1,0 +1,235 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using System.Text.RegularExpressions;
+using Calico.Core.Model.Json;
+using Calico.Core.Net;
+
+namespace Calico.Core.Model.Schema;
+
+/// <summary>
+/// Checks JSON against the records that will hold it: types, required and unknown fields, and the limits that the
+/// records' attributes state. Reports everything, with the path of each field.
+/// </summary>
+internal static class SchemaCheck
+{
+    public static ImmutableArray<FieldError> Check(JsonElement json, JsonTypeInfo type, bool strict)
+    {
+        var errors = ImmutableArray.CreateBuilder<FieldError>();
+        Object(json, type, "", strict, errors);
+        return errors.ToImmutable();
+    }
+
+    private static void Object(JsonElement json, JsonTypeInfo type, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (json.ValueKind != JsonValueKind.Object)
+        {
+            errors.Add(WrongType(path, json, "an object"));
+            return;
+        }
+        var seen = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var field in json.EnumerateObject())
+        {
+            var property = Find(type, field.Name);
+            var fieldPath = path.Length == 0 ? field.Name : $"{path}.{field.Name}";
+            if (!seen.Add(field.Name) && strict)
+                errors.Add(new FieldError(fieldPath, null, "stands twice: remove one"));
+            if (property is null)
+            {
+                if (strict)
+                    errors.Add(new FieldError(fieldPath, null, $"field in document is not recognized or is in the wrong location: {field.Name}"));
+                continue;
+            }
+            if (field.Value.ValueKind != JsonValueKind.Null)
+                Value(field.Value, property.PropertyType, property, fieldPath, strict, errors);
+        }
+        foreach (var property in type.Properties)
+        {
+            if (Attribute<RequiredFieldAttribute>(property) is not null && !IsGiven(json, property.Name))
+                errors.Add(new FieldError(path.Length == 0 ? property.Name : $"{path}.{property.Name}", null, "is required"));
+        }
+    }
+
+    // Go knows no absent values: an empty string in a required field is as good as none.
+    private static bool IsGiven(JsonElement json, string name)
+    {
+        foreach (var field in json.EnumerateObject())
+        {
+            if (field.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+                return field.Value.ValueKind switch
+                {
+                    JsonValueKind.Null => false,
+                    JsonValueKind.String => field.Value.GetString()!.Length > 0,
+                    _ => true,
+                };
+        }
+        return false;
+    }
+
+    private static JsonPropertyInfo? Find(JsonTypeInfo type, string name)
+    {
+        foreach (var property in type.Properties)
+        {
+            if (!property.IsExtensionData && property.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+                return property;
+        }
+        return null;
+    }
+
+    private static void Value(JsonElement json, Type type, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
+    {
+        type = Nullable.GetUnderlyingType(type) ?? type;
+        if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ValueList<>))
+            List(json, type.GetGenericArguments()[0], property, path, strict, errors);
+        else if (typeof(ModelObject).IsAssignableFrom(type))
+        {
+            Object(json, ModelJson.Options.GetTypeInfo(type), path, strict, errors);
+            PrefixLengths(json, property, path, errors);
+        }
+        else if (type == typeof(StringMap))
+            Map(json, path, errors);
+        else if (type == typeof(string))
+            Text(json, property, path, errors);
+        else if (type == typeof(bool))
+        {
+            if (json.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
+                errors.Add(WrongType(path, json, "true or false"));
+        }
+        else if (type == typeof(int) || type == typeof(long))
+            Number(json, type, property, path, errors);
+        else if (type == typeof(double))
+        {
+            if (json.ValueKind != JsonValueKind.Number || !double.IsFinite(json.GetDouble()))
+                errors.Add(WrongType(path, json, "a number"));
+        }
+        else
+            Parsed(json, type, path, errors);
+    }
+
+    private static void List(JsonElement json, Type element, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (json.ValueKind != JsonValueKind.Array)
+        {
+            errors.Add(WrongType(path, json, "a list"));
+            return;
+        }
+        var count = json.GetArrayLength();
+        if (Attribute<ItemsAttribute>(property) is { } items)
+        {
+            if (count > items.Max)
+                errors.Add(new FieldError(path, null, $"has {count} entries, at most {items.Max} are allowed"));
+            if (count < items.Min)
+                errors.Add(new FieldError(path, null, $"must have at least {items.Min} entries"));
+            if (items.Unique && json.EnumerateArray().GroupBy(e => e.GetRawText(), StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
+                errors.Add(new FieldError(path, twice.First().ToString(), "specified more than once"));
+        }
+        if (count > (Attribute<ItemsAttribute>(property)?.Max ?? int.MaxValue))
+            return;
+        var index = 0;
+        foreach (var entry in json.EnumerateArray())
+            Value(entry, element, property, string.Create(CultureInfo.InvariantCulture, $"{path}[{index++}]"), strict, errors);
+    }
+
+    private static void Map(JsonElement json, string path, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (json.ValueKind != JsonValueKind.Object)
+        {
+            errors.Add(WrongType(path, json, "a map of strings"));
+            return;
+        }
+        foreach (var entry in json.EnumerateObject().Where(e => e.Value.ValueKind is not (JsonValueKind.String or JsonValueKind.Null)))
+            errors.Add(WrongType($"{path}.{entry.Name}", entry.Value, "a string (put it in quotes)"));
+    }
+
+    private static void Text(JsonElement json, JsonPropertyInfo property, string path, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (json.ValueKind != JsonValueKind.String)
+        {
+            errors.Add(WrongType(path, json, "a string"));
+            return;
+        }
+        var text = json.GetString()!;
+        if (text.Length == 0)
+            return;
+        if (Attribute<MaxLengthAttribute>(property) is { } max && text.Length > max.Length)
+            errors.Add(new FieldError(path, text, $"has {text.Length} characters, at most {max.Length} are allowed"));
+        else if (Attribute<OneOfAttribute>(property) is { } one && !one.Values.Contains(text))
+            errors.Add(new FieldError(path, text, $"must be one of {string.Join(", ", one.Values)}"));
+        else if (Attribute<PatternAttribute>(property) is { } pattern
+            && !Regex.IsMatch(text, $@"\A(?:{pattern.Pattern})\z", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant))
+            errors.Add(new FieldError(path, text, $"must be {pattern.Expected}"));
+        else if (Attribute<FormatAttribute>(property) is { } format && Formats.Problem(format.Format, text) is { } problem)
+            errors.Add(new FieldError(path, text, problem));
+    }
+
+    private static void Number(JsonElement json, Type type, JsonPropertyInfo property, string path, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (json.ValueKind != JsonValueKind.Number || !json.TryGetInt64(out var number)
+            || (type == typeof(int) && number is < int.MinValue or > int.MaxValue && Attribute<BetweenAttribute>(property) is null))
+        {
+            errors.Add(WrongType(path, json, "a whole number"));
+            return;
+        }
+        if (Attribute<BetweenAttribute>(property) is { } range && (number < range.Min || number > range.Max))
+            errors.Add(new FieldError(path, number.ToString(CultureInfo.InvariantCulture), $"must be from {range.Min} to {range.Max}"));
+        if (Attribute<OneOfNumbersAttribute>(property) is { } one && !one.Values.Contains((int)number))
+            errors.Add(new FieldError(path, number.ToString(CultureInfo.InvariantCulture), $"must be one of {string.Join(", ", one.Values)}"));
+    }
+
+    private static void PrefixLengths(JsonElement json, JsonPropertyInfo property, string path, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (Attribute<PrefixLengthsAttribute>(property) is not { } limits || json.ValueKind != JsonValueKind.Object)
+            return;
+        foreach (var bound in json.EnumerateObject())
+        {
+            if (bound.Value.ValueKind == JsonValueKind.Number && (!bound.Value.TryGetInt32(out var length) || length < 0 || length > limits.Max))
+                errors.Add(new FieldError($"{path}.{bound.Name}", bound.Value.GetRawText(), $"must be from 0 to {limits.Max}"));
+        }
+    }
+
+    // Values with a text form of their own.
+    private static void Parsed(JsonElement json, Type type, string path, ImmutableArray<FieldError>.Builder errors)
+    {
+        if (type == typeof(JsonElement))
+            return;
+        var isText = json.ValueKind == JsonValueKind.String;
+        if (!isText && json.ValueKind != JsonValueKind.Number)
+        {
+            errors.Add(WrongType(path, json, "a number or a string"));
+            return;
+        }
+        var text = isText ? json.GetString()! : json.GetRawText();
+        var problem =
+            type == typeof(Port) ? (Port.TryParse(text, out var port) && (port.IsNamed || port.Min > 0) ? null
+                : "port range invalid, port number must be between 1 and 65535, or a range min:max, or a port name")
+            : type == typeof(Protocol) ? (Protocol.TryParse(text, out var p) && p.Number > 0 && (p.Name is null || p.Name == text) ? null
+                : "protocol invalid: " + Protocol.Expected)
+            : type == typeof(Asn) ? (Asn.TryParse(text, out _) ? null : "must be an AS number such as 64512 or 1.10")
+            : type == typeof(GoDuration) ? (isText && GoDuration.TryParse(text, out _) ? null : "must be a duration such as 90s or 1m30s")
+            : type == typeof(DateTimeOffset) ? (isText && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, out _) ? null
+                : "must be a time such as 2026-08-22T10:00:00Z")
+            : null;
+        if (problem is not null)
+            errors.Add(new FieldError(path, text, problem));
+    }
+
+    private static FieldError WrongType(string path, JsonElement json, string expected)
+    {
+        var actual = json.ValueKind switch
+        {
+            JsonValueKind.String => "string",
+            JsonValueKind.Number => "number",
+            JsonValueKind.True or JsonValueKind.False => "bool",
+            JsonValueKind.Array => "array",
+            JsonValueKind.Object => "object",
+            _ => "null",
+        };
+        var text = json.GetRawText();
+        return new FieldError(path, text.Length > 64 ? text[..64] + "..." : text, $"is a {actual}, must be {expected}");
+    }
+
+    private static T? Attribute<T>(JsonPropertyInfo property)
+        where T : Attribute =>
+        property.AttributeProvider?.GetCustomAttributes(typeof(T), inherit: true) is [T attribute, ..] ? attribute : null;
+}
