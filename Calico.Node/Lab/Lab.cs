@@ -1,0 +1,230 @@
+using Calico.Kernel.Namespaces;
+
+namespace Calico.Node.Lab;
+
+/// <summary>
+/// The lab as a whole: what its commands do, in the order in which it is built. Every step is recorded before the next
+/// begins.
+/// </summary>
+internal sealed class Lab
+{
+    private readonly Lock _gate = new();
+    private static readonly TimeSpan SessionLimit = TimeSpan.FromSeconds(60);
+
+    public Lab(LabPlace place, LabOutput output)
+    {
+        Place = place;
+        Output = output;
+        Topology = new Topology(place);
+        Router = new Router(place);
+        Pki = new Pki(place.PkiFolder);
+        NodeProcess = new NodeProcess(place, Topology, Pki);
+        Pods = new Pods(place, Topology);
+        Ctl = new LabCtl(place, Topology, NodeProcess, Pki);
+    }
+
+    public LabPlace Place { get; }
+    public LabOutput Output { get; }
+    public Topology Topology { get; }
+    public Router Router { get; }
+    public Pki Pki { get; }
+    public NodeProcess NodeProcess { get; }
+    public Pods Pods { get; }
+    public LabCtl Ctl { get; }
+
+    public LabState State => LabState.Load(Place) ?? throw new LabException("there is no lab; './run.sh up' makes one");
+
+    public async Task UpAsync(int nodes)
+    {
+        if (LabState.Load(Place) is { } present)
+        {
+            if (present.Nodes.Count == nodes && present.Processes.TrueForAll(Processes.IsAlive))
+            {
+                Output.Line($"the lab is up already, with {nodes} nodes");
+                return;
+            }
+            throw new LabException("the remains of another lab are there; './run.sh down' removes them");
+        }
+        CreateFolder();
+        var state = new LabState { Nodes = [.. Enumerable.Range(1, nodes)] };
+        state.Save(Place);
+        await Output.StepAsync($"network: a router, two segments, {nodes} nodes", () => Task.Run(() =>
+        {
+            Pki.CreateAuthority();
+            Pki.Issue(LabCtl.CertificateName);
+            Topology.CreateRouter();
+            foreach (var node in state.AllNodes)
+                Topology.CreateNode(node);
+        }));
+        await Output.StepAsync("router: BIRD with a session for every node", () => Task.Run(() => Record(state, Router.Start(Topology, state.AllNodes))));
+        await Output.StepAsync("datastore: the embedded store, served as etcd with mutual TLS", async () =>
+        {
+            Record(state, await NodeProcess.StartDatastoreAsync());
+            await Ctl.ApplyTextAsync(LabCtl.BgpPeers(state.AllNodes));
+        });
+        await Output.StepAsync($"nodes: {nodes} calico-node processes, until each can forward for its pods", async () =>
+        {
+            var starts = state.AllNodes.Select(n => (Node: n, Process: Record(state, NodeProcess.Start(n)))).ToList();
+            await Task.WhenAll(starts.Select(s => NodeProcess.UntilReadyAsync(s.Node, s.Process)));
+        });
+        await Output.StepAsync("BGP: every session of the router is established", () => UntilSessionsAsync(state.AllNodes));
+    }
+
+    /// <summary>
+    /// Removes everything that is recorded or carries the lab's name, whatever state it is in. Returns what was there.
+    /// </summary>
+    public async Task<int> DownAsync()
+    {
+        LabState? state;
+        try
+        {
+            state = LabState.Load(Place);
+        }
+        catch (LabException)
+        {
+            // Damaged: the kernel knows the rest.
+            state = null;
+        }
+        var namespaces = Topology.Namespaces();
+        var processes = (state?.Processes ?? []).Concat(Processes.Inside(namespaces)).DistinctBy(p => p.Pid).ToList();
+        await Processes.KillAsync(processes);
+        // Somebody may have started something between the look and the kill.
+        await Processes.KillAsync(Processes.Inside(namespaces));
+        foreach (var name in namespaces)
+            NetworkNamespace.DeleteNamed(name);
+        if (Directory.Exists(Place.Folder))
+            Directory.Delete(Place.Folder, recursive: true);
+        return namespaces.Count;
+    }
+
+    public async Task<LabPod> AddPodAsync(PodRequest request)
+    {
+        var state = State;
+        if (state.Pods.Exists(p => p.Id == request.Id))
+            throw new LabException($"pod {request.Id} is there already");
+        if (!state.Nodes.Contains(LabNode.Parse(request.Node).Number))
+            throw new LabException($"there is no {request.Node}; there are: {string.Join(", ", state.AllNodes.Select(n => n.Name))}");
+        await EnsureNamespaceAsync(request.Id.Namespace);
+        var (pod, responder) = await Pods.AddAsync(request);
+        Change(s =>
+        {
+            s.Pods.Add(pod);
+            if (responder is not null)
+                s.Processes.Add(responder);
+        });
+        return pod;
+    }
+
+    public async Task RemovePodAsync(PodId id)
+    {
+        var state = State;
+        var pod = state.Pod(id);
+        await Processes.KillAsync(state.Processes.Where(p => p.Role == LabPod.RoleOf(id)));
+        Change(s =>
+        {
+            s.Pods.RemoveAll(p => p.Id == id);
+            s.Processes.RemoveAll(p => p.Role == LabPod.RoleOf(id));
+        });
+        await Pods.RemoveAsync(pod);
+    }
+
+    public async Task ApplyAsync(string file)
+    {
+        var manifest = LabManifest.Load(file);
+        await Ctl.ApplyTextAsync(manifest.Resources);
+        Change(s => s.Namespaces = [.. s.Namespaces.Union(manifest.Namespaces)]);
+    }
+
+    public Task DeleteAsync(string file) => Ctl.DeleteTextAsync(LabManifest.Load(file).Resources);
+
+    public Task<Matrix> MatrixAsync(LabPort port) => MatrixAsync(port, _ => true);
+
+    public Task<Matrix> MatrixAsync(LabPort port, Func<LabPod, bool> which) =>
+        Matrix.MeasureAsync(Topology, [.. State.Pods.Where(which).OrderBy(p => p.Namespace, StringComparer.Ordinal).ThenBy(p => p.Name, StringComparer.Ordinal)], port);
+
+    /// <summary>kill -9: what runs in pods, and what is in the kernel, stays.</summary>
+    public async Task KillNodeAsync(LabNode node)
+    {
+        var process = State.Process(node.Name) ?? throw new LabException($"{node.Name} does not run");
+        await Processes.KillAsync([process]);
+        Change(s => s.Processes.RemoveAll(p => p.Role == node.Name));
+    }
+
+    public async Task StartNodeAsync(LabNode node)
+    {
+        if (State.Process(node.Name) is { } running && Processes.IsAlive(running))
+            throw new LabException($"{node.Name} runs already (process {running.Pid})");
+        var process = NodeProcess.Start(node);
+        Change(s =>
+        {
+            s.Processes.RemoveAll(p => p.Role == node.Name);
+            s.Processes.Add(process);
+        });
+        await NodeProcess.UntilReadyAsync(node, process);
+    }
+
+    /// <summary>A power cut: the node, its pods and its cable are gone without a word. It does not come back.</summary>
+    public async Task RemoveNodeAsync(LabNode node)
+    {
+        var pods = State.Pods.Where(p => p.Node == node.Name).ToList();
+        List<string> namespaces = [Place.NodeNamespace(node.Name), .. pods.Select(p => Place.PodNamespace(p.Id))];
+        Topology.CutCable(node);
+        await Processes.KillAsync(Processes.Inside(namespaces));
+        foreach (var pod in pods)
+            Topology.RemovePod(pod.Id);
+        Topology.RemoveNode(node);
+        Change(s =>
+        {
+            s.Nodes.Remove(node.Number);
+            s.Pods.RemoveAll(p => p.Node == node.Name);
+            s.Processes.RemoveAll(p => p.Role == node.Name || pods.Exists(pod => p.Role == LabPod.RoleOf(pod.Id)));
+        });
+    }
+
+    public Task UntilSessionsAsync(IEnumerable<LabNode> nodes)
+    {
+        IReadOnlyDictionary<string, string> sessions = new Dictionary<string, string>();
+        return Until.TrueAsync(async () =>
+        {
+            sessions = await Router.SessionsAsync(Topology);
+            return nodes.All(n => sessions.GetValueOrDefault(n.Name) == "Established");
+        }, SessionLimit, () => $"the router's sessions are not all established: {string.Join(", ", sessions.Select(s => $"{s.Key} {s.Value}"))}");
+    }
+
+    // Outside Kubernetes nobody else tells Calico about a namespace: its profile carries the labels that policies select by.
+    private async Task EnsureNamespaceAsync(string name)
+    {
+        if (State.Namespaces.Contains(name))
+            return;
+        var manifest = LabManifest.ForNamespace(name);
+        await Ctl.ApplyTextAsync(manifest.Resources);
+        Change(s => s.Namespaces.Add(name));
+    }
+
+    private LabProcess Record(LabState state, LabProcess process)
+    {
+        lock (_gate)
+        {
+            state.Processes.Add(process);
+            state.Save(Place);
+        }
+        return process;
+    }
+
+    private void Change(Action<LabState> change)
+    {
+        lock (_gate)
+        {
+            var state = State;
+            change(state);
+            state.Save(Place);
+        }
+    }
+
+    private void CreateFolder()
+    {
+        if (OperatingSystem.IsWindows())
+            throw new LabException("the lab needs Linux");
+        Directory.CreateDirectory(Place.Folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+    }
+}

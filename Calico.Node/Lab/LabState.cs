@@ -1,0 +1,86 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Calico.Node.Lab;
+
+/// <summary>A process of the lab; the start time tells it from a later one with the same number.</summary>
+internal sealed record LabProcess(string Role, int Pid, long StartTicks);
+
+internal sealed record LabPod(string Namespace, string Name, string Node, string ContainerId, string Address)
+{
+    public Dictionary<string, string> Labels { get; init; } = [];
+    public string[] Listen { get; init; } = [];
+
+    [JsonIgnore]
+    public PodId Id => new(Namespace, Name);
+
+    /// <summary>Under which role the pod's program is recorded.</summary>
+    public static string RoleOf(PodId id) => $"pod {id}";
+}
+
+/// <summary>
+/// What the lab consists of, written after every step, so that a lab whose own process was killed can be taken down.
+/// It is a help, not the truth: <c>down</c> also removes what only the kernel knows about.
+/// </summary>
+internal sealed class LabState
+{
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true };
+
+    public List<int> Nodes { get; set; } = [];
+    public List<LabPod> Pods { get; set; } = [];
+    public List<LabProcess> Processes { get; set; } = [];
+    public List<string> Namespaces { get; set; } = [];
+
+    [JsonIgnore]
+    public IEnumerable<LabNode> AllNodes => Nodes.Order().Select(n => new LabNode(n));
+
+    public static LabState? Load(LabPlace place)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<LabState>(File.ReadAllBytes(place.StateFile), Json);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+        catch (JsonException e)
+        {
+            throw new LabException($"{place.StateFile} is damaged; './run.sh down' starts afresh", e);
+        }
+    }
+
+    public void Save(LabPlace place)
+    {
+        var born = place.StateFile + ".new";
+        File.WriteAllBytes(born, JsonSerializer.SerializeToUtf8Bytes(this, Json));
+        File.Move(born, place.StateFile, overwrite: true);
+    }
+
+    public LabPod Pod(PodId id) => Pods.Find(p => p.Id == id)
+        ?? throw new LabException($"there is no pod {id}; there are: {string.Join(", ", Pods.Select(p => p.Id.ToString()))}");
+
+    public LabProcess? Process(string role) => Processes.Find(p => p.Role == role);
+}
+
+/// <summary>Lab commands that change something run one at a time.</summary>
+internal sealed class LabLock : IDisposable
+{
+    private readonly FileStream _file;
+
+    private LabLock(FileStream file) => _file = file;
+
+    public static LabLock Take(LabPlace place)
+    {
+        try
+        {
+            return new LabLock(new FileStream(place.LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+        }
+        catch (IOException e)
+        {
+            throw new LabException("another lab command is at work; wait for it", e);
+        }
+    }
+
+    public void Dispose() => _file.Dispose();
+}

@@ -1,0 +1,81 @@
+using Calico.Core.Net;
+
+namespace Calico.Node.Lab;
+
+/// <summary>A steady stream of echo requests from one pod to another, and the count of those that came back.</summary>
+internal sealed class PingFlow : IAsyncDisposable
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan Straggler = TimeSpan.FromSeconds(1);
+
+    private readonly Probe.Echo _echo;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly HashSet<ushort> _answered = [];
+    private readonly Task _sending;
+    private readonly Task _receiving;
+    private int _sent;
+
+    private PingFlow(LabPod from, LabPod to, Probe.Echo echo)
+    {
+        Name = $"{from.Id} -> {to.Id}";
+        _echo = echo;
+        _sending = SendAsync();
+        _receiving = ReceiveAsync();
+    }
+
+    public string Name { get; }
+
+    public static PingFlow Start(Topology topology, LabPod from, LabPod to)
+    {
+        using var inside = topology.OpenPod(from.Id);
+        return new PingFlow(from, to, new Probe.Echo(inside, IpAddr.Parse(to.Address)));
+    }
+
+    /// <summary>Stops, waits for the last answers, and tells how many were sent and how many never came back.</summary>
+    public async Task<(int Sent, int Lost)> StopAsync()
+    {
+        await _stop.CancelAsync();
+        await _sending;
+        await _receiving;
+        return (_sent, _sent - _answered.Count);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await Task.WhenAll(_sending, _receiving);
+        _echo.Dispose();
+        _stop.Dispose();
+    }
+
+    private async Task SendAsync()
+    {
+        using var timer = new PeriodicTimer(Interval);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stop.Token))
+            {
+                // What the kernel refuses to send is lost, too.
+                _echo.TrySend();
+                _sent++;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Stopped.
+        }
+    }
+
+    private async Task ReceiveAsync()
+    {
+        // Ends when everything was answered after the stop, or nothing came for a while after it.
+        while (!_stop.IsCancellationRequested || _answered.Count < _sent)
+        {
+            var stopped = _stop.IsCancellationRequested;
+            if (await _echo.ReceiveAsync(Straggler) is { } sequence)
+                _answered.Add(sequence);
+            else if (stopped)
+                return;
+        }
+    }
+}
