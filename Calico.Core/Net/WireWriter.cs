@@ -39,7 +39,7 @@ public ref struct WireWriter(Span<byte> buffer)
         _position += 8;
     }
 
-    public void WriteBytes(ReadOnlySpan<byte> value)
+    public void WriteBytes(scoped ReadOnlySpan<byte> value)
     {
         value.CopyTo(_buffer[_position..]);
         _position += value.Length;

@@ -1,0 +1,39 @@
+using System.Buffers.Binary;
+using Calico.Core.Bgp.Wire;
+using Calico.Core.Net;
+
+namespace Calico.Core.Bgp.Rib;
+
+/// <summary>
+/// Which routes of a peer are usable at all (RFC 4271 section 9 and 9.1.2, RFC 4456 section 8): not those that have
+/// been here before, and not those whose next hop is ourselves. The session does not mind either.
+/// </summary>
+internal static class ImportRules
+{
+    /// <summary>The interned set, or <see cref="AttributeTable.None"/> if the routes cannot be used.</summary>
+    public static int Admit(RibPeer source, IpAddr nextHop, ReadOnlySpan<byte> canonical, in ImportContext context, AttributeTable table)
+    {
+        if (AsPath.ContainsAs(CanonicalAttributes.AsPathOf(canonical), source.LocalAs.Value))
+            return AttributeTable.None;
+        if (context.IsOwnAddress(nextHop))
+            return AttributeTable.None;
+        if (source.IsInternal && HasBeenReflectedHere(canonical, context.RouterId))
+            return AttributeTable.None;
+        return table.Intern(canonical, nextHop);
+    }
+
+    private static bool HasBeenReflectedHere(ReadOnlySpan<byte> canonical, RouterId self)
+    {
+        if (CanonicalAttributes.TryFind(canonical, AttributeType.OriginatorId, out var originator)
+            && BinaryPrimitives.ReadUInt32BigEndian(originator) == self.Value)
+            return true;
+        if (!CanonicalAttributes.TryFind(canonical, AttributeType.ClusterList, out var clusters))
+            return false;
+        for (var i = 0; i < clusters.Length; i += 4)
+        {
+            if (BinaryPrimitives.ReadUInt32BigEndian(clusters[i..]) == self.Value)
+                return true;
+        }
+        return false;
+    }
+}

@@ -1,0 +1,74 @@
+using Calico.Core.Bgp.Wire;
+using Calico.Core.Net;
+
+namespace Calico.Core.Bgp.Rib;
+
+/// <summary>Which next hop a peer is told (BGPPeer nextHopMode).</summary>
+public enum NextHopMode
+{
+    /// <summary>Our own address to external peers, unchanged to internal ones.</summary>
+    Auto,
+    Self,
+    Keep,
+}
+
+/// <summary>
+/// What the RIB knows of a peer. Fixed while its session is up; a new session makes a new one of the same index.
+/// </summary>
+public sealed record RibPeer
+{
+    /// <summary>The index of our own routes' source.</summary>
+    public const ushort LocalIndex = 0;
+
+    /// <summary>Names the peer in routes; given by whoever owns the RIB, never 0.</summary>
+    public required ushort Index { get; init; }
+
+    public required IpAddr Address { get; init; }
+    public required Asn As { get; init; }
+
+    /// <summary>Our AS towards the peer.</summary>
+    public required Asn LocalAs { get; init; }
+
+    public RouterId RouterId { get; init; }
+    public WireContext Context { get; init; } = new(true, false, false, Families.Ipv4Unicast);
+
+    /// <summary>Our next hop for IPv4 routes; null keeps them from being announced.</summary>
+    public IpAddr? NextHopV4 { get; init; }
+
+    public IpAddr? NextHopV6 { get; init; }
+    public NextHopMode NextHopMode { get; init; }
+
+    /// <summary>The peer brackets the answer to a ROUTE-REFRESH (RFC 7313) and wants ours bracketed.</summary>
+    public bool EnhancedRefresh { get; init; }
+
+    public IRoutePolicy? Import { get; init; }
+    public IRoutePolicy? Export { get; init; }
+
+    public bool IsLocal => Index == LocalIndex;
+    public bool IsInternal => !IsLocal && As == LocalAs;
+    public bool IsExternal => !IsLocal && As != LocalAs;
+
+    public IpAddr? OwnNextHop(Families family) => family == Families.Ipv4Unicast ? NextHopV4 : NextHopV6;
+
+    internal static RibPeer Local(Asn localAs, RouterId routerId) => new()
+    {
+        Index = LocalIndex,
+        Address = IpAddr.AnyV4,
+        As = localAs,
+        LocalAs = localAs,
+        RouterId = routerId,
+    };
+}
+
+/// <summary>A route as a policy sees it. <paramref name="Target"/> is null on import.</summary>
+public readonly record struct PolicyRoute(Cidr Prefix, int AttributeSet, RibPeer Source, RibPeer? Target);
+
+/// <summary>
+/// Accepts, changes or refuses routes on their way in or out. Called for each prefix; must answer the same for the
+/// same arguments as long as it is installed.
+/// </summary>
+public interface IRoutePolicy
+{
+    /// <summary>The attribute set the route shall have (often the same), or <see cref="AttributeTable.None"/>.</summary>
+    int Apply(in PolicyRoute route, AttributeTable attributes);
+}

@@ -1,0 +1,69 @@
+using Calico.Core.Bgp.Wire;
+using Calico.Core.Net;
+
+namespace Calico.Core.Bgp.Session;
+
+/// <summary>What one session is configured to be. Times are Calico's defaults where it has any.</summary>
+public sealed record SessionConfig
+{
+    /// <summary>Our AS towards this peer.</summary>
+    public required Asn LocalAs { get; init; }
+
+    public required RouterId RouterId { get; init; }
+    public required Asn PeerAs { get; init; }
+    public required IpAddr PeerAddress { get; init; }
+    public ushort PeerPort { get; init; } = 179;
+
+    /// <summary>Never dial, only wait for the peer.</summary>
+    public bool Passive { get; init; }
+
+    /// <summary>The families to offer.</summary>
+    public Families Families { get; init; } = Families.Ipv4Unicast;
+
+    /// <summary>Proposed; the smaller of both sides' counts. Zero switches keepalives off.</summary>
+    public TimeSpan HoldTime { get; init; } = TimeSpan.FromSeconds(90);
+
+    /// <summary>Null: a third of the agreed hold time.</summary>
+    public TimeSpan? KeepaliveTime { get; init; }
+
+    public TimeSpan ConnectRetryTime { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Pause after the first error; it doubles with each further one up to <see cref="IdleHoldMax"/>.</summary>
+    public TimeSpan IdleHoldMin { get; init; } = TimeSpan.FromSeconds(5);
+
+    public TimeSpan IdleHoldMax { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a transport may wait for the peer's OPEN (RFC 4271 section 8.2.2 suggests four minutes).</summary>
+    public TimeSpan OpenHoldTime { get; init; } = TimeSpan.FromMinutes(4);
+
+    /// <summary>Null: no graceful restart. Otherwise how long peers shall keep our routes while we are away.</summary>
+    public TimeSpan? RestartTime { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>How long stale routes may wait for End-of-RIB once the peer is back.</summary>
+    public TimeSpan StaleTime { get; init; } = TimeSpan.FromSeconds(300);
+
+    /// <summary>We have just restarted with our forwarding state kept: sets the R and F bits (RFC 4724).</summary>
+    public bool Restarting { get; init; }
+
+    public bool IsInternal => LocalAs == PeerAs;
+
+    /// <summary>The endpoint as people write it: <c>10.0.1.1:179</c>, <c>[fd00::1]:179</c>.</summary>
+    public string Endpoint => PeerAddress.IsV4 ? $"{PeerAddress}:{PeerPort}" : $"[{PeerAddress}]:{PeerPort}";
+
+    /// <summary>Our side of the negotiation.</summary>
+    public OpenMessage BuildOpen() => new(LocalAs, HoldTime, RouterId, new Capabilities
+    {
+        Multiprotocol = [.. Families.Each().Select(AfiSafi.Of)],
+        RouteRefresh = true,
+        EnhancedRouteRefresh = true,
+        ExtendedMessage = true,
+        FourOctetAs = LocalAs,
+        GracefulRestart = RestartTime is { } time
+            ? new(Restarting, false, time, [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting))])
+            : null,
+    });
+}
+
+/// <summary>The world at the moment of a step: the machine itself has neither clock nor dice.</summary>
+/// <param name="Jitter">0.75 to 1, multiplied into timers as RFC 4271 section 10 asks.</param>
+public readonly record struct SessionClock(DateTimeOffset Now, double Jitter);

@@ -1,0 +1,332 @@
+using System.Collections.Immutable;
+using Calico.Core.Bgp.Wire;
+
+namespace Calico.Core.Bgp.Session;
+
+public static partial class SessionMachine
+{
+    /// <summary>
+    /// One step in the making: the state so far and the effects in order. Each method is the entry action of a state,
+    /// or what several transitions have in common, so that none is spelled twice.
+    /// </summary>
+    private sealed class StepDraft(SessionState state, SessionConfig config, SessionClock clock)
+    {
+        private readonly SessionPhase _phase = state.Phase;
+        private readonly int _established = state.Established;
+        private readonly ImmutableArray<SessionEffect>.Builder _effects = ImmutableArray.CreateBuilder<SessionEffect>();
+
+        public SessionState State { get; private set; } = state;
+
+        public (SessionState, ImmutableArray<SessionEffect>) Finish()
+        {
+            if (State.Phase != _phase || State.Established != _established)
+                State = State with { Since = clock.Now };
+            return (State, _effects.DrainToImmutable());
+        }
+
+        /// <summary>Idle to Connect or Active.</summary>
+        public void Start()
+        {
+            State = State with { Running = true, Failures = 0, Down = Waiting() };
+            BeginConnecting();
+        }
+
+        public void BeginConnecting()
+        {
+            State = State with { Holding = false };
+            StopTimer(TimerKind.IdleHold);
+            if (config.Passive)
+                return;
+            Dial();
+        }
+
+        /// <summary>ConnectRetryTimer_Expires: a dial that hangs is given up, then dial again, unless a transport exists.</summary>
+        public void RetryConnect()
+        {
+            if (config.Passive || State.Connections.Any(c => c.Direction == Direction.Outgoing || c.Phase >= SessionPhase.OpenConfirm))
+                return;
+            if (State.Dialing)
+            {
+                Add(new SessionEffect.StopDial());
+                State = State with { Down = new DownReason.TcpTimedOut(config.Endpoint) };
+            }
+            Dial();
+        }
+
+        public void DialFailed(TransportFault fault, string detail)
+        {
+            State = State with
+            {
+                Dialing = false,
+                Down = fault switch
+                {
+                    TransportFault.Refused => new DownReason.TcpRefused(config.Endpoint),
+                    TransportFault.TimedOut => new DownReason.TcpTimedOut(config.Endpoint),
+                    TransportFault.Unreachable => new DownReason.TcpUnreachable(config.Endpoint, detail),
+                    TransportFault.LocalAddressMissing => new DownReason.LocalAddressMissing(config.Endpoint, detail),
+                    _ => new DownReason.TcpFailed(config.Endpoint, detail),
+                },
+            };
+            StartConnectRetry();
+        }
+
+        /// <summary>Entry of OpenSent.</summary>
+        public void SendOpen(ConnectionId id, Direction direction)
+        {
+            if (direction == Direction.Outgoing)
+            {
+                State = State with { Dialing = false };
+                StopTimer(TimerKind.ConnectRetry);
+            }
+            State = State with { Connections = State.Connections.Add(new(id, direction, SessionPhase.OpenSent)) };
+            Add(new SessionEffect.SendOpen(id, config.BuildOpen()));
+            StartTimer(new(TimerKind.Hold, id), config.OpenHoldTime);
+        }
+
+        /// <summary>OpenSent, BGPOpen: the entry of OpenConfirm, if the OPEN is good and the transport survives.</summary>
+        public void ReceiveOpen(Connection connection, OpenMessage open)
+        {
+            if (!Agreement.TryNegotiate(config, open, out var agreement, out var error, out var reason))
+            {
+                Fail(connection, error!.ToMessage(), reason!);
+                return;
+            }
+            if (!Collide(connection, open, agreement!))
+                return;
+            StopDial();
+            Replace(connection with { Phase = SessionPhase.OpenConfirm, Agreement = agreement });
+            Add(new SessionEffect.Agree(connection.Id, agreement!));
+            Add(new SessionEffect.SendKeepalive(connection.Id));
+            if (agreement!.HoldTime > TimeSpan.Zero)
+            {
+                StartTimer(new(TimerKind.Hold, connection.Id), agreement.HoldTime);
+                StartTimer(new(TimerKind.Keepalive, connection.Id), agreement.KeepaliveTime * clock.Jitter);
+            }
+            else
+            {
+                StopTimer(new SessionTimer(TimerKind.Hold, connection.Id));
+            }
+        }
+
+        /// <summary>Entry of Established.</summary>
+        public void Establish(Connection connection)
+        {
+            var agreement = connection.Agreement!;
+            // Another transport in OpenSent stays until its OPEN: the peer may yet prefer that one.
+            Replace(connection with { Phase = SessionPhase.Established });
+            RewindHold(connection);
+            StopTimer(TimerKind.ConnectRetry);
+            StopTimer(TimerKind.Restart);
+            State = State with { Failures = 0, LastDown = State.Down, Down = null, Established = State.Established + 1 };
+            // RFC 4724 section 4.2: what the peer did not preserve is gone, the rest waits for End-of-RIB.
+            var lost = State.Stale & ~agreement.PreservedFamilies;
+            Add(new SessionEffect.SessionUp(connection.Id, agreement));
+            Sweep(lost);
+            if (State.Stale != Families.None)
+                StartTimer(new(TimerKind.Stale), config.StaleTime);
+        }
+
+        public void RewindHold(Connection connection)
+        {
+            if (connection.Agreement!.HoldTime > TimeSpan.Zero)
+                Add(new SessionEffect.RewindTimer(new(TimerKind.Hold, connection.Id)));
+        }
+
+        public void SendKeepalive(Connection connection)
+        {
+            Add(new SessionEffect.SendKeepalive(connection.Id));
+            StartTimer(new(TimerKind.Keepalive, connection.Id), connection.Agreement!.KeepaliveTime * clock.Jitter);
+        }
+
+        public void HoldExpired(Connection connection) =>
+            Fail(connection, NotificationMessage.Of(ErrorCode.HoldTimerExpired, 0),
+                new DownReason.HoldTimerExpired(connection.Agreement?.HoldTime ?? config.OpenHoldTime, connection.Phase));
+
+        /// <summary>The FSM error of every state (RFC 6608).</summary>
+        public void Unexpected(Connection connection, SessionEvent e)
+        {
+            var type = e switch
+            {
+                SessionEvent.OpenReceived => MessageType.Open,
+                SessionEvent.KeepaliveReceived => MessageType.Keepalive,
+                SessionEvent.RefreshReceived => MessageType.RouteRefresh,
+                _ => MessageType.Update,
+            };
+            var subcode = connection.Phase switch
+            {
+                SessionPhase.OpenSent => FsmError.UnexpectedInOpenSent,
+                SessionPhase.OpenConfirm => FsmError.UnexpectedInOpenConfirm,
+                _ => FsmError.UnexpectedInEstablished,
+            };
+            Fail(connection, NotificationMessage.Of(ErrorCode.FiniteStateMachine, subcode), new DownReason.UnexpectedMessage(type, connection.Phase));
+        }
+
+        /// <summary>
+        /// A transport broke without a NOTIFICATION. From Established that is what a graceful restart looks like:
+        /// the routes stay, and the session starts over at once.
+        /// </summary>
+        public void Lost(Connection connection, string detail)
+        {
+            var reason = new DownReason.ConnectionLost(config.Endpoint, connection.Phase, detail);
+            Drop(connection, null);
+            if (connection.Phase == SessionPhase.Established)
+                GoDown(reason, connection.Agreement!.RestartFamilies, connection.Agreement.PeerRestartTime);
+            else if (State.Main is null)
+                State = State with { Down = reason };
+            if (State.Connections.IsEmpty && !State.Dialing)
+                StartConnectRetry();
+        }
+
+        /// <summary>The peer resolved a collision against this transport: no error, so no pause.</summary>
+        public void LostCollision(Connection connection)
+        {
+            Drop(connection, null);
+            if (connection.Phase == SessionPhase.Established)
+                GoDown(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution, null), Families.None, default);
+            if (State.Connections.IsEmpty && !State.Dialing)
+                StartConnectRetry();
+        }
+
+        /// <summary>An error on one transport: tell the peer, close, and pause if it was the last one.</summary>
+        public void Fail(Connection connection, NotificationMessage? message, DownReason reason)
+        {
+            Drop(connection, message);
+            if (connection.Phase == SessionPhase.Established)
+                GoDown(reason, Families.None, default);
+            else if (State.Main is null)
+                State = State with { Down = reason };
+            if (State.Connections.IsEmpty)
+                HoldIdle();
+        }
+
+        /// <summary>
+        /// RFC 4271 section 6.8, with both OPENs known: true if <paramref name="connection"/> lives on. The transport
+        /// dialled by the side with the higher identifier wins (RFC 6286: then the higher AS).
+        /// </summary>
+        public bool Collide(Connection connection, OpenMessage open, Agreement agreement)
+        {
+            var cease = NotificationMessage.Of(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution);
+            if (State.Main is { } main)
+            {
+                // RFC 4724 section 5: a peer that can restart and opens anew has restarted. A collision looks alike for
+                // a moment, so a session that has only just come up stands unless the peer says that it restarted.
+                var restarted = main.Agreement!.RestartFamilies != Families.None
+                    && (agreement.PeerRestarting || clock.Now - State.Since >= SettledAfter);
+                if (!restarted)
+                {
+                    Drop(connection, cease);
+                    return false;
+                }
+                Drop(main, null);
+                GoDown(new DownReason.ConnectionLost(config.Endpoint, SessionPhase.Established, "it opened a new one"),
+                    main.Agreement.RestartFamilies, main.Agreement.PeerRestartTime);
+                return true;
+            }
+            if (State.Connections.FirstOrDefault(c => c.Id != connection.Id && c.Phase == SessionPhase.OpenConfirm) is not { } other)
+                return true;
+            var localIsHigher = config.RouterId != open.RouterId ? config.RouterId > open.RouterId : config.LocalAs > open.MyAs;
+            var winner = localIsHigher ? Direction.Outgoing : Direction.Incoming;
+            var loser = connection.Direction == winner ? other : connection;
+            Drop(loser, cease);
+            return loser.Id != connection.Id;
+        }
+
+        public void StopSession(byte subcode, string text)
+        {
+            var wasUp = State.Main is not null;
+            foreach (var connection in State.Connections)
+                Drop(connection, NotificationMessage.Shutdown(subcode, text));
+            if (wasUp)
+                GoDown(new DownReason.Stopped(text), Families.None, default);
+            StopDial();
+            Sweep(State.Stale);
+            StopTimer(TimerKind.IdleHold);
+            StopTimer(TimerKind.ConnectRetry);
+            State = State with { Running = false, Holding = false, Down = new DownReason.Stopped(text) };
+        }
+
+        /// <summary>Closes one transport, with a last word if there is one.</summary>
+        public void Drop(Connection connection, NotificationMessage? message)
+        {
+            if (message is not null)
+                Add(new SessionEffect.SendNotification(connection.Id, message));
+            Add(new SessionEffect.CloseTransport(connection.Id));
+            StopTimer(new SessionTimer(TimerKind.Hold, connection.Id));
+            StopTimer(new SessionTimer(TimerKind.Keepalive, connection.Id));
+            State = State with { Connections = State.Connections.RemoveAll(c => c.Id == connection.Id) };
+        }
+
+        /// <summary>A transport that nobody waits for; without a last word, so that the peer tries again soon.</summary>
+        public void Refuse(ConnectionId id) => Add(new SessionEffect.CloseTransport(id));
+
+        public void Sweep(Families families)
+        {
+            if (families == Families.None)
+                return;
+            Add(new SessionEffect.SweepStale(families));
+            State = State with { Stale = State.Stale & ~families };
+            if (State.Stale != Families.None)
+                return;
+            StopTimer(TimerKind.Stale);
+            StopTimer(TimerKind.Restart);
+        }
+
+        // Exit of Established.
+        private void GoDown(DownReason reason, Families keep, TimeSpan restartTime)
+        {
+            Add(new SessionEffect.SessionDown(reason, keep));
+            StopTimer(TimerKind.Stale);
+            // Routes that were stale already and not refreshed do not survive a second restart (RFC 4724 section 4.2).
+            State = State with { Stale = keep, Down = reason, LastDown = reason };
+            if (keep != Families.None)
+                StartTimer(new(TimerKind.Restart), restartTime);
+            else
+                StopTimer(TimerKind.Restart);
+        }
+
+        // Idle with the IdleHoldTimer running; the pause doubles with each failure.
+        private void HoldIdle()
+        {
+            StopDial();
+            StopTimer(TimerKind.ConnectRetry);
+            var pause = config.IdleHoldMin * Math.Pow(2, Math.Min(State.Failures, 16));
+            pause = pause < config.IdleHoldMax ? pause : config.IdleHoldMax;
+            State = State with { Holding = true, Failures = State.Failures + 1 };
+            StartTimer(new(TimerKind.IdleHold), pause * clock.Jitter);
+        }
+
+        private void Dial()
+        {
+            State = State with { Dialing = true };
+            Add(new SessionEffect.Dial());
+            StartConnectRetry();
+        }
+
+        private void StopDial()
+        {
+            if (!State.Dialing)
+                return;
+            State = State with { Dialing = false };
+            Add(new SessionEffect.StopDial());
+        }
+
+        private void StartConnectRetry()
+        {
+            if (!config.Passive)
+                StartTimer(new(TimerKind.ConnectRetry), config.ConnectRetryTime * clock.Jitter);
+        }
+
+        private DownReason Waiting() =>
+            config.Passive ? new DownReason.WaitingForPeer(config.Endpoint) : new DownReason.NotStarted();
+
+        private void Replace(Connection connection) => State = State with
+        {
+            Connections = [.. State.Connections.Select(c => c.Id == connection.Id ? connection : c)],
+        };
+
+        private void StartTimer(SessionTimer timer, TimeSpan duration) => Add(new SessionEffect.StartTimer(timer, duration));
+        private void StopTimer(TimerKind kind) => StopTimer(new SessionTimer(kind));
+        private void StopTimer(SessionTimer timer) => Add(new SessionEffect.StopTimer(timer));
+        private void Add(SessionEffect effect) => _effects.Add(effect);
+    }
+}

@@ -1,0 +1,195 @@
+using Calico.Core.Net;
+
+namespace Calico.Core.Bgp.Wire;
+
+/// <summary>
+/// A prefix as a table key: a small value without host bits, one type per family, so that one code path serves both
+/// and nothing is allocated per route. <see cref="Cidr"/> is its readable form.
+/// </summary>
+public interface IPrefix<TSelf> : IEquatable<TSelf>
+    where TSelf : unmanaged, IPrefix<TSelf>
+{
+    static abstract Families Family { get; }
+
+    /// <summary>
+    /// Reads one prefix of an NLRI field (RFC 4271 section 4.3): a length in bits and just enough octets for it. Bits
+    /// behind the length are cleared. False: the length is impossible for the family or the octets are not there.
+    /// </summary>
+    static abstract bool TryRead(ref WireReader reader, out TSelf prefix);
+
+    static abstract TSelf From(Cidr cidr);
+
+    byte Length { get; }
+    Cidr ToCidr();
+
+    /// <summary>Octets that <see cref="Write"/> needs.</summary>
+    int WireLength { get; }
+
+    void Write(ref WireWriter writer);
+
+    /// <summary>A well-spread 32-bit hash that is the same on every run.</summary>
+    uint StableHash { get; }
+
+    /// <summary>A destination that no unicast route may have: multicast (RFC 4271 section 6.3: ignore such a prefix).</summary>
+    bool IsMartian { get; }
+}
+
+/// <summary>An IPv4 prefix: the address in the high 32 bits, the length in the low 8.</summary>
+public readonly record struct Prefix4 : IPrefix<Prefix4>
+{
+    private readonly ulong _bits;
+
+    private Prefix4(ulong bits) => _bits = bits;
+
+    public static Families Family => Families.Ipv4Unicast;
+
+    public byte Length => (byte)_bits;
+    public int WireLength => 1 + ((Length + 7) >> 3);
+    public uint StableHash => (uint)((_bits * 0x9E3779B97F4A7C15UL) >> 32);
+    public bool IsMartian => _bits >> 60 == 0xE && Length >= 4;
+
+    public static Prefix4 From(Cidr cidr) => cidr.IsV4
+        ? Of((uint)cidr.Address.Bits, cidr.PrefixLength)
+        : throw new ArgumentException("not an IPv4 prefix", nameof(cidr));
+
+    public Cidr ToCidr() => new(IpAddr.FromV4((uint)(_bits >> 32)), Length);
+
+    public static bool TryRead(ref WireReader reader, out Prefix4 prefix)
+    {
+        prefix = default;
+        if (!reader.TryReadByte(out var length) || length > 32 || !reader.TryReadBytes((length + 7) >> 3, out var octets))
+            return false;
+        uint address = 0;
+        for (var i = 0; i < octets.Length; i++)
+            address |= (uint)octets[i] << (24 - (8 * i));
+        prefix = Of(address, length);
+        return true;
+    }
+
+    public void Write(ref WireWriter writer)
+    {
+        writer.WriteByte(Length);
+        for (var shift = 56; shift > 56 - Length; shift -= 8)
+            writer.WriteByte((byte)(_bits >> shift));
+    }
+
+    public override string ToString() => ToCidr().ToString();
+
+    private static Prefix4 Of(uint address, byte length)
+    {
+        var mask = length == 0 ? 0 : uint.MaxValue << (32 - length);
+        return new((ulong)(address & mask) << 32 | length);
+    }
+}
+
+/// <summary>An IPv6 prefix.</summary>
+public readonly record struct Prefix6 : IPrefix<Prefix6>
+{
+    private readonly ulong _high;
+    private readonly ulong _low;
+    private readonly byte _length;
+
+    private Prefix6(ulong high, ulong low, byte length)
+    {
+        _high = high;
+        _low = low;
+        _length = length;
+    }
+
+    public static Families Family => Families.Ipv6Unicast;
+
+    public byte Length => _length;
+    public int WireLength => 1 + ((_length + 7) >> 3);
+    public bool IsMartian => _high >> 56 == 0xFF && _length >= 8;
+
+    public uint StableHash
+    {
+        get
+        {
+            var h = (_high ^ _length) * 0x9E3779B97F4A7C15UL;
+            h = (h ^ (h >> 29) ^ _low) * 0xBF58476D1CE4E5B9UL;
+            return (uint)(h >> 32);
+        }
+    }
+
+    public static Prefix6 From(Cidr cidr) => cidr.IsV4
+        ? throw new ArgumentException("not an IPv6 prefix", nameof(cidr))
+        : Of((ulong)(cidr.Address.Bits >> 64), (ulong)cidr.Address.Bits, cidr.PrefixLength);
+
+    public Cidr ToCidr() => new(IpAddr.FromV6(new UInt128(_high, _low)), _length);
+
+    public static bool TryRead(ref WireReader reader, out Prefix6 prefix)
+    {
+        prefix = default;
+        if (!reader.TryReadByte(out var length) || length > 128 || !reader.TryReadBytes((length + 7) >> 3, out var octets))
+            return false;
+        ulong high = 0, low = 0;
+        for (var i = 0; i < octets.Length; i++)
+        {
+            if (i < 8)
+                high |= (ulong)octets[i] << (56 - (8 * i));
+            else
+                low |= (ulong)octets[i] << (120 - (8 * i));
+        }
+        prefix = Of(high, low, length);
+        return true;
+    }
+
+    public void Write(ref WireWriter writer)
+    {
+        writer.WriteByte(_length);
+        for (var i = 0; i < (_length + 7) >> 3; i++)
+            writer.WriteByte((byte)(i < 8 ? _high >> (56 - (8 * i)) : _low >> (120 - (8 * i))));
+    }
+
+    public override string ToString() => ToCidr().ToString();
+
+    private static Prefix6 Of(ulong high, ulong low, byte length)
+    {
+        var highMask = length == 0 ? 0 : length >= 64 ? ulong.MaxValue : ulong.MaxValue << (64 - length);
+        var lowMask = length <= 64 ? 0 : ulong.MaxValue << (128 - length);
+        return new(high & highMask, low & lowMask, length);
+    }
+}
+
+/// <summary>Walks the prefixes of an NLRI field whose syntax was checked (<see cref="Nlri.IsWellFormed{T}"/>).</summary>
+public ref struct NlriReader<T>(ReadOnlySpan<byte> field)
+    where T : unmanaged, IPrefix<T>
+{
+    private WireReader _reader = new(field);
+
+    public bool TryRead(out T prefix)
+    {
+        if (!_reader.AtEnd)
+            return T.TryRead(ref _reader, out prefix);
+        prefix = default;
+        return false;
+    }
+}
+
+public static class Nlri
+{
+    /// <summary>True when the field is a whole number of prefixes.</summary>
+    public static bool IsWellFormed<T>(ReadOnlySpan<byte> field)
+        where T : unmanaged, IPrefix<T>
+    {
+        var r = new WireReader(field);
+        while (!r.AtEnd)
+        {
+            if (!T.TryRead(ref r, out _))
+                return false;
+        }
+        return true;
+    }
+
+    /// <summary>The prefixes as readable values, for tests and tools.</summary>
+    public static IReadOnlyList<Cidr> ToList<T>(ReadOnlySpan<byte> field)
+        where T : unmanaged, IPrefix<T>
+    {
+        var list = new List<Cidr>();
+        var reader = new NlriReader<T>(field);
+        while (reader.TryRead(out var prefix))
+            list.Add(prefix.ToCidr());
+        return list;
+    }
+}
