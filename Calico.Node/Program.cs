@@ -1,1 +1,16 @@
-return 0;
+using System.CommandLine;
+using Calico.Node.Agent;
+using Calico.Node.Lab;
+
+// calico-node is one program:
+//   run          the agent of a node (the default)        -> Agent/AgentCommand.cs
+//   datastore    the embedded store, served as etcd       -> Agent/DatastoreCommand.cs
+//   lab          a cluster in network namespaces          -> Lab/LabCommand.cs
+var root = new RootCommand("Calico's node agent: networking and network policy of one machine.")
+{
+    AgentCommand.Create(),
+    DatastoreCommand.Create(),
+    LabCommand.Create(),
+};
+root.SetAction((_, cancellation) => AgentCommand.RunAsync(cancellation));
+return await root.Parse(args).InvokeAsync();

@@ -96,6 +96,7 @@ public sealed class EnforcerActor : ReceiveActor
         Receive<EnforcerProtocol.RemoveEndpoint>(OnRemoveEndpoint);
         Receive<EnforcerProtocol.WhyNot>(w => Sender.Tell(new EnforcerProtocol.Because(WhyNot(w.EndpointId))));
         Receive<EnforcerProtocol.GetStatus>(_ => Sender.Tell(Status()));
+        Receive<NftProtocol.GetStatus>(g => _writer.Forward(g));
         Receive<NftProtocol.Committed>(OnCommitted);
         Receive<NftProtocol.Refused>(r => _log.Warning("policy: commit {Commit} refused: {Reason}", r.RequestId, r.Reason));
         Receive<Flush>(_ => OnFlush());

@@ -1,0 +1,100 @@
+using Akka.Actor;
+using Akka.Actor.Setup;
+using Akka.Configuration;
+using Calico.Actors.Bgp;
+using Calico.Actors.Cni;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Endpoints;
+using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
+using Calico.Actors.Policy;
+using Calico.Actors.Routing;
+using Calico.Core.Nft;
+using Calico.Core.Policy.Render;
+using Calico.Datastore;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Nft;
+
+namespace Calico.Actors;
+
+/// <summary>What the forwarding half of a node is made of.</summary>
+/// <param name="Node">The node's Calico name.</param>
+/// <param name="JournalDirectory">Where the workloads of this node are remembered.</param>
+public sealed record NodeOptions(string Node, string JournalDirectory)
+{
+    public RenderOptions Rules { get; init; } = new();
+    public LeaseOptions Lease { get; init; } = new();
+    public RouteWriterOptions Routes { get; init; } = new();
+
+    /// <summary>A HOCON line that names the logger; empty keeps Akka's own.</summary>
+    public string Loggers { get; init; } = "";
+}
+
+/// <summary>What the node needs from outside.</summary>
+public sealed record NodePorts(IDatastore Datastore, MeshLink Link, INetworkNamespace Host, Func<NftTable, INftTable> OpenNft, TimeProvider Time);
+
+/// <summary>The actors of a node that its edges (CNI, HTTP, status) speak to.</summary>
+public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef Lease, IActorRef Routes, IActorRef Links,
+    IActorRef Registry, IActorRef Enforcer, IActorRef Speaker, IActorRef Routing, IActorRef Facts);
+
+/// <summary>
+/// The forwarding half of a node: the actor system <c>calico-node</c>, which knows no cluster and which no split brain
+/// resolver can end. Everything that touches packets of this node is in it.
+/// <code>
+///   /user
+///     upstream     the link to the mesh: resources and compiled policies in, claims for blocks out
+///     lease        blocks of this node and the addresses in them
+///     routes       the one writer of routes                       (own thread)
+///     links        the one writer of workload links and sysctls   (own thread)
+///     registry     the workloads of this node and their journal
+///     enforcer     policy of this node
+///       nft        the one writer of nftables                     (own thread)
+///     bgp          sessions, RIB
+///     routing      resources and blocks to BGP, BGP to routes
+///     facts        pools and labels for the calls of the runtime
+/// </code>
+/// Start order is dependency order. Every child is restarted at most ten times a minute; beyond that its supervisor
+/// stops the system and the process ends, which leaves the kernel as it is.
+/// </summary>
+public static class NodeSystem
+{
+    public static NodeRefs Start(NodeOptions options, NodePorts ports)
+    {
+        var system = ActorSystem.Create("calico-node", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(Config(options))));
+        var upstream = system.ActorOf(UpstreamActor.Props(ports.Link, options.Node), "upstream");
+        var lease = system.ActorOf(LeaseActor.Props(ports.Datastore, options.Node, upstream, ports.Time, options.Lease), "lease");
+        var routes = system.ActorOf(RouteWriterActor.Props(ports.Host, options.Routes).WithDispatcher(Dispatchers.KernelWriter), "routes");
+        var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(Dispatchers.KernelWriter), "links");
+        var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, ports.Host, routes, lease), "registry");
+        var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
+        var speaker = system.ActorOf(BgpSpeakerActor.Props(ports.Time), "bgp");
+        var routing = system.ActorOf(RoutingActor.Props(options.Node, ports.Host, upstream, lease, speaker, routes), "routing");
+        var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
+        return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts);
+    }
+
+    private static Config Config(NodeOptions options) => ConfigurationFactory.ParseString($$"""
+        akka {
+          loglevel = INFO
+          {{options.Loggers}}
+          log-dead-letters = 10
+          log-dead-letters-during-shutdown = off
+          scheduler.tick-duration = 50ms
+          actor.provider = local
+          actor.ask-timeout = 5s
+          actor.guardian-supervisor-strategy = "Calico.Actors.NodeSupervisorStrategy, Calico.Actors"
+          coordinated-shutdown {
+            run-by-clr-shutdown-hook = off
+            exit-clr = off
+          }
+        }
+        {{Dispatchers.KernelWriter}} { type = PinnedDispatcher }
+        """);
+}
+
+/// <summary>Restart what failed, ten times a minute at most; then stop everything rather than limp.</summary>
+public sealed class NodeSupervisorStrategy : SupervisorStrategyConfigurator
+{
+    public override SupervisorStrategy Create() =>
+        new OneForOneStrategy(maxNrOfRetries: 10, withinTimeRange: TimeSpan.FromMinutes(1), _ => Directive.Restart);
+}

@@ -1,0 +1,271 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Actors.Bgp;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
+using Calico.Actors.Protocol;
+using Calico.Core.Bgp.Rib;
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
+using Calico.Core.Net;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Routes;
+
+namespace Calico.Actors.Routing;
+
+/// <summary>
+/// Joins the parts that make this node a router: tells the BGP speaker whom to talk to and which blocks are ours, and
+/// the writer of routes what the speaker learned. Child of the node's guardian, parent of neither. Its death leaves
+/// sessions and kernel as they are; the next one tells both everything again.
+/// <code>
+///   resources ──► Peering ──► speaker ──► best routes ──► [block's owner?] ──► route writer ──► kernel
+///   lease: blocks held ──► speaker (originate) and route writer (blackhole)
+///   kernel's other routes ──► next hops ──► speaker
+/// </code>
+/// </summary>
+public sealed class RoutingActor : ReceiveActor, IWithTimers
+{
+    private sealed record Seen(bool Any) : ITick;
+    private sealed class Look : ITick
+    {
+        public static readonly Look Instance = new();
+    }
+
+    /// <summary>Kernel route changes come in bursts; they are looked at together after this long.</summary>
+    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(50);
+
+    private readonly string _node;
+    private readonly IActorRef _upstream;
+    private readonly IActorRef _lease;
+    private readonly IActorRef _speaker;
+    private readonly IActorRef _writer;
+    private readonly IRouteTable _routes;
+    private readonly IKernelMonitor _monitor;
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly SortedDictionary<string, NodeResource> _nodes = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, BGPConfiguration> _configurations = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, BGPPeer> _peers = new(StringComparer.Ordinal);
+    private readonly BlockOwners _owners = new();
+    private readonly Dictionary<Cidr, BestRoute> _best = [];
+    private ImmutableSortedDictionary<Cidr, long> _held = ImmutableSortedDictionary<Cidr, long>.Empty;
+    private KernelNextHops _nextHops;
+    private bool _restarting;
+    private bool _originated;
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    public static Props Props(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef speaker, IActorRef writer) =>
+        Akka.Actor.Props.Create(() => new RoutingActor(node, host, upstream, lease, speaker, writer));
+
+    public RoutingActor(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef speaker, IActorRef writer)
+    {
+        _node = node;
+        _upstream = upstream;
+        _lease = lease;
+        _speaker = speaker;
+        _writer = writer;
+        _routes = host.OpenRoutes();
+        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
+        _nextHops = ReadNextHops();
+
+        Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
+        Receive<UpstreamProtocol.MembersChanged>(_ => { });
+        Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
+        Receive<LeaseProtocol.HeldBlocks>(OnHeld);
+        Receive<BgpProtocol.BestRoutesChanged>(OnBest);
+        Receive<BgpProtocol.InitialConvergence>(OnConverged);
+        Receive<RouteProtocol.RoutesCommitted>(c => _speaker.Tell(new BgpProtocol.BestRoutesApplied(c.RequestId)));
+        Receive<Seen>(_ => Timers.StartSingleTimer(nameof(Look), Look.Instance, Settle));
+        Receive<Look>(_ => OnLook());
+    }
+
+    protected override void PreStart()
+    {
+        _restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
+        _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
+        _lease.Tell(new LeaseProtocol.Subscribe(Self));
+        _speaker.Tell(new BgpProtocol.NextHopsChanged(_nextHops, []));
+        _speaker.Tell(new BgpProtocol.RepeatBestRoutes());
+        _ = WatchAsync(_monitor, Self, _stopped.Token);
+    }
+
+    protected override void PostStop()
+    {
+        _stopped.Cancel();
+        _monitor.Dispose();
+        _routes.Dispose();
+        _stopped.Dispose();
+    }
+
+    // ---- whom to talk to -----------------------------------------------------------------------------------------
+
+    private void OnResources(UpstreamProtocol.ResourcesChanged changed)
+    {
+        var peering = false;
+        foreach (var item in changed.Items)
+        {
+            if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
+                OnAffinity(host, block, item.Value is not null);
+            else if (ResourceKey.TryParse(item.Key, out var key))
+                peering |= TryTake(key, item);
+        }
+        if (peering && Peering.Of(new PeeringInputs(_node, _nodes.ToImmutableSortedDictionary(StringComparer.Ordinal),
+            _configurations.ToImmutableSortedDictionary(StringComparer.Ordinal), _peers.ToImmutableSortedDictionary(StringComparer.Ordinal))) is { } config)
+            _speaker.Tell(new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting }));
+    }
+
+    private bool TryTake(ResourceKey key, FeedItem item)
+    {
+        try
+        {
+            return Take(_nodes, ResourceKind.Node, key, item) || Take(_configurations, ResourceKind.BGPConfiguration, key, item)
+                || Take(_peers, ResourceKind.BGPPeer, key, item);
+        }
+        catch (InvalidResourceException e)
+        {
+            _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, e.Message);
+            return false;
+        }
+    }
+
+    private static bool Take<T>(SortedDictionary<string, T> into, ResourceKind kind, ResourceKey key, FeedItem item) where T : Resource
+    {
+        if (key.Kind != kind)
+            return false;
+        if (item.Value is { } value)
+            into[key.Name] = (T)ResourceCodec.Decode(kind, value.Span);
+        else
+            into.Remove(key.Name);
+        return true;
+    }
+
+    // ---- what is ours --------------------------------------------------------------------------------------------
+
+    private void OnHeld(LeaseProtocol.HeldBlocks held)
+    {
+        if (!held.Loaded)
+            return;
+        var gained = held.Blocks.Keys.Except(_held.Keys).ToImmutableArray();
+        var lost = _held.Keys.Except(held.Blocks.Keys).ToImmutableArray();
+        _held = held.Blocks;
+        _speaker.Tell(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
+        _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
+            [.. lost.Select(b => Blackhole(b).Key)]));
+        if (_originated)
+            return;
+        _originated = true;
+        _speaker.Tell(new BgpProtocol.OriginationComplete());
+        _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Blocks));
+    }
+
+    private static Route Blackhole(Cidr block) => new(KeyOf(block), RouteKind.Blackhole, RouteWriterOptions.CalicoProtocol, []);
+
+    // ---- what was learned ----------------------------------------------------------------------------------------
+
+    private void OnBest(BgpProtocol.BestRoutesChanged best)
+    {
+        foreach (var route in best.Routes)
+        {
+            if (route.IsGone)
+                _best.Remove(route.Prefix);
+            else
+                _best[route.Prefix] = route;
+        }
+        Write(best.Routes.Select(r => r.Prefix), best.Sequence);
+    }
+
+    private void OnConverged(BgpProtocol.InitialConvergence converged)
+    {
+        if (!converged.Complete)
+            _log.Warning("bgp: not every peer has told its routes: {Missing}", string.Join(", ", converged.Missing));
+        _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Bgp));
+    }
+
+    // A block that was taken from its holder is not reached through that holder any more, whatever BGP still says.
+    private void OnAffinity(string host, Cidr block, bool exists)
+    {
+        if (_owners.Learn(host, block, exists) && _best.ContainsKey(block))
+            Write([block], null);
+    }
+
+    private void Write(IEnumerable<Cidr> prefixes, long? sequence)
+    {
+        var wanted = ImmutableArray.CreateBuilder<Route>();
+        var unwanted = ImmutableArray.CreateBuilder<RouteKey>();
+        foreach (var prefix in prefixes)
+        {
+            if (_best.TryGetValue(prefix, out var best) && ToRoute(best) is { } route)
+                wanted.Add(route);
+            else
+                unwanted.Add(KeyOf(prefix));
+        }
+        _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Bgp, wanted.ToImmutable(), unwanted.ToImmutable(), sequence));
+    }
+
+    private Route? ToRoute(BestRoute best)
+    {
+        var hops = best.NextHops.Where(n => !_owners.IsFormer(NodeAt(n.Peer), best.Prefix))
+            .Select(n => new NextHop(n.Gateway ?? n.NextHop, n.LinkIndex)).Distinct().ToImmutableArray();
+        return hops.IsEmpty ? null : new Route(KeyOf(best.Prefix), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, hops);
+    }
+
+    private string? NodeAt(IpAddr address) => _nodes.Values
+        .Where(n => Peering.AddressOf(n, address.IsV4) == address).Select(n => n.Name).FirstOrDefault();
+
+    private static RouteKey KeyOf(Cidr prefix) => new(prefix, prefix.IsV4 ? 0u : 1024u);
+
+    // ---- how next hops are reached -------------------------------------------------------------------------------
+
+    private void OnLook()
+    {
+        var now = ReadNextHops();
+        if (now.SameAs(_nextHops))
+            return;
+        _nextHops = now;
+        _speaker.Tell(new BgpProtocol.NextHopsChanged(now, []));
+    }
+
+    private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()));
+
+    private static async Task WatchAsync(IKernelMonitor monitor, IActorRef self, CancellationToken cancellation)
+    {
+        try
+        {
+            while (!cancellation.IsCancellationRequested && (await monitor.NextAsync(cancellation)).Count > 0)
+                self.Tell(new Seen(true));
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+}
+
+/// <summary>
+/// Who holds which block as far as the feed has told, and which holders are known to be former ones. Only a release
+/// that was seen counts against a route: not having heard of a grant yet proves nothing.
+/// </summary>
+internal sealed class BlockOwners
+{
+    private readonly Dictionary<Cidr, string> _holders = [];
+    private readonly HashSet<(string Host, Cidr Block)> _former = [];
+
+    /// <summary>Returns whether that changes what <see cref="IsFormer"/> says.</summary>
+    public bool Learn(string host, Cidr block, bool exists)
+    {
+        if (exists)
+        {
+            _holders[block] = host;
+            return _former.Remove((host, block));
+        }
+        if (_holders.GetValueOrDefault(block) == host)
+            _holders.Remove(block);
+        return _former.Add((host, block));
+    }
+
+    public bool IsFormer(string? host, Cidr prefix) => host is not null && _former.Contains((host, prefix));
+}

@@ -1,0 +1,112 @@
+using System.Collections;
+using System.CommandLine;
+using Calico.Actors;
+using Calico.Actors.Cluster;
+using Calico.Actors.Cni;
+using Calico.Actors.Gateway;
+using Calico.Datastore;
+using Calico.Datastore.Embedded;
+using Calico.Datastore.Etcd;
+using Calico.Kernel.Namespaces;
+using Calico.Kernel.Nft;
+using Calico.Node.Http;
+using Calico.Node.Logging;
+using Prometheus;
+using Serilog;
+
+namespace Calico.Node.Agent;
+
+/// <summary><c>calico-node run</c>: the agent of one node.</summary>
+internal static class AgentCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("run", "Run the node agent; it is configured by the environment variables of calico/node.");
+        command.SetAction((_, cancellation) => RunAsync(cancellation));
+        return command;
+    }
+
+    public static async Task<int> RunAsync(CancellationToken cancellation)
+    {
+        var options = AgentOptions.Read(EnvironmentVariables(), out var problems);
+        Logs.Open(options.LogSeverity);
+        if (problems.Count > 0)
+        {
+            foreach (var problem in problems)
+                Log.Fatal("configuration: {Problem}", problem);
+            return 1;
+        }
+        try
+        {
+            await RunAsync(options, cancellation);
+            return 0;
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            return 0;
+        }
+        catch (Exception e)
+        {
+            Log.Fatal(e, "the agent has to give up");
+            return 1;
+        }
+        finally
+        {
+            await Log.CloseAndFlushAsync();
+        }
+    }
+
+    // Start order is dependency order; the CNI socket opens last and closes first. The kernel keeps what it has.
+    private static async Task RunAsync(AgentOptions options, CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(options.RunDirectory);
+        Directory.CreateDirectory(options.LibDirectory);
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        await using var datastore = Open(options);
+        using var host = NetworkNamespace.OpenCurrent();
+        var link = new MeshLink();
+        var nodeRefs = NodeSystem.Start(
+            new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads")) { Loggers = SerilogLogger.Hocon },
+            new NodePorts(datastore, link, host, table => NetlinkNftTable.Open(table, host.Fd), TimeProvider.System));
+        var agent = new AgentState(options, nodeRefs, link);
+        await using var http = await NodeHttpServer.StartAsync(options, agent);
+        await using var status = await StatusServer.StartAsync(options, agent);
+
+        await new NodeStartup(datastore, options, TimeProvider.System).RunAsync(stopping.Token);
+        var mesh = new MeshSupervisor(MeshOptionsOf(options), new MeshPorts(datastore, link, TimeProvider.System,
+            new TcpHostProbe(179, TimeSpan.FromSeconds(1))));
+        var meshTask = mesh.RunAsync(stopping.Token);
+
+        var handler = new CniHandler(new CniServices(options.Node, nodeRefs.Lease, nodeRefs.Links, nodeRefs.Routes,
+            nodeRefs.Enforcer, nodeRefs.Registry, nodeRefs.Facts, TimeProvider.System), new CniMetrics(Metrics.DefaultFactory));
+        await using (CniListener.Start(new CniListenerOptions(options.CniSocket), handler.HandleAsync,
+            (what, cause) => Log.Warning(cause, "cni: {What}", what)))
+        {
+            await File.WriteAllTextAsync(Path.Combine(options.LibDirectory, "nodename"), options.Node, stopping.Token);
+            agent.Started = true;
+            Log.Information("node {Node} serves the runtime on {Socket}", options.Node, options.CniSocket);
+            await Task.WhenAny(Task.Delay(Timeout.Infinite, stopping.Token), nodeRefs.System.WhenTerminated);
+        }
+        if (nodeRefs.System.WhenTerminated.IsCompleted && !cancellation.IsCancellationRequested)
+            throw new InvalidOperationException("the forwarding half of the agent has ended; the kernel keeps what it has");
+        await stopping.CancelAsync();
+        await meshTask;
+        await nodeRefs.System.Terminate();
+    }
+
+    private static IDatastore Open(AgentOptions options) => options.Etcd is { } etcd
+        ? new EtcdDatastore(etcd)
+        : EmbeddedDatastore.Open(new EmbeddedOptions { Directory = options.EmbeddedDirectory! });
+
+    private static MeshOptions MeshOptionsOf(AgentOptions options) => new(options.Node, options.AddressV4.Address)
+    {
+        Port = options.MeshPort,
+        Certificate = options.MeshCertificate,
+        TrustedRoots = options.MeshRoots,
+        NodeGoneAfter = options.NodeGoneAfter,
+        Loggers = SerilogLogger.Hocon,
+    };
+
+    private static Dictionary<string, string> EnvironmentVariables() => Environment.GetEnvironmentVariables()
+        .Cast<DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string?)e.Value ?? "");
+}

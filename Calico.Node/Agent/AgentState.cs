@@ -1,0 +1,56 @@
+using Akka.Actor;
+using Calico.Actors;
+using Calico.Actors.Bgp;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
+using Calico.Actors.Policy;
+
+namespace Calico.Node.Agent;
+
+/// <summary>What the agent can say of itself, asked from its actors at the moment of asking.</summary>
+public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink link)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    public AgentOptions Options => options;
+    public MeshLink Link => link;
+
+    /// <summary>The CNI socket is open.</summary>
+    public bool Started { get; set; }
+
+    public Task<RouteProtocol.Status> RoutesAsync() => refs.Routes.Ask<RouteProtocol.Status>(new RouteProtocol.GetStatus(), Patience);
+    public Task<LinkProtocol.Status> LinksAsync() => refs.Links.Ask<LinkProtocol.Status>(new LinkProtocol.GetStatus(), Patience);
+    public Task<NftProtocol.Status> NftAsync() => refs.Enforcer.Ask<NftProtocol.Status>(new NftProtocol.GetStatus(), Patience);
+    public Task<EnforcerProtocol.Status> PolicyAsync() => refs.Enforcer.Ask<EnforcerProtocol.Status>(new EnforcerProtocol.GetStatus(), Patience);
+    public Task<LeaseProtocol.Status> LeaseAsync() => refs.Lease.Ask<LeaseProtocol.Status>(new LeaseProtocol.GetStatus(), Patience);
+    public Task<BgpProtocol.BgpStatus> BgpAsync() => refs.Speaker.Ask<BgpProtocol.BgpStatus>(new BgpProtocol.GetBgpStatus(), Patience);
+
+    /// <summary>
+    /// Null if this node can forward for its own pods: blocks read, every policy known and in the kernel, the socket
+    /// open. Peers and cluster are no part of it. Otherwise the reasons.
+    /// </summary>
+    public async Task<string?> WhyNotReadyAsync()
+    {
+        var reasons = new List<string>();
+        try
+        {
+            if (!(await LeaseAsync()).Loaded)
+                reasons.Add("IPAM: the blocks of this node have not been read from the datastore");
+            var policy = await PolicyAsync();
+            if (!policy.InSync)
+                reasons.Add(policy.Missing.IsEmpty
+                    ? "policy: the mesh has not told yet which policies there are"
+                    : $"policy: {policy.Missing.Length} policies have not arrived, {policy.Missing[0]} among them");
+            if ((await NftAsync()).Fault is { } fault)
+                reasons.Add($"nftables: {fault}");
+        }
+        catch (AskTimeoutException e)
+        {
+            reasons.Add(e.Message);
+        }
+        if (!Started)
+            reasons.Add("CNI: the socket is not open");
+        return reasons.Count == 0 ? null : string.Join("\n", reasons);
+    }
+}

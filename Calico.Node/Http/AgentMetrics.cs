@@ -1,0 +1,84 @@
+using Akka.Actor;
+using Calico.Core.Bgp.Session;
+using Calico.Node.Agent;
+using Prometheus;
+
+namespace Calico.Node.Http;
+
+/// <summary>
+/// Numbers of this node, read from its actors when somebody scrapes: Felix's names where Felix has the number, ours
+/// (<c>calico_…</c>) otherwise.
+/// </summary>
+internal static class AgentMetrics
+{
+    private static readonly Gauge Endpoints = Metrics.CreateGauge("felix_active_local_endpoints", "Number of active endpoints on this host.");
+    private static readonly Gauge Policies = Metrics.CreateGauge("felix_active_local_policies", "Number of active policies on this host.");
+    private static readonly Gauge Selectors = Metrics.CreateGauge("felix_active_local_selectors", "Number of active selectors on this host.");
+    private static readonly Gauge Host = Metrics.CreateGauge("felix_host", "Configured Felix hostname (as a label).", ["host"]);
+    private static readonly Gauge KernelWrites = Metrics.CreateGauge("calico_kernel_writes_total", "Kernel objects written since the agent's start.", ["subsystem"]);
+    private static readonly Gauge Rules = Metrics.CreateGauge("calico_nft_objects", "nftables objects of Calico in the kernel.", ["type"]);
+    private static readonly Gauge Routes = Metrics.CreateGauge("calico_routes", "Routes of Calico.", ["state"]);
+    private static readonly Gauge Blocks = Metrics.CreateGauge("calico_ipam_blocks", "Address blocks that this node holds.");
+    private static readonly Gauge Addresses = Metrics.CreateGauge("calico_ipam_addresses", "Addresses of this node's blocks.", ["state"]);
+    private static readonly Gauge Peers = Metrics.CreateGauge("calico_bgp_peer_up", "1 if the BGP session is established.", ["peer", "address"]);
+    private static readonly Gauge PeerRoutes = Metrics.CreateGauge("calico_bgp_peer_routes", "Routes exchanged with a BGP peer.", ["peer", "address", "direction"]);
+    private static readonly Gauge LinkDropped = Metrics.CreateGauge("calico_mesh_link_dropped_total", "Messages between the node's halves that found their queue full.");
+
+    public static void Register(AgentState agent)
+    {
+        Host.WithLabels(agent.Options.Node).Set(1);
+        Metrics.DefaultRegistry.AddBeforeCollectCallback(async _ => await CollectAsync(agent));
+    }
+
+    // A subsystem that does not answer leaves its numbers as they were.
+    private static async Task CollectAsync(AgentState agent)
+    {
+        LinkDropped.Set(agent.Link.Dropped);
+        await Try(async () =>
+        {
+            var routes = await agent.RoutesAsync();
+            KernelWrites.WithLabels("routes").Set(routes.Writes);
+            Routes.WithLabels("wanted").Set(routes.Wanted);
+            Routes.WithLabels("present").Set(routes.Present);
+            Routes.WithLabels("failed").Set(routes.Failed);
+            KernelWrites.WithLabels("links").Set((await agent.LinksAsync()).Writes);
+            var nft = await agent.NftAsync();
+            KernelWrites.WithLabels("nftables").Set(nft.Writes);
+            Rules.WithLabels("chain").Set(nft.Chains);
+            Rules.WithLabels("rule").Set(nft.Rules);
+            Rules.WithLabels("set").Set(nft.Sets);
+        });
+        await Try(async () =>
+        {
+            var policy = await agent.PolicyAsync();
+            Endpoints.Set(policy.Endpoints);
+            Policies.Set(policy.Policies);
+            Selectors.Set(policy.Sets);
+            var lease = await agent.LeaseAsync();
+            Blocks.Set(lease.Blocks.Length);
+            Addresses.WithLabels("allocated").Set(lease.Blocks.Sum(b => b.Allocated));
+            Addresses.WithLabels("free").Set(lease.Blocks.Sum(b => b.Capacity - b.Allocated));
+        });
+        await Try(async () =>
+        {
+            foreach (var peer in (await agent.BgpAsync()).Peers)
+            {
+                var address = peer.Address.ToString();
+                Peers.WithLabels(peer.Name, address).Set(peer.Phase is SessionPhase.Established ? 1 : 0);
+                PeerRoutes.WithLabels(peer.Name, address, "received").Set(peer.Counters.Received);
+                PeerRoutes.WithLabels(peer.Name, address, "advertised").Set(peer.Counters.Advertised);
+            }
+        });
+    }
+
+    private static async Task Try(Func<Task> read)
+    {
+        try
+        {
+            await read();
+        }
+        catch (AskTimeoutException)
+        {
+        }
+    }
+}
