@@ -19,6 +19,9 @@ internal interface IExportFeed
     void Refresh();
 
     long UpdatesSent { get; }
+
+    /// <summary>What may be told, or how, changed: everything is looked at again.</summary>
+    void Retarget(RibPeer target);
 }
 
 /// <summary>
@@ -43,7 +46,7 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
     private Refreshing _refresh;
     private bool _endOfRibOwed = true;
 
-    public RibPeer Target { get; } = target;
+    public RibPeer Target { get; private set; } = target;
 
     public int Advertised => _advertised.Count;
     public long UpdatesSent { get; private set; }
@@ -70,6 +73,14 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
     {
         if (Target.EnhancedRefresh)
             _refresh = Refreshing.Begin;
+        MarkAll();
+    }
+
+    public void Retarget(RibPeer changed)
+    {
+        Target = changed;
+        for (var id = _advertised.Next(0); id >= 0; id = _advertised.Next(id + 1))
+            Mark(id);
         MarkAll();
     }
 

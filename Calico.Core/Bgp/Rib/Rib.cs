@@ -13,8 +13,8 @@ public sealed record RibConfig(Asn LocalAs, RouterId RouterId)
     /// <summary>Next hops in one ECMP route.</summary>
     public int MaxPaths { get; init; } = 16;
 
-    /// <summary>Peers that can exist at a time.</summary>
-    public int MaxPeers { get; init; } = 8192;
+    /// <summary>Peers that can exist at a time; their indexes are 1 to this.</summary>
+    public const ushort MaxPeers = 8192;
 }
 
 /// <summary>Numbers about a peer's routes in one family.</summary>
@@ -35,9 +35,9 @@ public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathA
 /// </summary>
 public sealed class Rib
 {
-    private readonly RibConfig _config;
+    private RibConfig _config;
     private readonly RibPeer?[] _peers;
-    private readonly HashSet<IpAddr> _own;
+    private HashSet<IpAddr> _own;
     private readonly IRibTable[] _tables;
     private readonly Dictionary<ushort, IExportFeed?[]> _feeds = [];
     private INextHopResolver _resolver;
@@ -47,7 +47,7 @@ public sealed class Rib
         _config = config;
         _resolver = resolver ?? DirectNextHopResolver.Instance;
         _own = [.. config.OwnAddresses];
-        _peers = new RibPeer?[config.MaxPeers + 1];
+        _peers = new RibPeer?[RibConfig.MaxPeers + 1];
         _peers[RibPeer.LocalIndex] = RibPeer.Local(config.LocalAs, config.RouterId);
         _tables = [new RibTable<Prefix4>(_peers, _resolver, config.MaxPaths), new RibTable<Prefix6>(_peers, _resolver, config.MaxPaths)];
     }
@@ -69,6 +69,26 @@ public sealed class Rib
         RemoveFeeds(peer.Index);
         _peers[peer.Index] = peer;
         _feeds[peer.Index] = [.. Families.Both.Each().Select(f => peer.Context.Families.Has(f) ? Table(f).AddFeed(peer) : null)];
+    }
+
+    /// <summary>The speaker itself is configured differently; sessions that this concerns are reset by their owners.</summary>
+    public void Reconfigure(RibConfig config)
+    {
+        _config = config;
+        _own = [.. config.OwnAddresses];
+        _peers[RibPeer.LocalIndex] = RibPeer.Local(config.LocalAs, config.RouterId);
+        foreach (var table in _tables)
+            table.MaxPaths = config.MaxPaths;
+    }
+
+    /// <summary>Policies or next hops of a living session changed: it is told the difference.</summary>
+    public void PeerChanged(RibPeer peer)
+    {
+        if (!_feeds.TryGetValue(peer.Index, out var feeds))
+            return;
+        _peers[peer.Index] = peer;
+        foreach (var feed in feeds)
+            feed?.Retarget(peer);
     }
 
     /// <summary>A session went down: its routes go, except that those of the families to keep become stale (RFC 4724).</summary>

@@ -35,6 +35,7 @@ internal struct PathEntry
 internal interface IRibTable
 {
     AttributeTable Attributes { get; }
+    int MaxPaths { get; set; }
     int Prefixes { get; }
     int Paths { get; }
     bool HasBestChanges { get; }
@@ -82,6 +83,9 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     private int _free = -1;
 
     public AttributeTable Attributes { get; } = new(resolver);
+
+    /// <summary>Applies to decisions from here on.</summary>
+    public int MaxPaths { get; set; } = maxPaths;
 
     public int Prefixes => _prefixes.Count;
     public int Paths { get; private set; }
@@ -268,7 +272,7 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         var equal = DecisionProcess.Select(_candidates.AsSpan(0, count));
         if (equal == 0)
             return;
-        for (var i = 0; i < Math.Min(equal, maxPaths); i++)
+        for (var i = 0; i < Math.Min(equal, MaxPaths); i++)
             SetFlags(_candidates[i].Path, PathFlags.Multipath);
         var best = _candidates[0].Path;
         SetFlags(best, PathFlags.Best | PathFlags.Multipath);

@@ -1,0 +1,229 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Core.Bgp.Rib;
+using Calico.Core.Bgp.Session;
+using Calico.Core.Bgp.Wire;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Bgp;
+
+/// <summary>
+/// Everything that may be said to and by the BGP speaker. All of it stays inside the node: nothing here crosses a
+/// process border.
+/// </summary>
+public static class BgpProtocol
+{
+    public interface IBgpMessage : INoSerializationVerificationNeeded;
+
+    public interface ICommand : IBgpMessage;
+
+    public interface IEvent : IBgpMessage;
+
+    public interface IQuery : IBgpMessage;
+
+    /// <summary>
+    /// The whole wanted configuration; the speaker works out what changed. Sessions are reset only where the change
+    /// cannot be had otherwise. The first one starts the speaker.
+    /// </summary>
+    public sealed record ConfigureSpeaker(SpeakerConfig Config) : ICommand;
+
+    /// <summary>Announces prefixes as our own, and stops announcing others. Adding one again replaces its attributes.</summary>
+    public sealed record OriginateRoutes(ImmutableArray<OriginatedRoute> Add, ImmutableArray<Cidr> Remove) : ICommand;
+
+    /// <summary>
+    /// What <see cref="OriginateRoutes"/> said so far is everything this node had to announce when it started. Peers get
+    /// no End-of-RIB before it (or before <see cref="SpeakerConfig.ConvergenceTime"/> is over), so that after a restart
+    /// they do not drop what we are about to announce again.
+    /// </summary>
+    public sealed record OriginationComplete : ICommand;
+
+    /// <summary>
+    /// BGP next hops resolve differently now. <paramref name="Resolver"/> is a snapshot of the kernel's routes;
+    /// <paramref name="Changed"/> names the routes that changed since the last one, default means "any".
+    /// </summary>
+    public sealed record NextHopsChanged(INextHopResolver Resolver, ImmutableArray<Cidr> Changed) : ICommand;
+
+    /// <summary>The target is done with the batch of this number (and all before it) and may be sent more.</summary>
+    public sealed record BestRoutesApplied(long Sequence) : ICommand;
+
+    /// <summary>The target lost its memory and wants all best routes again.</summary>
+    public sealed record RepeatBestRoutes : ICommand;
+
+    /// <summary>
+    /// This node leaves for good: all sessions are ended with Cease/Administrative shutdown and this text. Answered with
+    /// <see cref="SpeakerDecommissioned"/>. Stopping the actor instead says nothing to the peers, which then keep our
+    /// routes for the graceful restart time.
+    /// </summary>
+    public sealed record DecommissionSpeaker(string Text) : ICommand;
+
+    public sealed record SpeakerDecommissioned : IEvent;
+
+    /// <summary>
+    /// Outcomes that changed, each prefix at most once, with what is true now. The target must answer each with
+    /// <see cref="BestRoutesApplied"/>; at most two are under way, and meanwhile changes coalesce by prefix.
+    /// </summary>
+    public sealed record BestRoutesChanged(long Sequence, ImmutableArray<BestRoute> Routes) : IEvent;
+
+    /// <summary>
+    /// Once, after the best routes that belong to it: all expected peers have sent all their routes, or the time for
+    /// that is over. Routes of an earlier life that were not confirmed may be deleted now.
+    /// </summary>
+    public sealed record InitialConvergence(bool Complete, ImmutableArray<string> Missing) : IEvent;
+
+    /// <summary>Answered with <see cref="BgpStatus"/>.</summary>
+    public sealed record GetBgpStatus : IQuery;
+
+    /// <summary>Answered with <see cref="BgpRoutes"/>, at most <paramref name="Limit"/> routes.</summary>
+    public sealed record GetBgpRoutes(Families Family, int Limit = 10_000) : IQuery;
+
+    public sealed record BgpRoutes(ImmutableArray<RibRoute> Routes) : IEvent;
+
+    public sealed record BgpStatus(bool Configured, Asn LocalAs, RouterId RouterId, ImmutableArray<ListenerStatus> Listeners,
+        ImmutableArray<PeerStatus> Peers, bool Converged) : IEvent;
+}
+
+/// <summary>One listening address; <paramref name="Error"/> is null while it listens.</summary>
+public sealed record ListenerStatus(IpAddr Address, ushort Port, string? Error);
+
+/// <summary>
+/// One session: its state by the RFC's name, since when, why it is not up, and numbers. <paramref name="LastDown"/>
+/// is kept while it is up again.
+/// </summary>
+public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn PeerAs, SessionPhase Phase, DateTimeOffset Since,
+    DownReason? Down, DownReason? LastDown, bool Restarting, PeerCounters Counters);
+
+/// <summary>Routes are those of all families together.</summary>
+public sealed record PeerCounters(int Received, int Advertised, long MessagesIn, long MessagesOut, int Established);
+
+/// <summary>Where a peer comes from, as CalicoNodeStatus names it.</summary>
+public enum PeerKind
+{
+    NodeMesh,
+    NodePeer,
+    GlobalPeer,
+}
+
+/// <summary>A prefix of ours and how it shall look.</summary>
+public sealed record OriginatedRoute(Cidr Prefix, PathAttributes Attributes)
+{
+    /// <summary>Origin IGP and nothing else.</summary>
+    public static OriginatedRoute Of(Cidr prefix) => new(prefix, PathAttributes.Local);
+}
+
+/// <summary>The speaker's configuration. Defaults are Calico's.</summary>
+public sealed record SpeakerConfig
+{
+    public Asn LocalAs { get; init; } = Asn.CalicoDefault;
+    public required RouterId RouterId { get; init; }
+
+    /// <summary>Empty (only dial), the node's addresses (bindMode NodeIP), or the unspecified ones. Each is one socket.</summary>
+    public ImmutableArray<IpAddr> ListenAddresses { get; init; } = [IpAddr.AnyV4, IpAddr.AnyV6];
+
+    public ushort ListenPort { get; init; } = 179;
+
+    /// <summary>This node's addresses: the next hop of our routes where the session itself is of the other family.</summary>
+    public IpAddr? AddressV4 { get; init; }
+
+    public IpAddr? AddressV6 { get; init; }
+
+    public ImmutableArray<PeerConfig> Peers { get; init; } = [];
+
+    /// <summary>The process restarted and the kernel still has its routes: announced to peers as the R and F bits.</summary>
+    public bool Restarting { get; init; }
+
+    /// <summary>How long to wait for the peers' routes after the start (RFC 4724's Selection_Deferral_Timer).</summary>
+    public TimeSpan ConvergenceTime { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>Next hops in one ECMP route.</summary>
+    public int MaxPaths { get; init; } = 16;
+}
+
+/// <summary>One peer. <see cref="Name"/> identifies it between configurations (<c>Mesh_10_0_0_2</c>).</summary>
+public sealed record PeerConfig
+{
+    public required string Name { get; init; }
+    public required IpAddr Address { get; init; }
+    public ushort Port { get; init; } = 179;
+    public required Asn As { get; init; }
+
+    /// <summary>Our AS towards this peer (BGPPeer localASNumber); null: the speaker's.</summary>
+    public Asn? LocalAs { get; init; }
+
+    public PeerKind Kind { get; init; } = PeerKind.NodeMesh;
+    public bool Passive { get; init; }
+
+    /// <summary>Dial from this address; null leaves it to the kernel.</summary>
+    public IpAddr? SourceAddress { get; init; }
+
+    /// <summary>Families to exchange; None: that of the address, as Calico's two BIRDs do.</summary>
+    public Families Families { get; init; }
+
+    public TimeSpan HoldTime { get; init; } = TimeSpan.FromSeconds(90);
+    public TimeSpan? KeepaliveTime { get; init; }
+    public TimeSpan ConnectRetryTime { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>BIRD's "error wait time 5,30".</summary>
+    public TimeSpan ErrorWaitMin { get; init; } = TimeSpan.FromSeconds(5);
+
+    public TimeSpan ErrorWaitMax { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Null: no graceful restart with this peer.</summary>
+    public TimeSpan? RestartTime { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>TCP MD5 (RFC 2385), at most 80 octets.</summary>
+    public string? Password { get; init; }
+
+    /// <summary>TTL security (RFC 5082): the peer is at most this many hops away. Null: not checked.</summary>
+    public byte? TtlSecurityHops { get; init; }
+
+    /// <summary>Bind the connection to this interface (SO_BINDTODEVICE).</summary>
+    public string? BindDevice { get; init; }
+
+    public NextHopMode NextHopMode { get; init; }
+    public IRoutePolicy? Import { get; init; }
+    public IRoutePolicy? Export { get; init; }
+
+    /// <summary>
+    /// Calico's rule for the mesh: of two nodes the one whose peer's address is greater as text waits.
+    /// </summary>
+    public static bool IsPassiveInMesh(IpAddr own, IpAddr peer) => string.CompareOrdinal(peer.ToString(), own.ToString()) > 0;
+
+    /// <summary>
+    /// True if a running session cannot be brought to <paramref name="next"/> without a new transport or a new OPEN.
+    /// Times, passivity, policies and kind take effect on the living session or the next one.
+    /// </summary>
+    public bool NeedsReset(PeerConfig next) => this with
+    {
+        Kind = next.Kind,
+        Passive = next.Passive,
+        HoldTime = next.HoldTime,
+        KeepaliveTime = next.KeepaliveTime,
+        ConnectRetryTime = next.ConnectRetryTime,
+        ErrorWaitMin = next.ErrorWaitMin,
+        ErrorWaitMax = next.ErrorWaitMax,
+        RestartTime = next.RestartTime,
+        NextHopMode = next.NextHopMode,
+        Import = next.Import,
+        Export = next.Export,
+    } != next;
+
+    /// <summary>What the machine needs of it.</summary>
+    internal SessionConfig ToSession(SpeakerConfig speaker, bool restarting) => new()
+    {
+        LocalAs = LocalAs ?? speaker.LocalAs,
+        RouterId = speaker.RouterId,
+        PeerAs = As,
+        PeerAddress = Address,
+        PeerPort = Port,
+        Passive = Passive,
+        Families = Families == Families.None ? Address.Version.UnicastFamily() : Families,
+        HoldTime = HoldTime,
+        KeepaliveTime = KeepaliveTime,
+        ConnectRetryTime = ConnectRetryTime,
+        IdleHoldMin = ErrorWaitMin,
+        IdleHoldMax = ErrorWaitMax,
+        RestartTime = RestartTime,
+        Restarting = restarting,
+    };
+}

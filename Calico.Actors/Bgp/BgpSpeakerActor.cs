@@ -1,0 +1,378 @@
+using System.Collections.Immutable;
+using System.Net.Sockets;
+using Akka.Actor;
+using Akka.Event;
+using Calico.Core.Bgp.Rib;
+using Calico.Core.Bgp.Session;
+using Calico.Core.Bgp.Wire;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Bgp;
+
+/// <summary>
+/// The BGP speaker of this node: owns the listening sockets and has one child per peer and one for the RIB.
+/// <code>
+///   ConfigureSpeaker, OriginateRoutes, NextHopsChanged            GetBgpStatus
+///          |                                                          |
+///   BgpSpeakerActor ==accepted socket==> BgpSessionActor (per peer) &lt;==> peer
+///          |                                 |        ^
+///          |                          routes |        | chunks of UPDATEs
+///          +==========================>  RibActor ==BestRoutesChanged==> kernel's route writer
+/// </code>
+/// A session child that fails is made anew after a pause. The RIB's failure takes everything here down and up again,
+/// with the peers' routes kept by their graceful restart. Its own death closes all sessions without a NOTIFICATION.
+/// </summary>
+public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
+{
+    private static readonly TimeSpan RetryListen = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan RecreateAfter = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(30);
+
+    private sealed record TryListen : INoSerializationVerificationNeeded, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
+
+    private sealed record Recreate(string Peer) : INoSerializationVerificationNeeded, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
+
+    private sealed record SessionStopped(string Peer, IActorRef Session) : INoSerializationVerificationNeeded;
+
+    private sealed class Session(ushort index, PeerConfig config, IActorRef actor)
+    {
+        public ushort Index { get; } = index;
+        public PeerConfig Config { get; set; } = config;
+        public IActorRef Actor { get; set; } = actor;
+        public SessionCounters Counters { get; } = new();
+        public SessionChanged? Last { get; set; }
+    }
+
+    private readonly ILoggingAdapter _log = Context.GetLogger();
+    private readonly TimeProvider _time;
+    private readonly IActorRef _routeTarget;
+    private readonly SortedDictionary<Cidr, OriginatedRoute> _originated = [];
+    private readonly SortedDictionary<string, Session> _sessions = new(StringComparer.Ordinal);
+    private readonly List<BgpListener> _listeners = [];
+    private readonly Dictionary<IpAddr, string> _listenErrors = [];
+    private readonly Dictionary<IActorRef, (ushort Index, string Name)> _leaving = [];
+    private readonly RateLimitedLog _strangers;
+    private IActorRef _rib = ActorRefs.Nobody;
+    private SpeakerConfig? _config;
+    private bool _originationComplete;
+    private IActorRef? _decommissionedBy;
+    private bool _converged;
+    private ushort _lastIndex;
+
+    public BgpSpeakerActor(IActorRef routeTarget, TimeProvider time)
+    {
+        (_routeTarget, _time) = (routeTarget, time);
+        _strangers = new(time, QuietTime);
+        Receive<BgpProtocol.ConfigureSpeaker>(Configure);
+        Receive<BgpProtocol.OriginateRoutes>(Originate);
+        Receive<BgpProtocol.OriginationComplete>(OnOriginationComplete);
+        Receive<BgpProtocol.NextHopsChanged>(m => _rib.Forward(m));
+        Receive<BgpProtocol.BestRoutesApplied>(m => _rib.Forward(m));
+        Receive<BgpProtocol.RepeatBestRoutes>(m => _rib.Forward(m));
+        Receive<BgpProtocol.GetBgpRoutes>(m => _rib.Forward(m));
+        Receive<BgpProtocol.GetBgpStatus>(_ => AnswerStatus());
+        Receive<BgpProtocol.DecommissionSpeaker>(Decommission);
+        Receive<SocketAccepted>(Accepted);
+        Receive<ListenerFailed>(OnListenerFailed);
+        Receive<SessionChanged>(OnSessionChanged);
+        Receive<SessionStopped>(OnSessionStopped);
+        Receive<Converged>(_ => OnConverged());
+        Receive<TryListen>(_ => Listen());
+        Receive<Recreate>(OnRecreate);
+    }
+
+    public ITimerScheduler Timers { get; set; } = null!;
+
+    /// <param name="routeTarget">Gets <see cref="BgpProtocol.BestRoutesChanged"/> and <see cref="BgpProtocol.InitialConvergence"/>.</param>
+    /// <param name="time">The clock.</param>
+    public static Props Props(IActorRef routeTarget, TimeProvider time) =>
+        Akka.Actor.Props.Create(() => new BgpSpeakerActor(routeTarget, time));
+
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(e => e switch
+    {
+        ActorInitializationException => Directive.Escalate,
+        _ when Sender.Equals(_rib) => Directive.Escalate,
+        _ => Directive.Stop,
+    });
+
+    protected override void PreStart() => _rib = Context.ActorOf(RibActor.Props(_routeTarget), "rib");
+
+    // The successor starts from what was wanted; to the peers it looks like a graceful restart.
+    protected override void PreRestart(Exception reason, object message)
+    {
+        base.PreRestart(reason, message);
+        if (_config is not null)
+            Self.Tell(new BgpProtocol.ConfigureSpeaker(_config with { Restarting = true }));
+        Self.Tell(new BgpProtocol.OriginateRoutes([.. _originated.Values], []));
+        if (_originationComplete)
+            Self.Tell(new BgpProtocol.OriginationComplete());
+    }
+
+    protected override void PostStop()
+    {
+        foreach (var listener in _listeners)
+            listener.Dispose();
+    }
+
+    private void Configure(BgpProtocol.ConfigureSpeaker m)
+    {
+        var before = _config;
+        // A restart is over once everything was heard; later configurations cannot start another.
+        _config = m.Config with { Restarting = m.Config.Restarting && !_converged };
+        var identityChanged = before is not null && (before.LocalAs != _config.LocalAs || before.RouterId != _config.RouterId);
+        _rib.Tell(new RibConfigure(RibConfigOf(_config), _config.Restarting, _config.ConvergenceTime, [.. _config.Peers.Select(p => p.Name)]));
+        foreach (var name in _sessions.Keys.Except(_config.Peers.Select(p => p.Name)).ToList())
+            Remove(name);
+        foreach (var peer in _config.Peers)
+            Apply(peer, before, identityChanged);
+        if (before is null)
+            TellOriginated();
+        if (before is null || before.ListenPort != _config.ListenPort || !before.ListenAddresses.SequenceEqual(_config.ListenAddresses))
+            ListenAnew();
+        else
+            SetPasswords(before.Peers);
+    }
+
+    private void Apply(PeerConfig peer, SpeakerConfig? before, bool identityChanged)
+    {
+        if (!_sessions.TryGetValue(peer.Name, out var session))
+        {
+            Create(peer);
+            return;
+        }
+        var old = session.Config;
+        session.Config = peer;
+        var reset = identityChanged || old.NeedsReset(peer);
+        var nextHopsChanged = before?.AddressV4 != _config!.AddressV4 || before?.AddressV6 != _config.AddressV6;
+        if (reset || nextHopsChanged || old != peer)
+            session.Actor.Tell(new ReconfigureSession(peer, _config, reset));
+        else if (before?.Restarting != _config.Restarting)
+            session.Actor.Tell(new UpdateSpeaker(_config));
+    }
+
+    private void Create(PeerConfig peer)
+    {
+        var session = new Session(NextIndex(), peer, ActorRefs.Nobody);
+        _sessions.Add(peer.Name, session);
+        Spawn(session);
+    }
+
+    private void Spawn(Session session)
+    {
+        session.Actor = Context.ActorOf(BgpSessionActor.Props(session.Index, session.Config, _config!, _rib, session.Counters, _time));
+        Context.WatchWith(session.Actor, new SessionStopped(session.Config.Name, session.Actor));
+        session.Actor.Tell(new StartSession());
+    }
+
+    private void Remove(string name)
+    {
+        _sessions.Remove(name, out var session);
+        _leaving.Add(session!.Actor, (session.Index, name));
+        session.Actor.Tell(new StopSession(CeaseError.PeerDeconfigured, "no longer configured"));
+        // Behind the stop, so that the NOTIFICATION is on its way before the connections are closed with the actor.
+        session.Actor.Tell(new ReleaseSession());
+        if (session.Config.Password is not null)
+            SetPassword(session.Config.Address, "");
+        _log.Info("bgp session {Peer}: removed", name);
+    }
+
+    private void ListenAnew()
+    {
+        foreach (var listener in _listeners)
+            listener.Dispose();
+        _listeners.Clear();
+        _listenErrors.Clear();
+        Listen();
+    }
+
+    private void Listen()
+    {
+        Timers.Cancel(nameof(TryListen));
+        foreach (var address in _config!.ListenAddresses.Where(a => !_listeners.Any(l => l.Address == a)))
+        {
+            try
+            {
+                _listeners.Add(new BgpListener(address, _config.ListenPort, Self));
+                if (_listenErrors.Remove(address))
+                    _log.Info("bgp listener {Address}:{Port}: listening", address, _config.ListenPort);
+            }
+            catch (SocketException e)
+            {
+                OnListenerFailed(new(address, e.Message));
+            }
+        }
+        SetPasswords([]);
+    }
+
+    private void OnListenerFailed(ListenerFailed m)
+    {
+        foreach (var dead in _listeners.Where(l => l.Address == m.Address).ToList())
+        {
+            _listeners.Remove(dead);
+            dead.Dispose();
+        }
+        // A machine without IPv6 is not a fault.
+        var expected = m.Address == IpAddr.AnyV6 && !Socket.OSSupportsIPv6;
+        if (!expected && _listenErrors.TryAdd(m.Address, m.Error))
+        {
+            _log.Error("bgp listener {Address}:{Port}: {Error}; is another BGP speaker running, or the address not on this machine?",
+                m.Address, _config!.ListenPort, m.Error);
+        }
+        Timers.StartSingleTimer(nameof(TryListen), new TryListen(), RetryListen);
+    }
+
+    private void SetPasswords(ImmutableArray<PeerConfig> before)
+    {
+        foreach (var peer in _config!.Peers)
+        {
+            var old = before.FirstOrDefault(p => p.Address == peer.Address)?.Password;
+            if (old == peer.Password)
+                continue;
+            SetPassword(peer.Address, peer.Password ?? "");
+        }
+    }
+
+    private void SetPassword(IpAddr peer, string password)
+    {
+        foreach (var listener in _listeners)
+        {
+            try
+            {
+                listener.SetPassword(peer, password);
+            }
+            catch (Exception e) when (e is SocketException or ArgumentException)
+            {
+                _log.Error("bgp listener {Address}: cannot set the MD5 password of {Peer}: {Error}", listener.Address, peer, e.Message);
+            }
+        }
+    }
+
+    private void Originate(BgpProtocol.OriginateRoutes m)
+    {
+        foreach (var prefix in m.Remove)
+            _originated.Remove(prefix);
+        foreach (var route in m.Add)
+            _originated[route.Prefix] = route;
+        if (_config is not null)
+            _rib.Tell(m);
+    }
+
+    private void OnOriginationComplete(BgpProtocol.OriginationComplete m)
+    {
+        _originationComplete = true;
+        if (_config is not null)
+            _rib.Tell(m);
+    }
+
+    // What was said before there was a configuration.
+    private void TellOriginated()
+    {
+        _rib.Tell(new BgpProtocol.OriginateRoutes([.. _originated.Values], []));
+        if (_originationComplete)
+            _rib.Tell(new BgpProtocol.OriginationComplete());
+    }
+
+    private void Accepted(SocketAccepted m)
+    {
+        if (_sessions.Values.FirstOrDefault(s => s.Config.Address == m.Remote) is { } session)
+        {
+            session.Actor.Tell(new TransportAccepted(m.Socket));
+            return;
+        }
+        m.Socket.Dispose();
+        if (_strangers.ShouldLog(out var suppressed))
+            _log.Warning("bgp connection from {Address} closed: no peer has this address ({Suppressed} more since the last such line)", m.Remote, suppressed);
+    }
+
+    private void OnSessionChanged(SessionChanged m)
+    {
+        if (_sessions.TryGetValue(m.Name, out var session) && session.Actor.Equals(Sender))
+            session.Last = m;
+        AnswerDecommission();
+    }
+
+    private void OnSessionStopped(SessionStopped m)
+    {
+        if (_leaving.Remove(m.Session, out var left))
+            _rib.Tell(new RibRemovePeer(left.Index, left.Name));
+        else if (!_sessions.TryGetValue(m.Peer, out var session) || !session.Actor.Equals(m.Session))
+            return;
+        else
+            RecreateLater(session);
+    }
+
+    private void RecreateLater(Session session)
+    {
+        _log.Warning("bgp session {Peer}: failed, starts over in {Pause}", session.Config.Name, RecreateAfter);
+        session.Actor = ActorRefs.Nobody;
+        session.Last = null;
+        Timers.StartSingleTimer(session.Config.Name, new Recreate(session.Config.Name), RecreateAfter);
+    }
+
+    private void OnRecreate(Recreate m)
+    {
+        if (_sessions.TryGetValue(m.Peer, out var session) && session.Actor.IsNobody() && _decommissionedBy is null)
+            Spawn(session);
+    }
+
+    private void OnConverged()
+    {
+        _converged = true;
+        if (_config is not { Restarting: true })
+            return;
+        _config = _config with { Restarting = false };
+        foreach (var session in _sessions.Values)
+            session.Actor.Tell(new UpdateSpeaker(_config));
+    }
+
+    private void Decommission(BgpProtocol.DecommissionSpeaker m)
+    {
+        _decommissionedBy = Sender;
+        foreach (var session in _sessions.Values)
+            session.Actor.Tell(new StopSession(CeaseError.AdministrativeShutdown, m.Text));
+        AnswerDecommission();
+    }
+
+    private void AnswerDecommission()
+    {
+        if (_decommissionedBy is null || !_sessions.Values.All(s => s.Actor.IsNobody() || s.Last is { Stopped: true }))
+            return;
+        _decommissionedBy.Tell(new BgpProtocol.SpeakerDecommissioned());
+        _decommissionedBy = null;
+    }
+
+    private void AnswerStatus()
+    {
+        var listeners = _config is null ? [] : _config.ListenAddresses.Select(a => new ListenerStatus(a, _config.ListenPort, ListenError(a)));
+        var status = new BgpProtocol.BgpStatus(_config is not null, _config?.LocalAs ?? default, _config?.RouterId ?? default,
+            [.. listeners], [], _converged);
+        _rib.Tell(new CompleteStatus(status, [.. _sessions.Values.Select(s => (s.Index, StatusOf(s)))], Sender));
+    }
+
+    private string? ListenError(IpAddr address) =>
+        _listeners.Any(l => l.Address == address) ? null : _listenErrors.GetValueOrDefault(address, "not listening yet");
+
+    private static PeerStatus StatusOf(Session session)
+    {
+        var config = session.Config;
+        var last = session.Last;
+        var counters = new PeerCounters(0, 0, session.Counters.MessagesIn, session.Counters.MessagesOut, session.Counters.Established);
+        return new(config.Name, config.Kind, config.Address, config.As, last?.Phase ?? SessionPhase.Idle, last?.Since ?? default,
+            last is null ? new DownReason.NotStarted() : last.Down, last?.LastDown, last?.Restarting ?? false, counters);
+    }
+
+    private static RibConfig RibConfigOf(SpeakerConfig config) => new(config.LocalAs, config.RouterId)
+    {
+        MaxPaths = config.MaxPaths,
+        OwnAddresses = [.. new[] { config.AddressV4, config.AddressV6 }.OfType<IpAddr>()],
+    };
+
+    private ushort NextIndex()
+    {
+        var taken = _sessions.Values.Select(s => s.Index).Concat(_leaving.Values.Select(l => l.Index)).ToHashSet();
+        do
+            _lastIndex = _lastIndex >= RibConfig.MaxPeers ? (ushort)1 : (ushort)(_lastIndex + 1);
+        while (taken.Contains(_lastIndex));
+        return _lastIndex;
+    }
+}
