@@ -41,6 +41,7 @@ public sealed class NodePolicyGraph
     // Which active policies and profiles a set's arrival concerns.
     private readonly Dictionary<string, HashSet<PolicyKey>> _policiesOfSet = [];
     private readonly Dictionary<string, HashSet<string>> _profilesOfSet = [];
+    private readonly Dictionary<string, ImmutableArray<SetDefinition>> _setsOfProfile = [];
 
     private readonly HashSet<PolicyKey> _dirtyPolicies = [];
     private readonly HashSet<string> _dirtyProfiles = [];
@@ -194,6 +195,9 @@ public sealed class NodePolicyGraph
             [.. profiles.Distinct()]);
     }
 
+    /// <summary>The revision of a policy that was last taken over; what a node reports as enforced after a flush.</summary>
+    public long? RevisionOf(PolicyKey key) => _policies.GetValueOrDefault(key)?.Revision;
+
     /// <summary>An endpoint's policies as of the last flush.</summary>
     public EndpointPolicies? Policies(string endpointId) => _resolved.GetValueOrDefault(endpointId);
 
@@ -297,8 +301,6 @@ public sealed class NodePolicyGraph
         _dirtyProfiles.Clear();
         return (changed.ToImmutable(), removed.ToImmutable());
     }
-
-    private readonly Dictionary<string, ImmutableArray<SetDefinition>> _setsOfProfile = [];
 
     private (ImmutableArray<EndpointPolicies>, ImmutableArray<EndpointPolicies>) FlushEndpoints()
     {

@@ -93,15 +93,16 @@ internal sealed class SetStore
         var removed = ImmutableArray.CreateBuilder<string>();
         foreach (var setId in _dirty.Order(StringComparer.Ordinal))
         {
-            var was = _published.Contains(setId);
-            var need = _needs.GetValueOrDefault(setId);
-            if (need is null)
+            if (!_needs.TryGetValue(setId, out var need))
             {
-                if (was)
+                if (_published.Remove(setId))
+                {
                     removed.Add(setId);
-                _published.Remove(setId);
+                    // Whoever hears of the removal stops the stream; what it had would go stale.
+                    _streams.Remove(setId);
+                }
             }
-            else if (!was)
+            else if (!_published.Contains(setId))
             {
                 added.Add(new ActiveSet(need.Definition, IsKnown(setId), Members(setId)?.Sorted ?? []));
                 _published.Add(setId);

@@ -4,7 +4,7 @@ using Calico.Core.Net;
 namespace Calico.Core.Policy.Index;
 
 /// <summary>A port that an endpoint gives a name, as a container spec does.</summary>
-public readonly record struct EndpointPort(string Name, byte Protocol, ushort Port);
+public readonly record struct NamedPort(string Name, byte Protocol, ushort Port);
 
 /// <summary>
 /// Whatever owns labels and addresses in the eyes of rule selectors: a workload endpoint, a host endpoint or a network
@@ -20,7 +20,7 @@ public sealed record LabelOwner
     /// <summary>/32 and /128 for endpoints, any network for network sets.</summary>
     public ImmutableArray<Cidr> Nets { get; init; } = [];
 
-    public ImmutableArray<EndpointPort> Ports { get; init; } = [];
+    public ImmutableArray<NamedPort> Ports { get; init; } = [];
 
     public bool Equals(LabelOwner? other) => other is not null
         && Labels.AsSpan().SequenceEqual(other.Labels.AsSpan())

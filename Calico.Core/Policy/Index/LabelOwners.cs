@@ -21,7 +21,7 @@ public static class LabelOwners
         Profiles = endpoint.Spec.Profiles.Items,
         Nets = [.. Nets(endpoint.Spec.IpNetworks).Select(n => Cidr.Host(n.Address))],
         Ports = [.. endpoint.Spec.Ports.Where(p => p.Protocol is not null && !string.IsNullOrEmpty(p.Name))
-            .Select(p => new EndpointPort(p.Name!, p.Protocol!.Value.Number, (ushort)p.Port))],
+            .Select(p => new NamedPort(p.Name!, p.Protocol!.Value.Number, (ushort)p.Port))],
     };
 
     /// <summary>
@@ -44,7 +44,7 @@ public static class LabelOwners
         Profiles = endpoint.Spec.Profiles.Items,
         Nets = [.. Nets(endpoint.Spec.ExpectedIPs).Select(n => Cidr.Host(n.Address))],
         Ports = [.. endpoint.Spec.Ports.Where(p => p.Protocol is not null)
-            .Select(p => new EndpointPort(p.Name ?? "", p.Protocol!.Value.Number, (ushort)p.Port))],
+            .Select(p => new NamedPort(p.Name ?? "", p.Protocol!.Value.Number, (ushort)p.Port))],
     };
 
     /// <summary>A namespaced network set: it has its namespace's label and inherits its namespace's labels.</summary>

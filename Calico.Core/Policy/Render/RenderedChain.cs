@@ -36,4 +36,34 @@ public sealed record TableChanges(NftTable Table)
 
     public bool IsEmpty => SetsAdded.IsEmpty && MembersChanged.IsEmpty && SetsRemoved.IsEmpty && Chains.IsEmpty
         && ChainsRemoved.IsEmpty && Entries.IsEmpty;
+
+    /// <summary>Hands the changes to the delta of the same table, which plans the transaction.</summary>
+    public void ApplyTo(NftDelta delta)
+    {
+        if (delta.Table != Table)
+            throw new ArgumentException($"changes of {Table} for {delta.Table}", nameof(delta));
+        foreach (var set in SetsAdded)
+        {
+            delta.SetDefinition(set.Set);
+            delta.AddElements(set.Set.Name, set.Members.AsSpan());
+        }
+        foreach (var members in MembersChanged)
+        {
+            delta.RemoveElements(members.Set.Name, members.Removed.AsSpan());
+            delta.AddElements(members.Set.Name, members.Added.AsSpan());
+        }
+        foreach (var entries in Entries)
+        {
+            foreach (var key in entries.Removed)
+                delta.MapRemove(entries.Map.Name, key);
+            foreach (var entry in entries.Added)
+                delta.MapSet(entries.Map.Name, entry.Key, entry.Verdict);
+        }
+        foreach (var chain in Chains)
+            delta.SetChain(new NftChain(chain.Name, chain.Base), chain.Rules);
+        foreach (var chain in ChainsRemoved)
+            delta.RemoveChain(chain);
+        foreach (var set in SetsRemoved)
+            delta.RemoveSet(set);
+    }
 }
