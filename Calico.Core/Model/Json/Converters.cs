@@ -75,14 +75,17 @@ internal sealed class StringMapConverter : JsonConverter<StringMap>
     }
 }
 
-// Go has no absent strings: an empty one in an optional field is not there.
-internal sealed class OptionalStringConverter : JsonConverter<string>
+// Go has no absent strings: an empty one in an optional field is not there, and a field that is always written is
+// empty when there is nothing in it.
+internal sealed class OptionalStringConverter : JsonConverter<string?>
 {
+    public override bool HandleNull => true;
+
     public override string? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
         reader.GetString() is { Length: > 0 } text ? text : null;
 
-    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) =>
-        writer.WriteStringValue(value);
+    public override void Write(Utf8JsonWriter writer, string? value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value ?? "");
 }
 
 // A value that has a text form, of which some are written as numbers.

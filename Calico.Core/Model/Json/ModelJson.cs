@@ -75,7 +75,7 @@ internal static class ModelJson
             PropertyNameCaseInsensitive = true,
             DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault,
             Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-            TypeInfoResolver = ModelJsonContext.Default,
+            TypeInfoResolver = JsonTypeInfoResolver.Combine(ModelJsonContext.Default, KubernetesJsonContext.Default),
             MaxDepth = 64,
         };
         JsonConverter[] converters =
@@ -94,7 +94,7 @@ internal static class ModelJson
             new ValueListConverter<ProtoPort>(), new ValueListConverter<HealthTimeoutOverride>(),
             new ValueListConverter<RouteTableIDRange>(), new ValueListConverter<HostEndpointTemplate>(),
         ];
-        foreach (var converter in converters)
+        foreach (var converter in converters.Concat(KubernetesJsonContext.ListConverters))
             options.Converters.Add(converter);
         options.MakeReadOnly();
         return options;
