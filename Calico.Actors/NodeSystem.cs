@@ -67,8 +67,8 @@ public static class NodeSystem
         var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(Dispatchers.KernelWriter), "links");
         var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
-        var speaker = system.ActorOf(BgpSpeakerActor.Props(ports.Time), "bgp");
-        var routing = system.ActorOf(RoutingActor.Props(options.Node, ports.Host, upstream, lease, speaker, routes), "routing");
+        var routing = system.ActorOf(RoutingActor.Props(options.Node, ports.Host, upstream, lease, routes), "routing");
+        var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts);
     }

@@ -71,6 +71,12 @@ public static class BgpProtocol
     /// </summary>
     public sealed record InitialConvergence(bool Complete, ImmutableArray<string> Missing) : IEvent;
 
+    /// <summary>
+    /// A speaker has started and knows nothing yet: it wants next hops, routes to originate and its configuration. Told
+    /// to the target of best routes, by the speaker, after every start.
+    /// </summary>
+    public sealed record SpeakerStarted : IEvent;
+
     /// <summary>Answered with <see cref="BgpStatus"/>.</summary>
     public sealed record GetBgpStatus : IQuery;
 

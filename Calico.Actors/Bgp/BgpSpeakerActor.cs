@@ -95,7 +95,11 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         _ => Directive.Stop,
     });
 
-    protected override void PreStart() => _rib = Context.ActorOf(RibActor.Props(_routeTarget), "rib");
+    protected override void PreStart()
+    {
+        _rib = Context.ActorOf(RibActor.Props(_routeTarget), "rib");
+        _routeTarget.Tell(new BgpProtocol.SpeakerStarted());
+    }
 
     // The successor starts from what was wanted; to the peers it looks like a graceful restart.
     protected override void PreRestart(Exception reason, object message)

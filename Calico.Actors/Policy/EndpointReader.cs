@@ -4,7 +4,6 @@ using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Core.Policy;
 using Calico.Core.Policy.Index;
-using EndpointPort = Calico.Core.Policy.Index.EndpointPort;
 using ModelProtocol = Calico.Core.Model.Protocol;
 
 namespace Calico.Actors.Policy;
@@ -21,14 +20,14 @@ internal static class EndpointReader
             Labels = [.. w.Metadata.Labels.With(NamespaceLabel, w.Namespace)],
             Profiles = [.. w.Spec.Profiles],
             Nets = Nets(w.Spec.IpNetworks),
-            Ports = [.. w.Spec.Ports.Select(p => Port(p.Name, p.Protocol, p.Port)).OfType<EndpointPort>()],
+            Ports = [.. w.Spec.Ports.Select(p => Port(p.Name, p.Protocol, p.Port)).OfType<NamedPort>()],
         },
         HostEndpoint h => new LabelOwner
         {
             Labels = [.. h.Metadata.Labels],
             Profiles = [.. h.Spec.Profiles],
             Nets = Nets(h.Spec.ExpectedIPs),
-            Ports = [.. h.Spec.Ports.Select(p => Port(p.Name, p.Protocol, p.Port)).OfType<EndpointPort>()],
+            Ports = [.. h.Spec.Ports.Select(p => Port(p.Name, p.Protocol, p.Port)).OfType<NamedPort>()],
         },
         NetworkSet n => new LabelOwner
         {
@@ -43,8 +42,8 @@ internal static class EndpointReader
     private static ImmutableArray<Cidr> Nets(IEnumerable<string> texts) =>
         [.. texts.Select(t => Cidr.TryParseOrHost(t, out var c) ? c.Network : (Cidr?)null).OfType<Cidr>()];
 
-    private static EndpointPort? Port(string? name, ModelProtocol? protocol, int port) =>
+    private static NamedPort? Port(string? name, ModelProtocol? protocol, int port) =>
         name is { Length: > 0 } && protocol is { } p && IpProtocol.TryParse(p.ToString(), out var number) && port is > 0 and <= 65535
-            ? new EndpointPort(name, number, (ushort)port)
+            ? new NamedPort(name, number, (ushort)port)
             : null;
 }

@@ -19,8 +19,7 @@ namespace Calico.Actors.Routing;
 
 /// <summary>
 /// Joins the parts that make this node a router: tells the BGP speaker whom to talk to and which blocks are ours, and
-/// the writer of routes what the speaker learned. Child of the node's guardian, parent of neither. Its death leaves
-/// sessions and kernel as they are; the next one tells both everything again.
+/// the writer of routes what the speaker learned. Below /user, parent of neither.
 /// <code>
 ///   resources ──► Peering ──► speaker ──► best routes ──► [block's owner?] ──► route writer ──► kernel
 ///   lease: blocks held ──► speaker (originate) and route writer (blackhole)
@@ -41,7 +40,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly string _node;
     private readonly IActorRef _upstream;
     private readonly IActorRef _lease;
-    private readonly IActorRef _speaker;
+    private IActorRef _speaker = ActorRefs.Nobody;
+    private BgpProtocol.ConfigureSpeaker? _configuration;
     private readonly IActorRef _writer;
     private readonly IRouteTable _routes;
     private readonly IKernelMonitor _monitor;
@@ -59,15 +59,14 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef speaker, IActorRef writer) =>
-        Akka.Actor.Props.Create(() => new RoutingActor(node, host, upstream, lease, speaker, writer));
+    public static Props Props(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer) =>
+        Akka.Actor.Props.Create(() => new RoutingActor(node, host, upstream, lease, writer));
 
-    public RoutingActor(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef speaker, IActorRef writer)
+    public RoutingActor(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer)
     {
         _node = node;
         _upstream = upstream;
         _lease = lease;
-        _speaker = speaker;
         _writer = writer;
         _routes = host.OpenRoutes();
         _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
@@ -77,9 +76,10 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         Receive<UpstreamProtocol.MembersChanged>(_ => { });
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<LeaseProtocol.HeldBlocks>(OnHeld);
+        Receive<BgpProtocol.SpeakerStarted>(_ => OnSpeakerStarted());
         Receive<BgpProtocol.BestRoutesChanged>(OnBest);
         Receive<BgpProtocol.InitialConvergence>(OnConverged);
-        Receive<RouteProtocol.RoutesCommitted>(c => _speaker.Tell(new BgpProtocol.BestRoutesApplied(c.RequestId)));
+        Receive<RouteProtocol.RoutesCommitted>(c => TellSpeaker(new BgpProtocol.BestRoutesApplied(c.RequestId)));
         Receive<Seen>(_ => Timers.StartSingleTimer(nameof(Look), Look.Instance, Settle));
         Receive<Look>(_ => OnLook());
     }
@@ -89,8 +89,6 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _lease.Tell(new LeaseProtocol.Subscribe(Self));
-        _speaker.Tell(new BgpProtocol.NextHopsChanged(_nextHops, []));
-        _speaker.Tell(new BgpProtocol.RepeatBestRoutes());
         _ = WatchAsync(_monitor, Self, _stopped.Token);
     }
 
@@ -100,6 +98,22 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _monitor.Dispose();
         _routes.Dispose();
         _stopped.Dispose();
+    }
+
+    private void TellSpeaker(BgpProtocol.IBgpMessage message) => _speaker.Tell(message);
+
+    // The first speaker, or one that lost its memory: neither knows anything.
+    private void OnSpeakerStarted()
+    {
+        _speaker = Sender;
+        TellSpeaker(new BgpProtocol.NextHopsChanged(_nextHops, []));
+        if (_originated)
+        {
+            TellSpeaker(new BgpProtocol.OriginateRoutes([.. _held.Keys.Select(OriginatedRoute.Of)], []));
+            TellSpeaker(new BgpProtocol.OriginationComplete());
+        }
+        if (_configuration is { } configuration)
+            TellSpeaker(configuration);
     }
 
     // ---- whom to talk to -----------------------------------------------------------------------------------------
@@ -116,7 +130,10 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         }
         if (peering && Peering.Of(new PeeringInputs(_node, _nodes.ToImmutableSortedDictionary(StringComparer.Ordinal),
             _configurations.ToImmutableSortedDictionary(StringComparer.Ordinal), _peers.ToImmutableSortedDictionary(StringComparer.Ordinal))) is { } config)
-            _speaker.Tell(new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting }));
+        {
+            _configuration = new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting });
+            TellSpeaker(_configuration);
+        }
     }
 
     private bool TryTake(ResourceKey key, FeedItem item)
@@ -153,13 +170,13 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         var gained = held.Blocks.Keys.Except(_held.Keys).ToImmutableArray();
         var lost = _held.Keys.Except(held.Blocks.Keys).ToImmutableArray();
         _held = held.Blocks;
-        _speaker.Tell(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
+        TellSpeaker(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
             [.. lost.Select(b => Blackhole(b).Key)]));
         if (_originated)
             return;
         _originated = true;
-        _speaker.Tell(new BgpProtocol.OriginationComplete());
+        TellSpeaker(new BgpProtocol.OriginationComplete());
         _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Blocks));
     }
 
@@ -227,7 +244,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         if (now.SameAs(_nextHops))
             return;
         _nextHops = now;
-        _speaker.Tell(new BgpProtocol.NextHopsChanged(now, []));
+        TellSpeaker(new BgpProtocol.NextHopsChanged(now, []));
     }
 
     private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()));
