@@ -107,6 +107,7 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
     {
         var (one, two) = StartPair();
         one.Originate("10.65.1.0/26", "10.65.9.0/26");
+        two.Originate();
         await HasRoute(two, "10.65.9.0/26", Address(1).ToString());
 
         await one.Actor.GracefulStop(TimeSpan.FromSeconds(10));
