@@ -129,7 +129,7 @@ public class NodePolicyGraphTests
         var after = _graph.Readiness("default/web");
 
         Assert.False(before.IsReady);
-        Assert.Equal([policy.Sets[0].Id], waiting.MissingSets);
+        Assert.Equal(policy.Sets[0].Id, Assert.Single(waiting.MissingSets));
         Assert.False(waiting.IsReady);
         Assert.True(after.IsReady);
     }

@@ -252,11 +252,39 @@ public class PolicyRendererTests
         renderer.SetOptions(new RenderOptions { Marks = new Marks(0x0000ff00), FilterDeny = DenyAction.Reject });
         Commit(renderer, table);
 
-        var text = string.Join('\n', table.Fake.Dump().Chains.SelectMany(c => table.Fake.RulesOf(c.Chain.Name)).Select(r => NftText.Render(r)));
+        var terms = table.Fake.Dump().Chains.SelectMany(c => table.Fake.RulesOf(c.Chain.Name)).SelectMany(r => r.Terms).ToList();
 
-        Assert.DoesNotContain("0x10000", text, StringComparison.Ordinal);
-        Assert.DoesNotContain("drop", text.Replace("nat drop", "", StringComparison.Ordinal), StringComparison.Ordinal);
-        Assert.Contains("0x100", text, StringComparison.Ordinal);
+        Assert.All(terms.OfType<NftStatement.SetMark>(), m => Assert.Equal(0u, m.Mask & 0xffff0000));
+        Assert.All(terms.OfType<NftMatch.Mark>(), m => Assert.Equal(0u, m.Mask & 0xffff0000));
+        Assert.DoesNotContain(new NftStatement.Verdict(NftVerdict.Drop), terms);
+    }
+
+    [Fact]
+    public void A_new_workload_comes_in_one_transaction_with_its_dispatch_entries()
+    {
+        var world = World();
+        world.Put("wep/new", Workload("new", "10.0.0.7"));
+        world.Settle();
+
+        var ops = world.Table(IpVersion.V4).LastCommitted!.Ops;
+
+        Assert.Equal(["filter-cali-fw-calidnew", "filter-cali-tw-calidnew"], ops.OfType<NftOp.AddChain>().Select(o => o.Chain.Name));
+        Assert.Equal(["filter-cali-from-wl-dispatch", "filter-cali-to-wl-dispatch"], ops.OfType<NftOp.AddMapEntries>().Select(o => o.Set.Name));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("cali*")]
+    [InlineData("cali+")]
+    [InlineData("a-name-that-is-too-long")]
+    public void An_interface_name_that_is_none_gets_no_rules(string name)
+    {
+        var world = World();
+        var odd = Workload("odd", "10.0.0.7");
+        world.Put("wep/odd", odd with { Endpoint = odd.Endpoint with { InterfaceName = name } });
+        world.Settle();
+
+        Assert.Equal(["filter-cali-tw-calidweb"], world.Table(IpVersion.V4).Chains.Select(c => c.Name).Where(n => n.StartsWith("filter-cali-tw-", StringComparison.Ordinal)));
     }
 
     [Fact]
