@@ -25,7 +25,7 @@ internal static class SchemaCheck
     {
         if (json.ValueKind != JsonValueKind.Object)
         {
-            errors.Add(WrongType(path, json, "an object"));
+            errors.Add(WrongType(path, json, "object", "an object", null));
             return;
         }
         var seen = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
@@ -94,14 +94,14 @@ internal static class SchemaCheck
         else if (type == typeof(bool))
         {
             if (json.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
-                errors.Add(WrongType(path, json, "true or false"));
+                errors.Add(WrongType(path, json, "bool", "true or false", property));
         }
         else if (type == typeof(int) || type == typeof(long))
             Number(json, type, property, path, errors);
         else if (type == typeof(double))
         {
             if (json.ValueKind != JsonValueKind.Number || !double.IsFinite(json.GetDouble()))
-                errors.Add(WrongType(path, json, "a number"));
+                errors.Add(WrongType(path, json, "float64", "a number", property));
         }
         else
             Parsed(json, type, path, errors);
@@ -111,7 +111,7 @@ internal static class SchemaCheck
     {
         if (json.ValueKind != JsonValueKind.Array)
         {
-            errors.Add(WrongType(path, json, "a list"));
+            errors.Add(WrongType(path, json, $"[]{element.Name.ToLowerInvariant()}", "a list", property));
             return;
         }
         var count = json.GetArrayLength();
@@ -135,18 +135,18 @@ internal static class SchemaCheck
     {
         if (json.ValueKind != JsonValueKind.Object)
         {
-            errors.Add(WrongType(path, json, "a map of strings"));
+            errors.Add(WrongType(path, json, "map[string]string", "a map of strings", null));
             return;
         }
         foreach (var entry in json.EnumerateObject().Where(e => e.Value.ValueKind is not (JsonValueKind.String or JsonValueKind.Null)))
-            errors.Add(WrongType($"{path}.{entry.Name}", entry.Value, "a string (put it in quotes)"));
+            errors.Add(WrongType($"{path}.{entry.Name}", entry.Value, "string", "a string (put it in quotes)", null));
     }
 
     private static void Text(JsonElement json, JsonPropertyInfo property, string path, ImmutableArray<FieldError>.Builder errors)
     {
         if (json.ValueKind != JsonValueKind.String)
         {
-            errors.Add(WrongType(path, json, "a string"));
+            errors.Add(WrongType(path, json, "string", "a string (put it in quotes)", property));
             return;
         }
         var text = json.GetString()!;
@@ -168,7 +168,7 @@ internal static class SchemaCheck
         if (json.ValueKind != JsonValueKind.Number || !json.TryGetInt64(out var number)
             || (type == typeof(int) && number is < int.MinValue or > int.MaxValue && Attribute<BetweenAttribute>(property) is null))
         {
-            errors.Add(WrongType(path, json, "a whole number"));
+            errors.Add(WrongType(path, json, "int", "a whole number", property));
             return;
         }
         if (Attribute<BetweenAttribute>(property) is { } range && (number < range.Min || number > range.Max))
@@ -196,7 +196,7 @@ internal static class SchemaCheck
         var isText = json.ValueKind == JsonValueKind.String;
         if (!isText && json.ValueKind != JsonValueKind.Number)
         {
-            errors.Add(WrongType(path, json, "a number or a string"));
+            errors.Add(WrongType(path, json, type.Name.ToLowerInvariant(), "a number or a string", null));
             return;
         }
         var text = isText ? json.GetString()! : json.GetRawText();
@@ -214,7 +214,8 @@ internal static class SchemaCheck
             errors.Add(new FieldError(path, text, problem));
     }
 
-    private static FieldError WrongType(string path, JsonElement json, string expected)
+    // Worded as Go's decoder words it, since scripts look for that, with what would be right behind it.
+    private static FieldError WrongType(string path, JsonElement json, string goType, string expected, JsonPropertyInfo? property)
     {
         var actual = json.ValueKind switch
         {
@@ -225,8 +226,10 @@ internal static class SchemaCheck
             JsonValueKind.Object => "object",
             _ => "null",
         };
+        var owner = property?.DeclaringType.Name is { } name ? name + "." : "";
         var text = json.GetRawText();
-        return new FieldError(path, text.Length > 64 ? text[..64] + "..." : text, $"is a {actual}, must be {expected}");
+        return new FieldError(path, text.Length > 64 ? text[..64] + "..." : text,
+            $"cannot unmarshal {actual} into Go struct field {owner}{path} of type {goType}: must be {expected}");
     }
 
     private static T? Attribute<T>(JsonPropertyInfo property)
