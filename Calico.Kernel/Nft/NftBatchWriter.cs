@@ -134,7 +134,7 @@ internal sealed class NftBatchWriter(NetlinkBatch batch, NftTable table, bool ec
         var expressions = w.BeginNested(NftRuleAttribute.Expressions);
         new NftRuleEncoder(table.Family, sets).Write(ref w, rule);
         w.EndNested(expressions);
-        NftComment.Write(ref w, NftRuleAttribute.UserData, NftUserData.RuleComment, rule.Comment);
+        NftUserDataCodec.WriteRule(ref w, rule);
         w.EndMessage(m);
     }
 
@@ -192,7 +192,7 @@ internal sealed class NftBatchWriter(NetlinkBatch batch, NftTable table, bool ec
             w.AttributeUInt32BigEndian(NftSetAttribute.DescriptionSize, set.MaxSize);
             w.EndNested(description);
         }
-        NftComment.Write(ref w, NftSetAttribute.UserData, NftUserData.SetComment, set.Cause.ToString());
+        NftUserDataCodec.WriteSet(ref w, set);
         w.EndMessage(m);
     }
 

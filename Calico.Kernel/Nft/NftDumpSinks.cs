@@ -75,7 +75,7 @@ internal readonly struct RuleSink(NftTable table, Dictionary<string, List<NftDum
                     handle = a.UInt64BigEndian;
                     break;
                 case NftRuleAttribute.UserData:
-                    comment = NftComment.Read(a.Value, NftUserData.RuleComment);
+                    comment = NftUserDataCodec.ReadComment(a.Value, NftUserData.RuleComment);
                     break;
             }
         }
@@ -121,7 +121,7 @@ internal readonly struct SetSink(NftTable table, List<(NftSet Set, bool Foreign)
                         size = s.UInt32BigEndian;
                     break;
                 case NftSetAttribute.UserData:
-                    comment = NftComment.Read(a.Value, NftUserData.SetComment);
+                    comment = NftUserDataCodec.ReadComment(a.Value, NftUserData.SetComment);
                     break;
             }
         }

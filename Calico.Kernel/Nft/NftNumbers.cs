@@ -130,6 +130,8 @@ internal static class NftCompare
 {
     public const uint Equal = 0;
     public const uint NotEqual = 1;
+    public const uint LessOrEqual = 3;
+    public const uint GreaterOrEqual = 5;
 }
 
 internal static class NftFib
@@ -156,9 +158,14 @@ internal static class NftNatFlag
     public const uint FullyRandom = 1 << 4;
 }
 
-/// <summary>Types of the comment entry in the user data that nft keeps beside rules and sets (libnftnl/udata.h).</summary>
+/// <summary>Types of the entries in the user data that nft keeps beside rules and sets (libnftnl/udata.h).</summary>
 internal static class NftUserData
 {
     public const byte RuleComment = 0;
+    public const byte SetKeyByteOrder = 0;
     public const byte SetComment = 7;
+
+    /// <summary>Values of <see cref="SetKeyByteOrder"/>: without it nft misreads interface names.</summary>
+    public const uint HostEndian = 1;
+    public const uint BigEndian = 2;
 }

@@ -130,25 +130,45 @@ internal static class NftSetCodec
     };
 }
 
-/// <summary>The comment of a rule or set: <c>| type 8 | length 8 | text, NUL |</c>, as nft reads and writes it.</summary>
-internal static class NftComment
+/// <summary>
+/// What nft keeps beside rules and sets: entries <c>| type 8 | length 8 | value |</c>, of which comments, with a NUL,
+/// are ours.
+/// </summary>
+internal static class NftUserDataCodec
 {
-    public static void Write(ref NetlinkWriter w, int attribute, byte type, string comment)
+    public static void WriteRule(ref NetlinkWriter w, NftRule rule)
     {
-        if (comment.Length == 0)
-            return;
-        var text = NftText.Printable(comment, NftRule.MaxCommentLength);
-        var data = w.BeginAttribute(attribute);
-        w.WriteByte(type);
-        w.WriteByte((byte)(text.Length + 1));
-        Span<byte> bytes = stackalloc byte[NftRule.MaxCommentLength + 1];
-        bytes.Clear();
-        w.WriteBytes(bytes[..(Encoding.ASCII.GetBytes(text, bytes) + 1)]);
+        var data = w.BeginAttribute(NftRuleAttribute.UserData);
+        Comment(ref w, NftUserData.RuleComment, rule.Comment);
         w.EndAttribute(data);
     }
 
+    public static void WriteSet(ref NetlinkWriter w, NftSet set)
+    {
+        var data = w.BeginAttribute(NftSetAttribute.UserData);
+        if (set.Key.Length == 1)
+        {
+            w.WriteByte(NftUserData.SetKeyByteOrder);
+            w.WriteByte(4);
+            w.WriteUInt32(set.Key[0] == NftDataType.IfName ? NftUserData.HostEndian : NftUserData.BigEndian);
+        }
+        if (!set.Cause.IsNone)
+            Comment(ref w, NftUserData.SetComment, set.Cause.ToString());
+        w.EndAttribute(data);
+    }
+
+    private static void Comment(ref NetlinkWriter w, byte type, string comment)
+    {
+        var text = NftText.Printable(comment, NftRule.MaxCommentLength);
+        Span<byte> bytes = stackalloc byte[NftRule.MaxCommentLength + 1];
+        bytes.Clear();
+        w.WriteByte(type);
+        w.WriteByte((byte)(text.Length + 1));
+        w.WriteBytes(bytes[..(Encoding.ASCII.GetBytes(text, bytes) + 1)]);
+    }
+
     /// <summary>The comment in a piece of user data, or null.</summary>
-    public static string? Read(ReadOnlySpan<byte> data, byte type)
+    public static string? ReadComment(ReadOnlySpan<byte> data, byte type)
     {
         while (data.Length >= 2 && data[1] <= data.Length - 2)
         {
