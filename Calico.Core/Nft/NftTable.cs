@@ -81,7 +81,7 @@ public sealed record NftChain(string Name, NftBaseHook? Base = null)
 /// </summary>
 public readonly record struct Cause(string Resource, string Revision = "")
 {
-    public static Cause None => new("", "");
+    public static Cause None => default;
 
     public bool IsNone => string.IsNullOrEmpty(Resource);
 
@@ -90,6 +90,8 @@ public readonly record struct Cause(string Resource, string Revision = "")
     /// <summary>Reads what <see cref="ToString"/> wrote; text without an at sign has no revision.</summary>
     public static Cause Parse(string text)
     {
+        if (text.Length == 0)
+            return None;
         var at = text.LastIndexOf('@');
         return at < 0 ? new Cause(text) : new Cause(text[..at], text[(at + 1)..]);
     }

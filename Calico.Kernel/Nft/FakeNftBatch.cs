@@ -175,7 +175,7 @@ internal sealed class FakeNftBatch(FakeNftKernel kernel, NftTable table)
                 case NftMatch.InSet m when !t.Sets.TryGetValue(m.Set, out _):
                 case NftStatement.VerdictMap m2 when !t.Sets.TryGetValue(m2.Map, out _):
                     return Errno.ENOENT;
-                case NftMatch.InSet m when t.Sets[m.Set].Set is var set && (set.IsVerdictMap || set.Key.Length != m.Fields.Length):
+                case NftMatch.InSet m when t.Sets[m.Set].Set is var set && set.Key.Length != m.Fields.Length:
                 case NftStatement.VerdictMap v when !t.Sets[v.Map].Set.IsVerdictMap:
                     return Errno.EINVAL;
                 case NftStatement.Verdict { Value: var verdict } when CheckTarget(t, verdict) is var errno && errno != Errno.None:
@@ -282,8 +282,8 @@ internal sealed class FakeNftBatch(FakeNftKernel kernel, NftTable table)
         {
             if (CheckTarget(t, entry.Verdict) is var errno && errno != Errno.None)
                 return errno;
-            if (set.TryGetVerdict(entry.Key, out var known))
-                return known == entry.Verdict ? Errno.EEXIST : Errno.EBUSY;
+            if (set.Has(entry.Key))
+                return Errno.EEXIST;
             if (set.Set.MaxSize > 0 && set.Count >= set.Set.MaxSize)
                 return TooManyMembers;
             _mustValidate = true;

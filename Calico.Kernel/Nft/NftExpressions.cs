@@ -85,11 +85,14 @@ internal static class NftExpressions
         End(ref w, e);
     }
 
-    public static void Compare(ref NetlinkWriter w, bool equal, scoped ReadOnlySpan<byte> data)
+    public static void Compare(ref NetlinkWriter w, bool equal, scoped ReadOnlySpan<byte> data) =>
+        Compare(ref w, equal ? NftCompare.Equal : NftCompare.NotEqual, data);
+
+    public static void Compare(ref NetlinkWriter w, uint how, scoped ReadOnlySpan<byte> data)
     {
         var e = Begin(ref w, "cmp");
         w.AttributeUInt32BigEndian(1, Register1);
-        w.AttributeUInt32BigEndian(2, equal ? NftCompare.Equal : NftCompare.NotEqual);
+        w.AttributeUInt32BigEndian(2, how);
         Data(ref w, 3, data);
         End(ref w, e);
     }
@@ -98,11 +101,11 @@ internal static class NftExpressions
     public static void CompareHost(ref NetlinkWriter w, bool equal, uint value) =>
         Compare(ref w, equal, BitConverter.GetBytes(value));
 
-    public static void Range(ref NetlinkWriter w, bool inside, scoped ReadOnlySpan<byte> from, scoped ReadOnlySpan<byte> to)
+    public static void OutsideRange(ref NetlinkWriter w, scoped ReadOnlySpan<byte> from, scoped ReadOnlySpan<byte> to)
     {
         var e = Begin(ref w, "range");
         w.AttributeUInt32BigEndian(1, Register1);
-        w.AttributeUInt32BigEndian(2, inside ? 0u : 1u);
+        w.AttributeUInt32BigEndian(2, NftCompare.NotEqual);
         Data(ref w, 3, from);
         Data(ref w, 4, to);
         End(ref w, e);

@@ -130,6 +130,8 @@ internal static class NftCompare
 {
     public const uint Equal = 0;
     public const uint NotEqual = 1;
+    public const uint LessOrEqual = 3;
+    public const uint GreaterOrEqual = 5;
 }
 
 internal static class NftFib

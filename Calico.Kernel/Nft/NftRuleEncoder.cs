@@ -190,8 +190,16 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
             NftExpressions.Lookup(ref w, AnonymousName, m.Negate, id: _anonymousSets[_nextSet++]);
         else if (m.Ranges[0].IsSingle)
             NftExpressions.Compare(ref w, !m.Negate, Port(m.Ranges[0].First));
+        else if (m.Negate)
+            NftExpressions.OutsideRange(ref w, Port(m.Ranges[0].First), Port(m.Ranges[0].Last));
         else
-            NftExpressions.Range(ref w, !m.Negate, Port(m.Ranges[0].First), Port(m.Ranges[0].Last));
+            InsideRange(ref w, m.Ranges[0]);
+    }
+
+    private static void InsideRange(ref NetlinkWriter w, NftPortRange range)
+    {
+        NftExpressions.Compare(ref w, NftCompare.GreaterOrEqual, Port(range.First));
+        NftExpressions.Compare(ref w, NftCompare.LessOrEqual, Port(range.Last));
     }
 
     private readonly void Icmp(ref NetlinkWriter w, NftMatch.Icmp m)

@@ -246,6 +246,8 @@ public sealed class PolicyRenderer
                 Remove(endpoint.Id, touched);
             else if (before is not null)
                 touched.Add(before);
+            if (!IsInterface(endpoint))
+                continue;
             var byInterface = endpoint.IsHost ? _hosts : _workloads;
             if (!byInterface.TryGetValue(endpoint.InterfaceName, out var claims))
                 byInterface[endpoint.InterfaceName] = claims = new(StringComparer.Ordinal);
@@ -260,6 +262,11 @@ public sealed class PolicyRenderer
         if (touched.Any(e => !e.FloatingIps.IsEmpty || !e.AllowedSources.IsEmpty))
             RenderNat();
     }
+
+    // A name that is none would match too much (wildcards) or nothing; without rules the dispatch drops.
+    private static bool IsInterface(LocalEndpoint endpoint) => endpoint is { IsHost: true, InterfaceName: "*" }
+        || (endpoint.InterfaceName.Length is > 0 and <= 15
+            && endpoint.InterfaceName.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or '-'));
 
     private void Remove(string id, List<LocalEndpoint> touched)
     {
@@ -353,30 +360,12 @@ public sealed class PolicyRenderer
         }
     }
 
-    // Floating addresses and permitted foreign sources of all workloads.
     private void RenderNat()
     {
         var endpoints = _workloads.Values.Select(c => c.First().Value.Endpoint)
             .OrderBy(e => e.InterfaceName, StringComparer.Ordinal).ToList();
         foreach (var (family, table) in _tables)
-        {
-            var floating = endpoints.SelectMany(e => e.FloatingIps.Select(f => (e, f)))
-                .Where(x => x.f.External.Version == family && x.f.Internal.Version == family).ToList();
-            table.Put(ChainNames.In(Layer.Nat, StaticChains.FloatingDnat), () =>
-                [.. floating.DistinctBy(x => x.f.External).OrderBy(x => x.f.External).Select(x => new NftRule(
-                    EndpointChains.CauseOf(x.e), Terms.Net(NftSide.Destination, Cidr.Host(x.f.External)), Terms.Counter,
-                    new NftStatement.Dnat(x.f.Internal)))]);
-            // A workload that calls itself by its floating address must not see itself as the caller.
-            table.Put(ChainNames.In(Layer.Nat, StaticChains.FloatingSnat), () =>
-                [.. floating.DistinctBy(x => x.f.Internal).OrderBy(x => x.f.Internal).Select(x => new NftRule(
-                    EndpointChains.CauseOf(x.e), Terms.Net(NftSide.Destination, Cidr.Host(x.f.Internal)),
-                    Terms.Net(NftSide.Source, Cidr.Host(x.f.Internal)), Terms.Counter,
-                    new NftStatement.Snat(x.f.External, FullyRandom: true)))]);
-            table.Put(ChainNames.In(Layer.Raw, StaticChains.RpfSkip), () =>
-                [.. endpoints.SelectMany(e => e.AllowedSources.Where(n => n.Version == family).Order().Select(n =>
-                    new NftRule(EndpointChains.CauseOf(e), Terms.InInterface(e.InterfaceName),
-                        Terms.Net(NftSide.Source, n), Terms.Counter, Terms.Accept)))]);
-        }
+            AddressChains.Render(table, family, endpoints);
     }
 
     private void Groups(TableState table, string layer, ImmutableArray<EndpointTier> tiers, EndpointChains chains)

@@ -18,8 +18,13 @@ public sealed class NftNamespace : IDisposable
     /// <summary>Feeds nft a script.</summary>
     public void Script(string script) => Run("nft", ["-f", "-"], script);
 
-    /// <summary>What nft says about a table, without counters.</summary>
-    public string List(NftTable table) => Run("nft", ["-s", "list", "table", .. table.ToString().Split(' ')]);
+    /// <summary>What nft says about a table, with the expressions as the kernel has them and without counters.</summary>
+    public string List(NftTable table)
+    {
+        var lines = Run("nft", ["--debug=netlink", "-s", "list", "table", .. table.ToString().Split(' ')]).Split('\n');
+        // Raw members come in the order of a hash table that the kernel seeds; the listing proper has them sorted.
+        return string.Join('\n', lines.Where(l => !l.StartsWith("\telement ", StringComparison.Ordinal)));
+    }
 
     /// <summary>Runs a program in the namespace to its end, which must be success.</summary>
     public string Run(string program, string[] arguments, string input = "")
