@@ -20,7 +20,7 @@ internal sealed class Lab
         Pki = new Pki(place.PkiFolder);
         NodeProcess = new NodeProcess(place, Topology, Pki);
         Pods = new Pods(place, Topology);
-        Ctl = new LabCtl(place, Topology, NodeProcess, Pki);
+        Ctl = new LabCtl(place, Topology, Pki);
     }
 
     public LabPlace Place { get; }

@@ -12,7 +12,7 @@ public static class LabCommand
     {
         var command = new Command("lab", "A cluster on one machine, in network namespaces: real nodes, a router with BIRD, pods wired by the CNI plugin.")
         {
-            Up(), Apply(), Delete(), Pod(), Node(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(),
+            Up(), Apply(), Delete(), Pod(), Node(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(), Store(),
         };
         command.SetAction((_, _) => ChangeAsync(async lab =>
         {
@@ -182,6 +182,17 @@ public static class LabCommand
         return command;
     }
 
+    // What reads the datastore inside the lab's network; started by the lab itself.
+    private static Command Store()
+    {
+        var prefix = new Argument<string>("prefix");
+        var command = new Command("store", "Prints what is stored below a prefix.") { prefix };
+        command.Hidden = true;
+        command.SetAction((result, cancellation) => ReportAsync(() =>
+            LabStore.PrintAsync(result.GetRequiredValue(prefix), Console.Out, cancellation)));
+        return command;
+    }
+
     private static Task<int> ChangeAsync(Func<Lab, Task> action) => RunAsync(changes: true, async lab =>
     {
         await action(lab);
@@ -190,14 +201,19 @@ public static class LabCommand
 
     private static Task<int> LookAsync(Func<Lab, Task<int>> action) => RunAsync(changes: false, action);
 
-    private static async Task<int> RunAsync(bool changes, Func<Lab, Task<int>> action)
+    private static Task<int> RunAsync(bool changes, Func<Lab, Task<int>> action) => ReportAsync(async () =>
+    {
+        if (!Environment.IsPrivilegedProcess)
+            throw new LabException("the lab needs root, because it makes network namespaces: sudo ./run.sh");
+        using var only = changes ? LabLock.Take(LabPlace.Default) : null;
+        return await action(new Lab(LabPlace.Default, LabOutput.Console));
+    });
+
+    private static async Task<int> ReportAsync(Func<Task<int>> action)
     {
         try
         {
-            if (!Environment.IsPrivilegedProcess)
-                throw new LabException("the lab needs root, because it makes network namespaces: sudo ./run.sh");
-            using var only = changes ? LabLock.Take(LabPlace.Default) : null;
-            return await action(new Lab(LabPlace.Default, LabOutput.Console));
+            return await action();
         }
         catch (Exception e) when (e is LabException or KernelException)
         {

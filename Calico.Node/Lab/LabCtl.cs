@@ -3,23 +3,23 @@ using System.Text.Json.Nodes;
 namespace Calico.Node.Lab;
 
 /// <summary>The real <c>calicoctl</c> against the lab's datastore, from the router's namespace.</summary>
-internal sealed class LabCtl(LabPlace place, Topology topology, NodeProcess nodes, Pki pki)
+internal sealed class LabCtl(LabPlace place, Topology topology, Pki pki)
 {
     public const string CertificateName = "calicoctl";
 
-    private Dictionary<string, string?> Environment => nodes.ClientEnvironment(pki.Of(CertificateName));
+    private Dictionary<string, string?> Environment => NodeProcess.ClientEnvironment(pki.Of(CertificateName));
 
     /// <summary>With the caller's terminal.</summary>
     public async Task<int> RunAttachedAsync(string[] arguments)
     {
         using var inside = topology.OpenRouter();
-        return await Processes.RunAttachedAsync(inside, Environment, [place.CtlProgram, .. arguments]);
+        return await Processes.RunAttachedAsync(inside, Environment, [LabPlace.CtlProgram, .. arguments]);
     }
 
     public async Task<(int ExitCode, string Output, string Errors)> RunAsync(string? input, params string[] arguments)
     {
         using var inside = topology.OpenRouter();
-        return await Processes.RunAsync(inside, Environment, input, [place.CtlProgram, .. arguments]);
+        return await Processes.RunAsync(inside, Environment, input, [LabPlace.CtlProgram, .. arguments]);
     }
 
     /// <summary>On a node, where it can ask the node itself.</summary>
@@ -31,7 +31,7 @@ internal sealed class LabCtl(LabPlace place, Topology topology, NodeProcess node
             ["NODENAME"] = node,
             ["CALICO_RUN_DIR"] = place.NodeRunFolder(node),
         };
-        return await Processes.RunAsync(inside, environment, null, [place.CtlProgram, .. arguments]);
+        return await Processes.RunAsync(inside, environment, null, [LabPlace.CtlProgram, .. arguments]);
     }
 
     public Task ApplyTextAsync(string resources) => FeedAsync("apply", resources, "-f", "-");

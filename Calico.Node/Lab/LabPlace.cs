@@ -46,9 +46,9 @@ internal sealed record LabPlace(string Name, string Folder)
 
     public bool Owns(string networkNamespace) => networkNamespace.StartsWith(Name + "-", StringComparison.Ordinal);
 
-    public string NodeProgram => Program("calico-node");
-    public string ShimProgram => Program("calico-cni");
-    public string CtlProgram => Program("calicoctl");
+    public static string NodeProgram => Program("calico-node");
+    public static string ShimProgram => Program("calico-cni");
+    public static string CtlProgram => Program("calicoctl");
 
     /// <summary>A file below <c>deploy/lab</c>.</summary>
     public static string Manifest(string relative) => Find(Path.Combine("deploy", "lab", relative));

@@ -18,7 +18,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
         var log = Path.Combine(place.DatastoreFolder, "datastore.log");
         using var inside = topology.OpenRouter();
         var process = Processes.Start(DatastoreRole, inside, log, new Dictionary<string, string?>(),
-            place.NodeProgram, "datastore", "--listen", $"{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}",
+            LabPlace.NodeProgram, "datastore", "--listen", $"{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}",
             "--data", Path.Combine(place.DatastoreFolder, "store.db"),
             "--cert-file", files.Certificate, "--key-file", files.Key, "--trusted-ca-file", files.Authority);
         await Until.TrueAsync(() => IsListening(inside) || !Processes.IsAlive(process), StartLimit,
@@ -34,7 +34,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
         Directory.CreateDirectory(place.NodeRunFolder(node.Name));
         Directory.CreateDirectory(Path.Combine(place.NodeFolder(node.Name), "lib"));
         using var inside = topology.OpenNode(node.Name);
-        return Processes.Start(node.Name, inside, place.NodeLog(node.Name), NodeEnvironment(node), place.NodeProgram, "run");
+        return Processes.Start(node.Name, inside, place.NodeLog(node.Name), NodeEnvironment(node), LabPlace.NodeProgram, "run");
     }
 
     /// <summary>Waits until the agent says that it can forward for its pods.</summary>
@@ -52,7 +52,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
     }
 
     /// <summary>What a client of the datastore needs, as Calico's own tools read it.</summary>
-    public Dictionary<string, string?> ClientEnvironment(PemFiles files) => new()
+    public static Dictionary<string, string?> ClientEnvironment(PemFiles files) => new()
     {
         ["DATASTORE_TYPE"] = "etcdv3",
         ["ETCD_ENDPOINTS"] = Endpoint,

@@ -13,7 +13,7 @@ internal sealed class PingFlow : IAsyncDisposable
     private readonly HashSet<ushort> _answered = [];
     private readonly Task _sending;
     private readonly Task _receiving;
-    private int _sent;
+    private int _sent, _answers;
 
     private PingFlow(LabPod from, LabPod to, Probe.Echo echo)
     {
@@ -24,6 +24,8 @@ internal sealed class PingFlow : IAsyncDisposable
     }
 
     public string Name { get; }
+    public int Sent => Volatile.Read(ref _sent);
+    public int Answered => Volatile.Read(ref _answers);
 
     public static PingFlow Start(Topology topology, LabPod from, LabPod to)
     {
@@ -73,7 +75,10 @@ internal sealed class PingFlow : IAsyncDisposable
         {
             var stopped = _stop.IsCancellationRequested;
             if (await _echo.ReceiveAsync(Straggler) is { } sequence)
+            {
                 _answered.Add(sequence);
+                Volatile.Write(ref _answers, _answered.Count);
+            }
             else if (stopped)
                 return;
         }

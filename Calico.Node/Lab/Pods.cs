@@ -69,9 +69,9 @@ internal sealed class Pods(LabPlace place, Topology topology)
             ["CNI_CONTAINERID"] = pod.ContainerId,
             ["CNI_NETNS"] = netns ?? $"/run/netns/{place.PodNamespace(pod.Id)}",
             ["CNI_IFNAME"] = "eth0",
-            ["CNI_PATH"] = Path.GetDirectoryName(place.ShimProgram),
+            ["CNI_PATH"] = Path.GetDirectoryName(LabPlace.ShimProgram),
             ["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={pod.Namespace};K8S_POD_NAME={pod.Name};K8S_POD_INFRA_CONTAINER_ID={pod.ContainerId}",
-        }, configuration, [place.ShimProgram]);
+        }, configuration, [LabPlace.ShimProgram]);
     }
 
     public JsonObject Configuration(LabPod pod, string? pool)
@@ -103,7 +103,7 @@ internal sealed class Pods(LabPlace place, Topology topology)
         using var inside = topology.OpenPod(pod.Id);
         var log = Path.Combine(place.Folder, "pods", $"{pod.Namespace}-{pod.Name}.log");
         var process = Processes.Start(LabPod.RoleOf(pod.Id), inside, log, new Dictionary<string, string?>(),
-            place.NodeProgram, "lab", "responder", "--name", pod.Id.ToString(), "--listen", string.Join(',', pod.Listen));
+            LabPlace.NodeProgram, "lab", "responder", "--name", pod.Id.ToString(), "--listen", string.Join(',', pod.Listen));
         var ports = pod.Listen.Select(LabPort.Parse).ToList();
         await Until.TrueAsync(() => ports.TrueForAll(p => IsBound(process.Pid, p)) || !Processes.IsAlive(process), ListenLimit,
             () => $"the server in pod {pod.Id} does not listen; {log} ends with:\n{Processes.Tail(log)}");

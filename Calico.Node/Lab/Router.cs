@@ -27,7 +27,7 @@ internal sealed partial class Router(LabPlace place)
             Find("bird"), "-f", "-c", config, "-s", place.BirdSocket);
     }
 
-    public string Configuration(IEnumerable<LabNode> nodes)
+    public static string Configuration(IEnumerable<LabNode> nodes)
     {
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $$"""

@@ -38,10 +38,11 @@ internal sealed class Topology(LabPlace place)
         using var links = inside.OpenLinks();
         SetUp(links, "lo");
         var bridge = routerLinks.Find(node.OnSegmentA ? "br-a" : "br-b")!;
-        var port = routerLinks.CreateVeth(new VethPair($"to-{node.Name}", "eth0", inside.Fd) { PeerUp = true }, up: true);
+        var port = routerLinks.CreateVeth(new VethPair($"to-{node.Name}", "eth0", inside.Fd), up: true);
         routerLinks.Change(new LinkChange(port.Index) { MasterIndex = bridge.Index });
         var eth0 = links.Find("eth0")!;
         links.AddAddress(new LinkAddress(eth0.Index, node.Address));
+        SetUp(links, "eth0");
         using var routes = inside.OpenRoutes();
         Add(routes, new Route(new RouteKey(Cidr.Parse("0.0.0.0/0"), 0), RouteKind.Unicast, ProtocolStatic, [new NextHop(node.Router, eth0.Index)]));
         using var sysctl = inside.OpenSysctl();

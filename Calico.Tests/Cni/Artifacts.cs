@@ -24,6 +24,29 @@ internal static class Artifacts
         return path;
     }
 
+    /// <summary>
+    /// The lab looks for its programs in <c>artifacts/bin</c>; where nothing was published, these builds take their place.
+    /// </summary>
+    public static void LinkPrograms()
+    {
+        var bin = Path.Combine(Repository, "artifacts", "bin");
+        Link(Path.Combine(bin, "calico-cni"), Shim());
+        var build = new DirectoryInfo(AppContext.BaseDirectory).Name;
+        foreach (var (program, project) in ((string, string)[])[("calico-node", "Calico.Node"), ("calicoctl", "Calico.Ctl")])
+            Link(Path.Combine(bin, program), Path.Combine(bin, project, build, program));
+    }
+
+    private static void Link(string link, string target)
+    {
+        lock (Publishing)
+        {
+            if (File.Exists(link))
+                return;
+            File.Delete(link);
+            File.CreateSymbolicLink(link, target);
+        }
+    }
+
     private static DateTime NewestSource(params string[] folders) => folders
         .SelectMany(f => Directory.EnumerateFiles(Path.Combine(Repository, f), "*.cs", SearchOption.AllDirectories))
         .Max(File.GetLastWriteTimeUtc);
