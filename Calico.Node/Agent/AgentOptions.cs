@@ -63,7 +63,7 @@ public sealed record AgentOptions
         var options = new AgentOptions
         {
             Node = read.Text("NODENAME") ?? read.Text("HOSTNAME")?.ToLowerInvariant() ?? Environment.MachineName.ToLowerInvariant(),
-            AddressV4 = read.Required("IP", text => Cidr.TryParseOrHost(text, out var c) && c.IsV4 ? c : null,
+            AddressV4 = read.Required<Cidr>("IP", text => Cidr.TryParseOrHost(text, out var c) && c.IsV4 ? c : (Cidr?)null,
                 "an IPv4 address with prefix length, such as 192.0.2.11/24"),
             RunDirectory = run,
             LibDirectory = read.Text("CALICO_LIB_DIR") ?? "/var/lib/calico",
@@ -73,7 +73,7 @@ public sealed record AgentOptions
             PoolV4 = read.Text("CALICO_IPV4POOL_CIDR") is { } pool && pool != "none" ? pool : null,
             PoolV4BlockSize = read.Number("CALICO_IPV4POOL_BLOCK_SIZE", 20, 32) ?? 26,
             PoolV4NatOutgoing = read.Flag("CALICO_IPV4POOL_NAT_OUTGOING") ?? true,
-            AsNumber = read.Optional("AS", text => Asn.TryParse(text, out var asn) ? asn : null, "an AS number"),
+            AsNumber = read.Optional<Asn>("AS", text => Asn.TryParse(text, out var asn) ? asn : (Asn?)null, "an AS number"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
             MetricsHost = read.Text("FELIX_PROMETHEUSMETRICSHOST") ?? "",

@@ -3,6 +3,7 @@ using Akka.Dispatch;
 using Akka.Event;
 using Serilog;
 using Serilog.Events;
+using LogEvent = Akka.Event.LogEvent;
 
 namespace Calico.Node.Logging;
 
