@@ -78,7 +78,7 @@ public class PolicyDecisionCasesTests
         var cells = 0;
         foreach (var probe in group.GetProperty("ports").EnumerateArray().Select(p => p.GetString()!.Split('/')))
         {
-            IpProtocol.TryParse(probe[0], out var protocol);
+            Assert.True(IpProtocol.TryParse(probe[0], out var protocol));
             for (var i = 0; i < Pods.Length; i++)
             {
                 for (var j = 0; j < Pods.Length; j++)
