@@ -9,6 +9,19 @@ namespace Calico.Core.Model.Json;
 
 // Readers take what Go's readers take (null is absent), writers write what Go writes.
 
+internal static class JsonText
+{
+    // YAML without quotes makes numbers and booleans of strings (a label 1.10); Calico's reader turns them back, and so
+    // does this one, without losing digits.
+    public static string? Read(ref Utf8JsonReader reader) => reader.TokenType switch
+    {
+        JsonTokenType.True => "true",
+        JsonTokenType.False => "false",
+        JsonTokenType.Number => System.Text.Encoding.UTF8.GetString(reader.ValueSpan),
+        _ => reader.GetString(),
+    };
+}
+
 internal sealed class ValueListConverter<T> : JsonConverter<ValueList<T>>
 {
     public override bool HandleNull => true;
@@ -24,7 +37,7 @@ internal sealed class ValueListConverter<T> : JsonConverter<ValueList<T>>
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             var item = typeof(T) == typeof(string)
-                ? (T?)(object?)reader.GetString()
+                ? (T?)(object?)JsonText.Read(ref reader)
                 : JsonSerializer.Deserialize(ref reader, element);
             items.Add(item ?? throw new JsonException("a list entry is null"));
         }
@@ -61,7 +74,7 @@ internal sealed class StringMapConverter : JsonConverter<StringMap>
         {
             var key = reader.GetString()!;
             reader.Read();
-            entries.Add(new(key, reader.TokenType == JsonTokenType.Null ? "" : reader.GetString()!));
+            entries.Add(new(key, JsonText.Read(ref reader) ?? ""));
         }
         return StringMap.From(entries);
     }
@@ -82,7 +95,7 @@ internal sealed class OptionalStringConverter : JsonConverter<string?>
     public override bool HandleNull => true;
 
     public override string? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.GetString() is { Length: > 0 } text ? text : null;
+        JsonText.Read(ref reader) is { Length: > 0 } text ? text : null;
 
     public override void Write(Utf8JsonWriter writer, string? value, JsonSerializerOptions options) =>
         writer.WriteStringValue(value ?? "");

@@ -36,7 +36,7 @@ public sealed record IPPoolSpec : ModelObject
     /// <summary>Strictly masked; never changes.</summary>
     [RequiredField]
     [MaxLength(48)]
-    [Format(FieldFormat.Net)]
+    [Format(FieldFormat.Cidr)]
     public string? Cidr { get; init; }
 
     [OneOf(EncapsulationMode.Never, EncapsulationMode.Always, EncapsulationMode.CrossSubnet)]

@@ -40,14 +40,14 @@ public static class ResourceCodec
     }
 
     /// <summary>
-    /// Reads a resource that a user wrote: unknown fields, wrong types and exceeded limits are errors, all of them at
-    /// once. Rules over several fields are not checked here.
+    /// Reads a resource that a user wrote: unknown fields and wrong types are errors, all of them at once. What its
+    /// fields may hold is <see cref="Validation.ResourceValidator"/>'s to say.
     /// </summary>
     /// <exception cref="InvalidResourceException">With every error found.</exception>
     public static Resource ParseStrict(JsonElement json)
     {
         var kind = KindOf(json);
-        var errors = SchemaCheck.Check(json, ModelJson.TypeInfo(kind), strict: true);
+        var errors = SchemaCheck.Structure(json, ModelJson.TypeInfo(kind));
         if (errors.Length > 0)
             throw new InvalidResourceException(Describe(kind, json), errors);
         return Decode(kind, json);

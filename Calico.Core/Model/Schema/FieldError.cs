@@ -13,12 +13,21 @@ public sealed record FieldError(string Path, string? Value, string Reason)
     {
         get
         {
+            // Some rules of Calico name the Go field with its type in front.
+            if (Path.Length > 0 && char.IsUpper(Path[0]))
+                return Path;
             var last = Path[(Path.LastIndexOf('.') + 1)..];
             return last.Length == 0 ? last : char.ToUpperInvariant(last[0]) + last[1..];
         }
     }
 
-    public override string ToString() => Value is null ? $"{Path}: {Reason}" : $"{Path}: {FieldName} = '{Value}' ({Reason})";
+    /// <summary>As Calico words it, with the whole path: <c>error with field spec.peerIP: PeerIP = 'x' (why)</c>.</summary>
+    public override string ToString()
+    {
+        if (Value is null)
+            return $"error with field {Path} ({Reason})";
+        return FieldName == Path ? $"error with field {Path} = '{Value}' ({Reason})" : $"error with field {Path}: {FieldName} = '{Value}' ({Reason})";
+    }
 }
 
 /// <summary>A resource that cannot be taken as it is, with everything that is wrong with it.</summary>

@@ -9,15 +9,24 @@ using Calico.Core.Net;
 namespace Calico.Core.Model.Schema;
 
 /// <summary>
-/// Checks JSON against the records that will hold it: types, required and unknown fields, and the limits that the
-/// records' attributes state. Reports everything, with the path of each field.
+/// Checks JSON against the records that hold it. Reports everything, with the path of each field, in two steps: first
+/// whether it can be decoded without loss (types, unknown fields), then the limits that the records' attributes state.
 /// </summary>
 internal static class SchemaCheck
 {
-    public static ImmutableArray<FieldError> Check(JsonElement json, JsonTypeInfo type, bool strict)
+    /// <summary>What makes user input undecodable or has no place in the record.</summary>
+    public static ImmutableArray<FieldError> Structure(JsonElement json, JsonTypeInfo type)
     {
         var errors = ImmutableArray.CreateBuilder<FieldError>();
-        Object(json, type, "", strict, errors);
+        Object(json, type, "", strict: true, errors);
+        return errors.ToImmutable();
+    }
+
+    /// <summary>Which limits a decoded object breaks.</summary>
+    public static ImmutableArray<FieldError> Limits(JsonElement json, JsonTypeInfo type)
+    {
+        var errors = ImmutableArray.CreateBuilder<FieldError>();
+        Object(json, type, "", strict: false, errors);
         return errors.ToImmutable();
     }
 
@@ -25,7 +34,7 @@ internal static class SchemaCheck
     {
         if (json.ValueKind != JsonValueKind.Object)
         {
-            errors.Add(WrongType(path, json, "an object"));
+            errors.Add(WrongType(path, json, "object", "an object", null));
             return;
         }
         var seen = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
@@ -44,6 +53,8 @@ internal static class SchemaCheck
             if (field.Value.ValueKind != JsonValueKind.Null)
                 Value(field.Value, property.PropertyType, property, fieldPath, strict, errors);
         }
+        if (strict)
+            return;
         foreach (var property in type.Properties)
         {
             if (Attribute<RequiredFieldAttribute>(property) is not null && !IsGiven(json, property.Name))
@@ -85,37 +96,38 @@ internal static class SchemaCheck
         else if (typeof(ModelObject).IsAssignableFrom(type))
         {
             Object(json, ModelJson.Options.GetTypeInfo(type), path, strict, errors);
-            PrefixLengths(json, property, path, errors);
+            if (!strict)
+                PrefixLengths(json, property, path, errors);
         }
         else if (type == typeof(StringMap))
             Map(json, path, errors);
         else if (type == typeof(string))
-            Text(json, property, path, errors);
+            Text(json, property, path, strict, errors);
         else if (type == typeof(bool))
         {
             if (json.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
-                errors.Add(WrongType(path, json, "true or false"));
+                errors.Add(WrongType(path, json, "bool", "true or false", property));
         }
         else if (type == typeof(int) || type == typeof(long))
-            Number(json, type, property, path, errors);
+            Number(json, type, property, path, strict, errors);
         else if (type == typeof(double))
         {
             if (json.ValueKind != JsonValueKind.Number || !double.IsFinite(json.GetDouble()))
-                errors.Add(WrongType(path, json, "a number"));
+                errors.Add(WrongType(path, json, "float64", "a number", property));
         }
         else
-            Parsed(json, type, path, errors);
+            Parsed(json, type, path, strict, errors);
     }
 
     private static void List(JsonElement json, Type element, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
     {
         if (json.ValueKind != JsonValueKind.Array)
         {
-            errors.Add(WrongType(path, json, "a list"));
+            errors.Add(WrongType(path, json, $"[]{element.Name.ToLowerInvariant()}", "a list", property));
             return;
         }
         var count = json.GetArrayLength();
-        if (Attribute<ItemsAttribute>(property) is { } items)
+        if (!strict && Attribute<ItemsAttribute>(property) is { } items)
         {
             if (count > items.Max)
                 errors.Add(new FieldError(path, null, $"has {count} entries, at most {items.Max} are allowed"));
@@ -124,7 +136,7 @@ internal static class SchemaCheck
             if (items.Unique && json.EnumerateArray().GroupBy(e => e.GetRawText(), StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
                 errors.Add(new FieldError(path, twice.First().ToString(), "specified more than once"));
         }
-        if (count > (Attribute<ItemsAttribute>(property)?.Max ?? int.MaxValue))
+        if (!strict && count > (Attribute<ItemsAttribute>(property)?.Max ?? int.MaxValue))
             return;
         var index = 0;
         foreach (var entry in json.EnumerateArray())
@@ -135,22 +147,23 @@ internal static class SchemaCheck
     {
         if (json.ValueKind != JsonValueKind.Object)
         {
-            errors.Add(WrongType(path, json, "a map of strings"));
+            errors.Add(WrongType(path, json, "map[string]string", "a map of strings", null));
             return;
         }
-        foreach (var entry in json.EnumerateObject().Where(e => e.Value.ValueKind is not (JsonValueKind.String or JsonValueKind.Null)))
-            errors.Add(WrongType($"{path}.{entry.Name}", entry.Value, "a string (put it in quotes)"));
+        foreach (var entry in json.EnumerateObject().Where(e => e.Value.ValueKind is JsonValueKind.Array or JsonValueKind.Object))
+            errors.Add(WrongType($"{path}.{entry.Name}", entry.Value, "string", "a string", null));
     }
 
-    private static void Text(JsonElement json, JsonPropertyInfo property, string path, ImmutableArray<FieldError>.Builder errors)
+    private static void Text(JsonElement json, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
     {
-        if (json.ValueKind != JsonValueKind.String)
+        if (json.ValueKind is JsonValueKind.Array or JsonValueKind.Object)
         {
-            errors.Add(WrongType(path, json, "a string"));
+            errors.Add(WrongType(path, json, "string", "a string", property));
             return;
         }
-        var text = json.GetString()!;
-        if (text.Length == 0)
+        // A number or boolean is a string whose quotes YAML did not need.
+        var text = json.ValueKind == JsonValueKind.String ? json.GetString()! : json.GetRawText();
+        if (strict || text.Length == 0)
             return;
         if (Attribute<MaxLengthAttribute>(property) is { } max && text.Length > max.Length)
             errors.Add(new FieldError(path, text, $"has {text.Length} characters, at most {max.Length} are allowed"));
@@ -163,14 +176,16 @@ internal static class SchemaCheck
             errors.Add(new FieldError(path, text, problem));
     }
 
-    private static void Number(JsonElement json, Type type, JsonPropertyInfo property, string path, ImmutableArray<FieldError>.Builder errors)
+    private static void Number(JsonElement json, Type type, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
     {
         if (json.ValueKind != JsonValueKind.Number || !json.TryGetInt64(out var number)
-            || (type == typeof(int) && number is < int.MinValue or > int.MaxValue && Attribute<BetweenAttribute>(property) is null))
+            || (type == typeof(int) && number is < int.MinValue or > int.MaxValue))
         {
-            errors.Add(WrongType(path, json, "a whole number"));
+            errors.Add(WrongType(path, json, "int", "a whole number", property));
             return;
         }
+        if (strict)
+            return;
         if (Attribute<BetweenAttribute>(property) is { } range && (number < range.Min || number > range.Max))
             errors.Add(new FieldError(path, number.ToString(CultureInfo.InvariantCulture), $"must be from {range.Min} to {range.Max}"));
         if (Attribute<OneOfNumbersAttribute>(property) is { } one && !one.Values.Contains((int)number))
@@ -189,21 +204,21 @@ internal static class SchemaCheck
     }
 
     // Values with a text form of their own.
-    private static void Parsed(JsonElement json, Type type, string path, ImmutableArray<FieldError>.Builder errors)
+    private static void Parsed(JsonElement json, Type type, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
     {
         if (type == typeof(JsonElement))
             return;
         var isText = json.ValueKind == JsonValueKind.String;
         if (!isText && json.ValueKind != JsonValueKind.Number)
         {
-            errors.Add(WrongType(path, json, "a number or a string"));
+            errors.Add(WrongType(path, json, type.Name.ToLowerInvariant(), "a number or a string", null));
             return;
         }
         var text = isText ? json.GetString()! : json.GetRawText();
         var problem =
-            type == typeof(Port) ? (Port.TryParse(text, out var port) && (port.IsNamed || port.Min > 0) ? null
+            type == typeof(Port) ? (Port.TryParse(text, out var port) && (strict || port.IsNamed || port.Min > 0) ? null
                 : "port range invalid, port number must be between 1 and 65535, or a range min:max, or a port name")
-            : type == typeof(Protocol) ? (Protocol.TryParse(text, out var p) && p.Number > 0 && (p.Name is null || p.Name == text) ? null
+            : type == typeof(Protocol) ? (Protocol.TryParse(text, out var p) && (strict || p.Number > 0) && (p.Name is null || p.Name == text) ? null
                 : "protocol invalid: " + Protocol.Expected)
             : type == typeof(Asn) ? (Asn.TryParse(text, out _) ? null : "must be an AS number such as 64512 or 1.10")
             : type == typeof(GoDuration) ? (isText && GoDuration.TryParse(text, out _) ? null : "must be a duration such as 90s or 1m30s")
@@ -214,7 +229,8 @@ internal static class SchemaCheck
             errors.Add(new FieldError(path, text, problem));
     }
 
-    private static FieldError WrongType(string path, JsonElement json, string expected)
+    // Worded as Go's decoder words it, since scripts look for that, with what would be right behind it.
+    private static FieldError WrongType(string path, JsonElement json, string goType, string expected, JsonPropertyInfo? property)
     {
         var actual = json.ValueKind switch
         {
@@ -225,8 +241,10 @@ internal static class SchemaCheck
             JsonValueKind.Object => "object",
             _ => "null",
         };
+        var owner = property?.DeclaringType.Name is { } name ? name + "." : "";
         var text = json.GetRawText();
-        return new FieldError(path, text.Length > 64 ? text[..64] + "..." : text, $"is a {actual}, must be {expected}");
+        return new FieldError(path, text.Length > 64 ? text[..64] + "..." : text,
+            $"cannot unmarshal {actual} into Go struct field {owner}{path} of type {goType}: must be {expected}");
     }
 
     private static T? Attribute<T>(JsonPropertyInfo property)

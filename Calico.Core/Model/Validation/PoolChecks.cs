@@ -19,7 +19,7 @@ internal static class PoolChecks
             return; // reported by the field's format
         errors.When(!cidr.IsV4 && IsOn(pool.IpipMode), "spec.ipipMode", "IPIP is not supported on IPv6 pools: use vxlanMode");
         if (!cidr.IsMasked)
-            errors.Add("IPPool.Spec.CIDR", pool.Cidr, $"IP pool CIDR is not strictly masked: use {cidr.Network}");
+            errors.Add("IPPool.Spec.CIDR", cidr.Network.ToString(), $"IP pool CIDR is not strictly masked: {pool.Cidr} was given");
         if (cidr.Overlaps(LinkLocalV4))
             errors.Add("IPPool.Spec.CIDR", pool.Cidr, "IPPool CIDR overlaps with IPv4 link local range 169.254.0.0/16");
         if (cidr.Overlaps(LinkLocalV6))

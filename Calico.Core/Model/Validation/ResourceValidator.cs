@@ -21,7 +21,7 @@ public static partial class ResourceValidator
     public static ImmutableArray<FieldError> Validate(Resource resource)
     {
         var errors = new ErrorList();
-        errors.AddRange(SchemaCheck.Check(ResourceCodec.ToJson(resource), ModelJson.TypeInfo(resource.ResourceKind), strict: false));
+        errors.AddRange(SchemaCheck.Limits(ResourceCodec.ToJson(resource), ModelJson.TypeInfo(resource.ResourceKind)));
         Name(resource, errors);
         Annotations(resource.Metadata.Annotations, "metadata.annotations", errors);
         Labels(resource.Metadata.Labels, "metadata.labels", errors);

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
+using Calico.Core.Model.Validation;
 
 namespace Calico.Tests.Core.Model.Resources;
 
@@ -69,21 +70,51 @@ public class ResourceCodecTests
     public static TheoryData<string> Kinds => new(ResourceKind.All.Select(k => k.Kind));
 
     [Fact]
-    public void Strict_reading_reports_everything_with_its_path()
+    public void Strict_reading_reports_every_field_that_does_not_fit_with_its_path()
     {
         var error = Assert.Throws<InvalidResourceException>(() => Parse("""
             {"kind":"NetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{"name":"p","namespace":"n"},
-             "spec":{"selector":"a = 'b'","ordr":1,"ingress":[{"action":"Permit","icmp":{"code":256},"destination":{"ports":[0,"a:b",70000]}},{}]}}
+             "spec":{"ordr":1,"order":"first","ingress":[{"action":"Allow","protocol":"tcp","destination":{"ports":["a:b",70000]}},{"acton":"Deny"}]}}
             """));
 
         Assert.Equal(
             [
-                "spec.ingress[0].action", "spec.ingress[0].destination.ports[0]", "spec.ingress[0].destination.ports[1]",
-                "spec.ingress[0].destination.ports[2]", "spec.ingress[0].icmp.code", "spec.ingress[1].action", "spec.ordr",
-                "spec.selector",
+                "spec.ingress[0].destination.ports[0]", "spec.ingress[0].destination.ports[1]", "spec.ingress[0].protocol",
+                "spec.ingress[1].acton", "spec.order", "spec.ordr",
             ],
             error.Errors.Select(e => e.Path).Order(StringComparer.Ordinal));
-        Assert.Contains("spec.ingress[0].icmp.code: Code = '256' (must be from 0 to 255)", error.Message, StringComparison.Ordinal);
+        Assert.Contains("cannot unmarshal string into Go struct field NetworkPolicySpec.spec.order of type float64", error.Message, StringComparison.Ordinal);
+        Assert.Contains("field in document is not recognized or is in the wrong location: acton", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Validation_reports_every_broken_limit_with_its_path()
+    {
+        var policy = Parse("""
+            {"kind":"NetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{"name":"p","namespace":"n"},
+             "spec":{"selector":"a = 'b'","ingress":[{"action":"Permit","protocol":"ICMP","icmp":{"type":1,"code":256}},{"destination":{"ports":[0]}}]}}
+            """);
+
+        var errors = ResourceValidator.Validate(policy);
+
+        Assert.Equal(
+            [
+                "spec.ingress[0].action", "spec.ingress[0].icmp.code", "spec.ingress[1].action", "spec.ingress[1].destination.ports",
+                "spec.ingress[1].destination.ports[0]", "spec.selector",
+            ],
+            errors.Select(e => e.Path).Order(StringComparer.Ordinal));
+        Assert.Contains("error with field spec.ingress[0].icmp.code: Code = '256' (must be from 0 to 255)", errors.Select(e => e.ToString()));
+    }
+
+    [Fact]
+    public void Numbers_and_booleans_without_quotes_are_strings_where_strings_belong()
+    {
+        var set = (NetworkSet)Parse("""
+            {"kind":"NetworkSet","apiVersion":"projectcalico.org/v3","metadata":{"name":"s","namespace":1,"labels":{"v":1.10,"on":true}}}
+            """);
+
+        Assert.Equal("on=true,v=1.10", set.Metadata.Labels.ToString());
+        Assert.Equal("1", set.Namespace);
     }
 
     [Fact]
