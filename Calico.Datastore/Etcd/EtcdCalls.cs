@@ -35,13 +35,16 @@ internal sealed class EtcdCalls(EtcdOptions options, EtcdEndpoints endpoints) : 
     {
         var started = options.Time.GetTimestamp();
         var tokenTries = 0;
+        RpcException? cause = null;
         for (var failures = 0; ; failures++)
         {
             var endpoint = endpoints.Current;
             RpcException failure;
+            var tracking = SentTracking.Begin();
             try
             {
                 var headers = await HeadersAsync(endpoint, started, cancellation);
+                tracking = SentTracking.Begin();
                 return await call(endpoint, Options(headers, started, repeatable, cancellation));
             }
             catch (RpcException e)
@@ -51,6 +54,10 @@ internal sealed class EtcdCalls(EtcdOptions options, EtcdEndpoints endpoints) : 
             }
 
             var verdict = EtcdFailure.Judge(failure);
+            if (verdict == Verdict.Unknown && !tracking.Sent)
+                verdict = Verdict.NotDone;
+            // That time is up says less than what it was spent on.
+            cause = failure.StatusCode == StatusCode.DeadlineExceeded && cause is not null ? cause : failure;
             if (verdict == Verdict.AnswerTooLarge)
                 throw failure;
             if (verdict == Verdict.StaleToken && options.Username is not null && ++tokenTries <= MaxTokenTries)
@@ -68,7 +75,7 @@ internal sealed class EtcdCalls(EtcdOptions options, EtcdEndpoints endpoints) : 
                 _ => false,
             };
             if (!again || options.Time.GetElapsedTime(started) >= options.RequestTimeout)
-                throw Give(up: failure, verdict, what, repeatable, endpoint, failures + 1, started);
+                throw Give(up: cause, verdict, what, repeatable, endpoint, failures + 1, started);
             // Each endpoint gets its first chance at once.
             if ((failures + 1) % endpoints.Count == 0)
                 await BackOffAsync(failures / endpoints.Count, cancellation);

@@ -59,7 +59,7 @@ internal sealed class EtcdEndpoint : IDisposable
         }
         return GrpcChannel.ForAddress(url, new GrpcChannelOptions
         {
-            HttpHandler = handler,
+            HttpHandler = new SentTracking.Handler(handler),
             DisposeHttpClient = true,
             MaxReceiveMessageSize = options.MaxAnswerBytes,
             MaxSendMessageSize = null,

@@ -24,6 +24,9 @@ internal sealed class EtcdWatch(EtcdOptions options, EtcdEndpoints endpoints, Et
     private ulong _cluster;
     private int _failures;
 
+    /// <summary>The first revision that is still wanted: where it resumes.</summary>
+    public long Next => Volatile.Read(ref _next);
+
     /// <summary>The next changes: whole revisions, at least one.</summary>
     /// <exception cref="DatastoreException">Compacted, Denied or Invalid: the watch is over.</exception>
     public async Task<ImmutableArray<WatchEvent>> ReadAsync(CancellationToken cancellation)
@@ -127,12 +130,15 @@ internal sealed class EtcdWatch(EtcdOptions options, EtcdEndpoints endpoints, Et
         _cluster = header.ClusterId;
     }
 
-    private static RpcException Cancelled(string reason) => EtcdErrors.Rpc(reason switch
+    // etcd says the whole error here, code and all: "rpc error: code = PermissionDenied desc = etcdserver: …".
+    private static RpcException Cancelled(string reason)
     {
-        EtcdErrors.PermissionDenied => StatusCode.PermissionDenied,
-        EtcdErrors.InvalidToken => StatusCode.Unauthenticated,
-        _ => StatusCode.Unavailable,
-    }, reason);
+        if (reason.EndsWith(EtcdErrors.PermissionDenied, StringComparison.Ordinal))
+            return EtcdErrors.Rpc(StatusCode.PermissionDenied, EtcdErrors.PermissionDenied);
+        return reason.EndsWith(EtcdErrors.InvalidToken, StringComparison.Ordinal)
+            ? EtcdErrors.Rpc(StatusCode.Unauthenticated, EtcdErrors.InvalidToken)
+            : EtcdErrors.Rpc(StatusCode.Unavailable, reason);
+    }
 
     private async Task LoseAsync(RpcException failure, CancellationToken cancellation)
     {
