@@ -83,12 +83,11 @@ public abstract class KernelMonitorContract : IDisposable
         var address = new LinkAddress(left.Index, Cidr.Parse(text));
         using var monitor = _host.OpenMonitor(KernelEventGroups.Addresses);
 
+        // The kernel announces an IPv6 address in the background, and not at all if it is gone by then.
         _links.AddAddress(address);
+        await Until(monitor, e => e.Equals(new KernelEvent.AddressChanged(address, Removed: false)));
         _links.DeleteAddress(address);
-
-        var events = await Until(monitor, e => e is KernelEvent.AddressChanged { Removed: true });
-        Assert.Contains(new KernelEvent.AddressChanged(address, Removed: false), events);
-        Assert.Contains(new KernelEvent.AddressChanged(address, Removed: true), events);
+        await Until(monitor, e => e.Equals(new KernelEvent.AddressChanged(address, Removed: true)));
     }
 
     [Theory]

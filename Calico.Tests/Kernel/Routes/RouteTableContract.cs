@@ -561,7 +561,29 @@ public abstract class RouteTableContract : IDisposable
 }
 
 [Layer("kernel")]
-public sealed class RouteTableTests() : RouteTableContract(new TestNamespaces());
+public sealed class RouteTableTests() : RouteTableContract(new TestNamespaces())
+{
+    [Fact]
+    public void Changes_allocate_nothing()
+    {
+        using var world = new TestNamespaces();
+        using var routes = world.Create().OpenRoutes();
+        var changes = new RouteChange[10_000];
+        for (var i = 0; i < changes.Length; i++)
+        {
+            var blackhole = new Route(new RouteKey(Cidr.Host(IpAddr.FromV4(0x0B000000u + (uint)i)), 0), RouteKind.Blackhole, 80, []);
+            changes[i] = new RouteChange(blackhole, Delete: false);
+        }
+        var results = new Errno[changes.Length];
+        routes.Apply(changes, results);
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        routes.Apply(changes, results);
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        Assert.Equal(0, allocated);
+    }
+}
 
 [Layer("unit")]
 public sealed class FakeRouteTableTests() : RouteTableContract(new FakeNamespaces());
