@@ -56,7 +56,8 @@ internal sealed class Lab
             foreach (var node in state.AllNodes)
                 Topology.CreateNode(node);
         }));
-        await Output.StepAsync("router: BIRD with a session for every node", () => Task.Run(() => Record(state, Router.Start(Topology, state.AllNodes))));
+        await Output.StepAsync("router: BIRD with a session for every node", async () =>
+            Record(state, await Router.StartAsync(Topology, state.AllNodes)));
         await Output.StepAsync("datastore: the embedded store, served as etcd with mutual TLS", async () =>
         {
             Record(state, await NodeProcess.StartDatastoreAsync());

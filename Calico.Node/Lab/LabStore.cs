@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Calico.Datastore;
@@ -16,16 +17,8 @@ internal static class LabStore
     /// <summary>An IPAM block as stored; each change of it has a larger sequence number.</summary>
     internal sealed record Block(string Cidr, string? Affinity, long SequenceNumber);
 
-    public static async Task<IReadOnlyList<Block>> BlocksAsync(Lab lab)
-    {
-        var blocks = new List<Block>();
-        foreach (var (_, value) in await ListAsync(lab, BlockPrefix))
-        {
-            var block = JsonNode.Parse(value)!;
-            blocks.Add(new Block(block["cidr"]!.GetValue<string>(), block["affinity"]?.GetValue<string>(), block["sequenceNumber"]?.GetValue<long>() ?? 0));
-        }
-        return blocks;
-    }
+    public static async Task<IReadOnlyList<Block>> BlocksAsync(Lab lab) =>
+        [.. (await ListAsync(lab, BlockPrefix)).Select(e => ParseBlock(e.Value))];
 
     public static async Task<IReadOnlyList<(string Key, string Value)>> ListAsync(Lab lab, string prefix)
     {
@@ -34,33 +27,33 @@ internal static class LabStore
             [LabPlace.NodeProgram, "lab", "store", prefix]);
         if (exit != 0)
             throw new LabException($"the lab's datastore cannot be read: {errors.Trim()}");
-        return [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
-            .Select(line => JsonNode.Parse(line)!)
-            .Select(entry => (entry["key"]!.GetValue<string>(), entry["value"]!.GetValue<string>()))];
+        return ParseEntries(output);
     }
 
-    /// <summary>The child's part.</summary>
-    public static async Task<int> PrintAsync(string prefix, TextWriter output, CancellationToken cancellation)
+    /// <summary>The child's part, with the client's environment.</summary>
+    public static Task<int> PrintAsync(string prefix, TextWriter output, CancellationToken cancellation) => PrintAsync(new EtcdOptions
     {
-        await using var store = new EtcdDatastore(new EtcdOptions
+        Endpoints = [.. (Environment.GetEnvironmentVariable("ETCD_ENDPOINTS") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries)],
+        Tls = new TlsOptions
         {
-            Endpoints = [.. (Environment.GetEnvironmentVariable("ETCD_ENDPOINTS") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries)],
-            Tls = new TlsOptions
-            {
-                CaFile = Environment.GetEnvironmentVariable("ETCD_CA_CERT_FILE"),
-                CertificateFile = Environment.GetEnvironmentVariable("ETCD_CERT_FILE"),
-                KeyFile = Environment.GetEnvironmentVariable("ETCD_KEY_FILE"),
-            },
-        });
+            CaFile = Environment.GetEnvironmentVariable("ETCD_CA_CERT_FILE"),
+            CertificateFile = Environment.GetEnvironmentVariable("ETCD_CERT_FILE"),
+            KeyFile = Environment.GetEnvironmentVariable("ETCD_KEY_FILE"),
+        },
+    }, prefix, output, cancellation);
+
+    internal static async Task<int> PrintAsync(EtcdOptions options, string prefix, TextWriter output, CancellationToken cancellation)
+    {
         try
         {
+            await using var store = new EtcdDatastore(options);
             string? next = null;
             long revision = 0;
             do
             {
                 var page = await store.ListAsync(prefix, next, revision, cancellation: cancellation);
                 foreach (var item in page.Items)
-                    await output.WriteLineAsync(JsonSerializer.Serialize(new { key = item.Key, value = System.Text.Encoding.UTF8.GetString(item.Value.Span) }));
+                    await output.WriteLineAsync(JsonSerializer.Serialize(new { key = item.Key, value = Encoding.UTF8.GetString(item.Value.Span) }));
                 (next, revision) = (page.Next, page.Revision);
             }
             while (next is not null);
@@ -70,5 +63,16 @@ internal static class LabStore
         {
             throw new LabException(e.Message, e);
         }
+    }
+
+    internal static IReadOnlyList<(string Key, string Value)> ParseEntries(string output) =>
+        [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(line => JsonNode.Parse(line)!)
+            .Select(entry => (entry["key"]!.GetValue<string>(), entry["value"]!.GetValue<string>()))];
+
+    internal static Block ParseBlock(string value)
+    {
+        var block = JsonNode.Parse(value)!;
+        return new Block(block["cidr"]!.GetValue<string>(), block["affinity"]?.GetValue<string>(), block["sequenceNumber"]?.GetValue<long>() ?? 0);
     }
 }

@@ -19,7 +19,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
         using var inside = topology.OpenRouter();
         var process = Processes.Start(DatastoreRole, inside, log, new Dictionary<string, string?>(),
             LabPlace.NodeProgram, "datastore", "--listen", $"{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}",
-            "--data", Path.Combine(place.DatastoreFolder, "store.db"),
+            "--data-dir", Path.Combine(place.DatastoreFolder, "store"),
             "--cert-file", files.Certificate, "--key-file", files.Key, "--trusted-ca-file", files.Authority);
         await Until.TrueAsync(() => IsListening(inside) || !Processes.IsAlive(process), StartLimit,
             () => $"the datastore does not listen on {Endpoint}; {log} ends with:\n{Processes.Tail(log)}");

@@ -17,14 +17,23 @@ internal sealed partial class Router(LabPlace place)
 {
     public const string Role = "bird";
 
-    public LabProcess Start(Topology topology, IEnumerable<LabNode> nodes)
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(15);
+
+    /// <summary>Starts BIRD and waits until it takes commands.</summary>
+    public async Task<LabProcess> StartAsync(Topology topology, IEnumerable<LabNode> nodes)
     {
         Directory.CreateDirectory(place.RouterFolder);
         var config = Path.Combine(place.RouterFolder, "bird.conf");
         File.WriteAllText(config, Configuration(nodes));
         using var inside = topology.OpenRouter();
-        return Processes.Start(Role, inside, Path.Combine(place.RouterFolder, "bird.log"), new Dictionary<string, string?>(),
+        var log = Path.Combine(place.RouterFolder, "bird.log");
+        var process = Processes.Start(Role, inside, log, new Dictionary<string, string?>(),
             Find("bird"), "-f", "-c", config, "-s", place.BirdSocket);
+        await Until.TrueAsync(() => File.Exists(place.BirdSocket) || !Processes.IsAlive(process), StartLimit,
+            () => $"BIRD does not open {place.BirdSocket}; {log} ends with:\n{Processes.Tail(log)}");
+        return Processes.IsAlive(process)
+            ? process
+            : throw new LabException($"BIRD ended at once; {log} ends with:\n{Processes.Tail(log)}");
     }
 
     public static string Configuration(IEnumerable<LabNode> nodes)
@@ -50,13 +59,6 @@ internal sealed partial class Router(LabPlace place)
             text.Append(CultureInfo.InvariantCulture,
                 $"protocol bgp {node.Name} from node {{ neighbor {node.Address.Address} as {LabPlace.NodeAs}; }}\n");
         return text.ToString();
-    }
-
-    /// <summary>Tells BIRD about another set of nodes without disturbing sessions that stay.</summary>
-    public async Task ReconfigureAsync(Topology topology, IEnumerable<LabNode> nodes)
-    {
-        File.WriteAllText(Path.Combine(place.RouterFolder, "bird.conf"), Configuration(nodes));
-        await ControlAsync(topology, "configure");
     }
 
     /// <summary>The state of each session by node name, such as <c>Established</c> or <c>Active</c> with its last error.</summary>

@@ -13,7 +13,7 @@ public sealed class LabBed : IAsyncLifetime
 {
     private readonly List<MiniNode> _nodes = [];
 
-    internal LabPlace Place { get; } = new("calico-labtest", Path.Combine(Path.GetTempPath(), "calico-labtest"));
+    internal LabPlace Place { get; } = TestLabs.Place("bed");
     internal global::Calico.Node.Lab.Lab Lab { get; }
     internal StringWriter Output { get; } = new();
     internal IReadOnlyList<MiniNode> Nodes => _nodes;
@@ -28,7 +28,7 @@ public sealed class LabBed : IAsyncLifetime
     public async Task InitializeAsync()
     {
         Artifacts.LinkPrograms();
-        await Lab.DownAsync();
+        await TestLabs.SweepAsync();
         try
         {
             Directory.CreateDirectory(Place.Folder);

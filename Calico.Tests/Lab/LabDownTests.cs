@@ -8,7 +8,7 @@ namespace Calico.Tests.Lab;
 [Collection("lab")]
 public sealed class LabDownTests : IAsyncLifetime
 {
-    private static readonly LabPlace Place = new("calico-labdown", Path.Combine(Path.GetTempPath(), "calico-labdown"));
+    private static readonly LabPlace Place = TestLabs.Place("down");
     private readonly global::Calico.Node.Lab.Lab _lab = new(Place, new LabOutput(TextWriter.Null, onTerminal: false));
 
     public async Task InitializeAsync() => await _lab.DownAsync();
@@ -59,7 +59,7 @@ public sealed class LabDownTests : IAsyncLifetime
     [Fact]
     public async Task Namespaces_of_others_are_left_alone()
     {
-        const string neighbour = "calico-labdownish";
+        var neighbour = Place.Name + "ish";
         using var other = NetworkNamespace.CreateNamed(neighbour);
         try
         {

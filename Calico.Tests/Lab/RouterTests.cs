@@ -8,7 +8,7 @@ namespace Calico.Tests.Lab;
 [Collection("lab")]
 public sealed class RouterTests : IAsyncLifetime
 {
-    private static readonly LabPlace Place = new("calico-labbird", Path.Combine(Path.GetTempPath(), "calico-labbird"));
+    private static readonly LabPlace Place = TestLabs.Place("bird");
     private readonly global::Calico.Node.Lab.Lab _lab = new(Place, new LabOutput(TextWriter.Null, onTerminal: false));
 
     public async Task InitializeAsync() => await _lab.DownAsync();
@@ -20,7 +20,7 @@ public sealed class RouterTests : IAsyncLifetime
         var node = new LabNode(2);
         _lab.Topology.CreateRouter();
         _lab.Topology.CreateNode(node);
-        _lab.Router.Start(_lab.Topology, [node]);
+        await _lab.Router.StartAsync(_lab.Topology, [node]);
         await StartPeerAsync(node);
 
         await _lab.UntilSessionsAsync([node]);
