@@ -17,7 +17,7 @@ internal static class DatastoreCommand
     public static Command Create()
     {
         var listen = new Option<string>("--listen") { Description = "Address and port to serve on.", DefaultValueFactory = _ => "127.0.0.1:2379" };
-        var data = new Option<string>("--data") { Description = "Folder of the store.", DefaultValueFactory = _ => "/var/lib/calico/datastore" };
+        var data = new Option<string>("--data-dir") { Description = "Folder of the store.", DefaultValueFactory = _ => "/var/lib/calico/datastore" };
         var cert = new Option<string?>("--cert-file") { Description = "Server certificate (PEM)." };
         var key = new Option<string?>("--key-file") { Description = "Key of the certificate (PEM)." };
         var ca = new Option<string?>("--trusted-ca-file") { Description = "Clients must show a certificate that this CA signed (PEM)." };

@@ -54,9 +54,6 @@ internal sealed class NodeStartup(IDatastore datastore, AgentOptions options, Ti
             Spec = node.Spec with
             {
                 Bgp = bgp with { Ipv4Address = address, AsNumber = options.AsNumber ?? bgp.AsNumber },
-                Addresses = node.Spec.Addresses.Any(a => a.Address == address)
-                    ? node.Spec.Addresses
-                    : [new NodeAddress { Address = address, Type = "CalicoNodeIP" }, .. node.Spec.Addresses.Where(a => a.Type != "CalicoNodeIP")],
             },
         };
         if (stored is null)

@@ -23,7 +23,7 @@ internal static class NodeHttp
                 ? body
                 : $"{path} on port {port} answers {(int)response.StatusCode}: {body.Trim()}");
         }
-        catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException or SocketException)
         {
             return (false, $"{path} on port {port}: {(e.InnerException ?? e).Message}");
         }

@@ -57,8 +57,8 @@ internal sealed class Pki(string folder)
         if (uri is not null)
             names.AddUri(uri);
         request.CertificateExtensions.Add(names.Build());
-        var (from, until) = Validity();
-        using var certificate = request.Create(authority, from, until, RandomNumberGenerator.GetBytes(16));
+        // Nothing may outlive its authority.
+        using var certificate = request.Create(authority, Validity().From, authority.NotAfter, RandomNumberGenerator.GetBytes(16));
 
         var files = Of(name);
         WriteSecret(files.Certificate, certificate.ExportCertificatePem());
