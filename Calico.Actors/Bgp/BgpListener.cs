@@ -32,6 +32,9 @@ internal sealed class BgpListener : IDisposable
             BgpSockets.SetMd5(_socket, peer, password);
     }
 
+    /// <summary>Answers with the full hop count, which peers that check it (RFC 5082) expect from the first segment on.</summary>
+    public void SendFullTtl() => _socket.Ttl = 255;
+
     public void Dispose()
     {
         _stop.Cancel();

@@ -34,6 +34,8 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     private sealed record SessionStopped(string Peer, IActorRef Session) : INoSerializationVerificationNeeded;
 
+    private sealed record RibStopped : INoSerializationVerificationNeeded;
+
     private sealed class Session(ushort index, PeerConfig config, IActorRef actor)
     {
         public ushort Index { get; } = index;
@@ -79,6 +81,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         Receive<Converged>(_ => OnConverged());
         Receive<TryListen>(_ => Listen());
         Receive<Recreate>(OnRecreate);
+        Receive<RibStopped>(_ => throw new InvalidOperationException("the RIB failed: sessions without their routes mean nothing"));
     }
 
     public ITimerScheduler Timers { get; set; } = null!;
@@ -88,16 +91,15 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     public static Props Props(IActorRef routeTarget, TimeProvider time) =>
         Akka.Actor.Props.Create(() => new BgpSpeakerActor(routeTarget, time));
 
-    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(e => e switch
-    {
-        ActorInitializationException => Directive.Escalate,
-        _ when Sender.Equals(_rib) => Directive.Escalate,
-        _ => Directive.Stop,
-    });
+    // child      fault   outcome
+    // session    any     stop; made anew after a pause (its state is on the wire and in the configuration)
+    // rib        any     stop; the speaker fails with it and is restarted by its parent
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Stop);
 
     protected override void PreStart()
     {
         _rib = Context.ActorOf(RibActor.Props(_routeTarget), "rib");
+        Context.WatchWith(_rib, new RibStopped());
         _routeTarget.Tell(new BgpProtocol.SpeakerStarted());
     }
 
@@ -135,6 +137,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
             ListenAnew();
         else
             SetPasswords(before.Peers);
+        SetTtl();
     }
 
     private void Apply(PeerConfig peer, SpeakerConfig? before, bool identityChanged)
@@ -206,6 +209,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
             }
         }
         SetPasswords([]);
+        SetTtl();
     }
 
     private void OnListenerFailed(ListenerFailed m)
@@ -233,6 +237,15 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
             if (old == peer.Password)
                 continue;
             SetPassword(peer.Address, peer.Password ?? "");
+        }
+    }
+
+    private void SetTtl()
+    {
+        foreach (var listener in _listeners)
+        {
+            if (_config!.Peers.Any(p => p.TtlSecurityHops is not null && p.Address.Version == listener.Address.Version))
+                listener.SendFullTtl();
         }
     }
 
@@ -278,13 +291,14 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     private void Accepted(SocketAccepted m)
     {
-        if (_sessions.Values.FirstOrDefault(s => s.Config.Address == m.Remote) is { } session)
+        var session = _sessions.Values.FirstOrDefault(s => s.Config.Address == m.Remote);
+        if (session is not null && !session.Actor.IsNobody())
         {
             session.Actor.Tell(new TransportAccepted(m.Socket));
             return;
         }
         m.Socket.Dispose();
-        if (_strangers.ShouldLog(out var suppressed))
+        if (session is null && _strangers.ShouldLog(out var suppressed))
             _log.Warning("bgp connection from {Address} closed: no peer has this address ({Suppressed} more since the last such line)", m.Remote, suppressed);
     }
 

@@ -32,7 +32,7 @@ public static class AttributeRules
     {
         if (ExpectedKind(type) is not { } expected)
         {
-            return flags.HasFlag(AttributeFlags.Optional)
+            return (flags & AttributeFlags.Optional) != 0
                 ? AttributeProblem.None
                 : new(type, AttributeVerdict.SessionReset, UpdateError.UnrecognizedWellKnownAttribute,
                     "claims to be well-known and is not");

@@ -34,7 +34,7 @@ public ref struct AttributeReader(ReadOnlySpan<byte> attributes)
         flags = (AttributeFlags)flagOctet;
         ushort longLength = 0;
         byte shortLength = 0;
-        var extended = flags.HasFlag(AttributeFlags.ExtendedLength);
+        var extended = (flags & AttributeFlags.ExtendedLength) != 0;
         if (_reader.TryReadByte(out var typeOctet)
             && (extended ? _reader.TryReadUInt16(out longLength) : _reader.TryReadByte(out shortLength))
             && _reader.TryReadBytes(extended ? longLength : shortLength, out value))

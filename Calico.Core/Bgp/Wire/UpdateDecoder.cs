@@ -154,7 +154,7 @@ public sealed class UpdateDecoder
 
     // An unknown optional attribute is passed on only if it is transitive.
     private static bool IsKept(AttributeType type, AttributeFlags flags) =>
-        AttributeRules.ExpectedKind(type) is not null || flags.HasFlag(AttributeFlags.Transitive);
+        AttributeRules.ExpectedKind(type) is not null || (flags & AttributeFlags.Transitive) != 0;
 
     private void CheckMandatory(bool classicRoutes, in MpAttributes mp)
     {
@@ -168,8 +168,14 @@ public sealed class UpdateDecoder
 
     private void Require(AttributeType type)
     {
-        if (Find(type) is null && !_problems.Exists(p => p.Type == type && p.Verdict == AttributeVerdict.TreatAsWithdraw))
-            _problems.Add(new(type, AttributeVerdict.TreatAsWithdraw, UpdateError.MissingWellKnownAttribute, "is missing"));
+        if (Find(type) is not null)
+            return;
+        foreach (var p in _problems)
+        {
+            if (p.Type == type && p.Verdict == AttributeVerdict.TreatAsWithdraw)
+                return;
+        }
+        _problems.Add(new(type, AttributeVerdict.TreatAsWithdraw, UpdateError.MissingWellKnownAttribute, "is missing"));
     }
 
     private Slot? Find(AttributeType type)

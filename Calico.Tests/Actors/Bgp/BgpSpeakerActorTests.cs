@@ -282,6 +282,56 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         await Eventually(async () => (await two.Routes()).IsEmpty, "all gone");
     }
 
+    [Fact]
+    public async Task Ttl_security_and_a_bound_device_do_not_stand_in_the_way_of_a_neighbour()
+    {
+        var one = Start(Config(1, Peer(1, 2) with { TtlSecurityHops = 1, BindDevice = "lo" }));
+        var two = Start(Config(2, Peer(2, 1) with { TtlSecurityHops = 1 }));
+
+        await IsEstablished(one);
+        await IsEstablished(two);
+    }
+
+    [Fact]
+    public async Task A_peer_that_may_be_far_away_fails_ttl_security()
+    {
+        var one = Start(Config(1, Peer(1, 2) with { TtlSecurityHops = 1, Passive = false }));
+        var two = Start(Config(2, Peer(2, 1) with { Passive = true }));
+        two.Originate("10.65.2.0/26");
+
+        await Eventually(async () => (await one.PeerStatus()).Down is DownReason.TcpTimedOut, "its answers are dropped");
+        Assert.Equal(0, (await two.PeerStatus()).Counters.Established);
+    }
+
+    [Fact]
+    public async Task A_session_actor_that_fails_is_replaced_and_the_others_do_not_notice()
+    {
+        var (one, two) = StartPair();
+        two.Originate("10.65.2.0/26");
+        await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
+
+        Sys.ActorSelection(one.Actor.Path + "/$a").Tell(Kill.Instance);
+
+        await Eventually(async () => (await two.PeerStatus()).Counters.Established == 2, "established again");
+        await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
+    }
+
+    [Fact]
+    public async Task A_rib_that_fails_takes_the_speaker_through_a_graceful_restart()
+    {
+        var (one, two) = StartPair();
+        one.Originate("10.65.1.0/26");
+        two.Originate("10.65.2.0/26");
+        await HasRoute(two, "10.65.1.0/26", Address(1).ToString());
+        await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
+
+        Sys.ActorSelection(one.Actor.Path + "/rib").Tell(Kill.Instance);
+
+        await Eventually(async () => await two.PeerStatus() is { Counters.Established: 2, Restarting: false }, "restarted and over");
+        Assert.Equal(1, await two.Changes("10.65.1.0/26"));
+        await Eventually(async () => await one.Changes("10.65.2.0/26") == 2, "told to the kernel's writer again");
+    }
+
     private (Speaker One, Speaker Two) StartPair() => (Start(Config(1, Peer(1, 2))), Start(Config(2, Peer(2, 1))));
 
     private sealed class Refuse(Cidr range) : IRoutePolicy
