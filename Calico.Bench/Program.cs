@@ -1,12 +1,21 @@
+using Calico.Bench.Datastore;
 using Calico.Bench.Kernel;
+using Calico.Bench.Nft;
 
+// Each bench compares with a peer in the same run and prints ratios; docs/performance*.md has the numbers.
 switch (args)
 {
     case ["kernel-routes", ..]:
         return RouteBench.Run(args[1..]);
     case ["kernel-veth", ..]:
         return VethBench.Run(args[1..]);
+    case ["nft", ..]:
+        return NftBench.Run(args[1..]);
+    case ["datastore", ..]:
+        return await DatastoreBench.RunAsync(args[1..]);
+    case ["datastore-serve", var directory]:
+        return await BenchBackend.ServeAsync(directory);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]]");
         return 64;
 }

@@ -21,10 +21,13 @@ internal sealed class NftChainDelta(string name)
 
     public bool IsGone => Wanted is null && Known is null;
 
-    /// <summary>A chain cannot move to another hook or priority, or become a base chain; only its policy can change.</summary>
+    /// <summary>
+    /// A chain cannot move to another hook or priority, or become a base chain; only its policy can change.
+    /// </summary>
     public bool MustRecreate => Wanted is not null && Known is not null && !SameHook(Wanted.Base, Known.Base);
 
-    public bool PolicyDiffers => Wanted?.Base is { } wanted && Known?.Base is { } known && wanted.Policy != known.Policy;
+    public bool PolicyDiffers => Wanted?.Base is { } wanted && Known?.Base is { } known
+        && wanted.Policy != known.Policy;
 
     public void Want(NftChain chain, IReadOnlyList<NftRule> rules)
     {
@@ -110,7 +113,9 @@ internal static class NftEditScript
             for (; w < nextW; w++)
             {
                 var rule = New(wanted[w], placed);
-                ops.Add(nextK < known.Length ? new NftOp.InsertRule(chain, known[nextK].Handle, rule) : new NftOp.AppendRule(chain, rule));
+                ops.Add(nextK < known.Length
+                    ? new NftOp.InsertRule(chain, known[nextK].Handle, rule)
+                    : new NftOp.AppendRule(chain, rule));
             }
             if (k < known.Length && w < wanted.Count)
             {
@@ -139,7 +144,8 @@ internal static class NftEditScript
             head++;
         }
         var tail = 0;
-        while (tail < known.Length - head && tail < wanted.Count - head && known[^(tail + 1)].Hash == wanted[wanted.Count - 1 - tail].Hash)
+        while (tail < known.Length - head && tail < wanted.Count - head
+            && known[^(tail + 1)].Hash == wanted[wanted.Count - 1 - tail].Hash)
         {
             keeps[wanted.Count - 1 - tail] = known.Length - 1 - tail;
             tail++;
@@ -151,7 +157,8 @@ internal static class NftEditScript
     // Each wanted rule takes the first unused known one of its hash; the longest ascending run of these places stays
     // (patience sorting). For chains without repeated rules, which is what we render, that is the longest common
     // subsequence.
-    private static void MatchMiddle(ImmutableArray<NftPlacedRule> known, IReadOnlyList<NftRule> wanted, int head, int tail, int[] keeps)
+    private static void MatchMiddle(ImmutableArray<NftPlacedRule> known, IReadOnlyList<NftRule> wanted, int head,
+        int tail, int[] keeps)
     {
         var (knownEnd, wantedEnd) = (known.Length - tail, wanted.Count - tail);
         if (head >= knownEnd || head >= wantedEnd)

@@ -161,7 +161,9 @@ public sealed class NftDelta(NftTable table)
         Settle(plan);
     }
 
-    /// <summary>The planned transaction failed and changed nothing; the next plan will have its changes again.</summary>
+    /// <summary>
+    /// The planned transaction failed and changed nothing; the next plan will have its changes again.
+    /// </summary>
     public void Rejected()
     {
         foreach (var chain in _plan?.Chains ?? [])

@@ -84,7 +84,9 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
     public override bool Equals(object? obj) => obj is NftElement other && Equals(other);
     public override int GetHashCode() => HashCode.Combine(_high, _low, _extra);
 
-    /// <summary>By family and address, then prefix length (a network before those inside it), protocol and port.</summary>
+    /// <summary>
+    /// By family and address, then prefix length (a network before those inside it), protocol and port.
+    /// </summary>
     public int CompareTo(NftElement other)
     {
         var byKind = Kind.CompareTo(other.Kind);
@@ -101,7 +103,9 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
     public static bool operator <=(NftElement a, NftElement b) => a.CompareTo(b) <= 0;
     public static bool operator >=(NftElement a, NftElement b) => a.CompareTo(b) >= 0;
 
-    /// <summary>What an element looks like without knowing its set; <see cref="NftText"/> renders it by the set's key.</summary>
+    /// <summary>
+    /// What an element looks like without knowing its set; <see cref="NftText"/> renders it by the set's key.
+    /// </summary>
     public override string ToString()
     {
         var text = Kind switch

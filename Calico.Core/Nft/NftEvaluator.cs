@@ -50,12 +50,12 @@ public static class NftEvaluator
     private sealed class Walk(INftRuleset ruleset, NftPacket packet)
     {
         private readonly ImmutableArray<NftStep>.Builder _trace = ImmutableArray.CreateBuilder<NftStep>();
-        private readonly ImmutableArray<NftStatement.Log>.Builder _logs = ImmutableArray.CreateBuilder<NftStatement.Log>();
+        private readonly List<NftStatement.Log> _logs = [];
         private NftStatement? _nat;
 
         public NftPacket Packet { get; private set; } = packet;
 
-        public NftWalk End(NftOutcome outcome) => new(outcome, Packet, _nat, _trace.ToImmutable(), _logs.ToImmutable());
+        public NftWalk End(NftOutcome outcome) => new(outcome, Packet, _nat, _trace.ToImmutable(), [.. _logs]);
 
         public NftOutcome RunBase(NftChain chain)
         {
@@ -63,8 +63,9 @@ public static class NftEvaluator
             if (outcome is { } decided)
                 return decided;
             var policy = chain.Base!.Value.Policy;
-            _trace.Add(new NftStep(chain.Name, -1, null, new NftVerdict(policy == NftPolicy.Accept ? NftVerdictKind.Accept : NftVerdictKind.Drop)));
-            return policy == NftPolicy.Accept ? NftOutcome.Accept : NftOutcome.Drop;
+            var accepts = policy == NftPolicy.Accept;
+            _trace.Add(new NftStep(chain.Name, -1, null, accepts ? NftVerdict.Accept : NftVerdict.Drop));
+            return accepts ? NftOutcome.Accept : NftOutcome.Drop;
         }
 
         private NftOutcome? Run(string start)
@@ -128,14 +129,15 @@ public static class NftEvaluator
                         return true;
                     case NftStatement.VerdictMap m:
                         var map = ruleset.SetOf(m.Map);
-                        if (NftMatching.Key(map.Set, [m.Field], Packet) is not { } key || !map.TryGetVerdict(key, out var found))
+                        if (NftMatching.Key(map.Set, [m.Field], Packet) is not { } key
+                            || !map.TryGetVerdict(key, out var found))
                             return false;
                         (verdict, outcome) = (found, OutcomeOf(found));
                         return true;
                     case NftStatement.Masquerade or NftStatement.Snat or NftStatement.Dnat:
                         _nat = (NftStatement)term;
                         if (term is NftStatement.Dnat d)
-                            Packet = Packet with { CtDnat = true, Destination = d.To, DestinationPort = d.Ports?.First ?? Packet.DestinationPort };
+                            Packet = Translated(Packet, d);
                         else if (term is NftStatement.Snat s)
                             Packet = Packet with { Source = s.To };
                         (verdict, outcome) = (NftVerdict.Accept, NftOutcome.Accept);
@@ -160,6 +162,13 @@ public static class NftEvaluator
             return true;
         }
 
+        private static NftPacket Translated(NftPacket packet, NftStatement.Dnat dnat) => packet with
+        {
+            CtDnat = true,
+            Destination = dnat.To,
+            DestinationPort = dnat.Ports?.First ?? packet.DestinationPort,
+        };
+
         private static NftOutcome? OutcomeOf(NftVerdict verdict) => verdict.Kind switch
         {
             NftVerdictKind.Accept => NftOutcome.Accept,
@@ -179,7 +188,7 @@ internal static class NftMatching
     public static NftElement? Key(NftSet set, ReadOnlySpan<NftField> fields, NftPacket packet)
     {
         if (fields.Length != set.Key.Length)
-            throw new InvalidOperationException($"{fields.Length} fields are looked up in {set.Name}, whose key has {set.Key.Length}");
+            throw new InvalidOperationException($"{fields.Length} fields looked up in {set.Name}: {set}");
         IpAddr? address = null;
         string? name = null;
         byte protocol = 0;

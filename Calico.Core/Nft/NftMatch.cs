@@ -197,13 +197,17 @@ public abstract record NftMatch : NftTerm
         public override int GetHashCode() => HashCode.Combine(Set, Negate, Fields.Length);
     }
 
-    /// <summary>ICMP or ICMPv6 (by <see cref="Version"/>) of this type and, if given, code. Negated: any other ICMP.</summary>
+    /// <summary>
+    /// ICMP or ICMPv6 (by <see cref="Version"/>) of this type and, if given, code. Negated: any other ICMP.
+    /// </summary>
     public sealed record Icmp(IpVersion Version, byte Type, byte? Code = null) : NftMatch;
 
     /// <summary>The connection is in one of these states; negated: in none of them.</summary>
     public sealed record CtState(NftCtState States) : NftMatch;
 
-    /// <summary>The connection's destination was rewritten (by a service, a floating IP); negated: it was not.</summary>
+    /// <summary>
+    /// The connection's destination was rewritten (by a service, a floating IP); negated: it was not.
+    /// </summary>
     public sealed record CtDnat : NftMatch;
 
     /// <summary><c>mark &amp; Mask == Value</c>; negated: differs.</summary>

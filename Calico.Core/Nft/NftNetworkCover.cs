@@ -32,7 +32,9 @@ internal sealed class NftNetworkCover
         return true;
     }
 
-    /// <summary>Wants a network no longer; tells what leaves and enters the cover. False if it was not wanted.</summary>
+    /// <summary>
+    /// Wants a network no longer; tells what leaves and enters the cover. False if it was not wanted.
+    /// </summary>
     public bool Remove(NftElement network, Action<NftElement> leaves, Action<NftElement> enters)
     {
         if (!Delete(network))

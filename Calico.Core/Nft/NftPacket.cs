@@ -44,7 +44,9 @@ public sealed record NftPacket
     /// <summary>How many connections every connection limit has counted, this one included.</summary>
     public uint Connections { get; init; }
 
-    /// <summary>Of an arp packet, whose sender and target are <see cref="Source"/> and <see cref="Destination"/>.</summary>
+    /// <summary>
+    /// Of an arp packet, whose sender and target are <see cref="Source"/> and <see cref="Destination"/>.
+    /// </summary>
     public ushort ArpOperation { get; init; }
 
     /// <summary>There is a connection entry: the packet is neither invalid nor exempted.</summary>

@@ -30,7 +30,7 @@ public sealed record NftSet
             throw new ArgumentException("a set needs a key", nameof(key));
         var wide = 0;
         foreach (var type in key)
-            wide += type is NftDataType.Ipv4Addr or NftDataType.Ipv6Addr or NftDataType.IfName ? 1 : 0;
+            wide += IsWide(type) ? 1 : 0;
         if (wide > 1)
             throw new ArgumentException("an element holds one address or interface name", nameof(key));
         Name = name;
@@ -60,7 +60,8 @@ public sealed record NftSet
 
     /// <summary>Same key, flags and limit: the kernel's set can be used as it is.</summary>
     public bool SameDefinition(NftSet other) => Name == other.Name && Interval == other.Interval
-        && IsVerdictMap == other.IsVerdictMap && MaxSize == other.MaxSize && Key.AsSpan().SequenceEqual(other.Key.AsSpan());
+        && IsVerdictMap == other.IsVerdictMap && MaxSize == other.MaxSize
+        && Key.AsSpan().SequenceEqual(other.Key.AsSpan());
 
     public bool Equals(NftSet? other) => other is not null && SameDefinition(other) && Cause == other.Cause;
     public override int GetHashCode() => HashCode.Combine(Name, Interval, IsVerdictMap, Key.Length);
@@ -70,7 +71,8 @@ public sealed record NftSet
     public static NftSet OfAddresses(string name, Net.IpVersion version) => new(name, AddressType(version));
 
     /// <summary>A set of networks.</summary>
-    public static NftSet OfNetworks(string name, Net.IpVersion version) => new(name, AddressType(version)) { Interval = true };
+    public static NftSet OfNetworks(string name, Net.IpVersion version) =>
+        new(name, AddressType(version)) { Interval = true };
 
     /// <summary>A set of address, protocol and port: named ports and services.</summary>
     public static NftSet OfAddressPorts(string name, Net.IpVersion version) =>
@@ -78,6 +80,10 @@ public sealed record NftSet
 
     /// <summary>A map from interface names to verdicts: endpoint dispatch.</summary>
     public static NftSet OfInterfaceVerdicts(string name) => new(name, NftDataType.IfName) { IsVerdictMap = true };
+
+    /// <summary>The component takes the 16 bytes that an element has for one such.</summary>
+    public static bool IsWide(NftDataType type) =>
+        type is NftDataType.Ipv4Addr or NftDataType.Ipv6Addr or NftDataType.IfName;
 
     private static NftDataType AddressType(Net.IpVersion version) =>
         version == Net.IpVersion.V4 ? NftDataType.Ipv4Addr : NftDataType.Ipv6Addr;

@@ -3,7 +3,9 @@ using Calico.Core.Net;
 
 namespace Calico.Core.Nft;
 
-/// <summary>A set or map with its members, looked up as the kernel does: an interval set by the networks around an address.</summary>
+/// <summary>
+/// A set or map with its members, looked up as the kernel does: an interval set by the networks around an address.
+/// </summary>
 public sealed class NftSetContents(NftSet set)
 {
     private readonly HashSet<NftElement> _elements = [];
@@ -40,7 +42,8 @@ public sealed class NftSetContents(NftSet set)
     }
 
     /// <summary>The very member is there.</summary>
-    public bool Has(NftElement element) => Set.IsVerdictMap ? _verdicts.ContainsKey(element) : _elements.Contains(element);
+    public bool Has(NftElement element) =>
+        Set.IsVerdictMap ? _verdicts.ContainsKey(element) : _elements.Contains(element);
 
     /// <summary>The key is a member or, in an interval set, inside one.</summary>
     public bool Matches(NftElement key) => Set.Interval ? CoveredBy(key.Network) is not null : Has(key);

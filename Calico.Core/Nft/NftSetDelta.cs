@@ -13,8 +13,8 @@ namespace Calico.Core.Nft;
 internal sealed class NftMemberDelta
 {
     private readonly HashSet<NftElement> _right = [];
-    private readonly HashSet<NftElement> _missing = [];
-    private readonly HashSet<NftElement> _stale = [];
+    private HashSet<NftElement> _missing = [];
+    private HashSet<NftElement> _stale = [];
 
     public bool IsEmpty => _missing.Count == 0 && _stale.Count == 0;
     public int Wanted => _right.Count + _missing.Count;
@@ -40,6 +40,7 @@ internal sealed class NftMemberDelta
             _right.Add(element);
         else if (!_right.Contains(element))
             _stale.Add(element);
+        Release(ref _missing);
     }
 
     /// <summary>The kernel has lost the member.</summary>
@@ -47,6 +48,7 @@ internal sealed class NftMemberDelta
     {
         if (!_stale.Remove(element) && _right.Remove(element))
             _missing.Add(element);
+        Release(ref _stale);
     }
 
     /// <summary>The kernel has exactly these.</summary>
@@ -72,6 +74,13 @@ internal sealed class NftMemberDelta
     public NftElement[] Stale() => Sorted(_stale);
     public NftElement[] AllWanted() => Sorted([.. _right, .. _missing]);
 
+    // Walking a hash set costs as much as it once held, and so would every small plan after a large one.
+    private static void Release(ref HashSet<NftElement> elements)
+    {
+        if (elements.Count == 0 && elements.Capacity > 256)
+            elements = [];
+    }
+
     private static NftElement[] Sorted(IReadOnlyCollection<NftElement> elements)
     {
         var sorted = elements.ToArray();
@@ -80,7 +89,9 @@ internal sealed class NftMemberDelta
     }
 }
 
-/// <summary>Entries of one verdict map, wanted and in the kernel. Maps have an entry an endpoint and stay small.</summary>
+/// <summary>
+/// Entries of one verdict map, wanted and in the kernel. Maps have an entry an endpoint and stay small.
+/// </summary>
 internal sealed class NftEntryDelta
 {
     private readonly Dictionary<NftElement, NftVerdict> _wanted = [];
@@ -136,7 +147,7 @@ internal sealed class NftEntryDelta
     {
         var keys = _different.Where(_known.ContainsKey);
         if (recreatedChains.Count > 0)
-            keys = keys.Union(_known.Where(e => e.Value.Chain is { } c && recreatedChains.Contains(c)).Select(e => e.Key));
+            keys = keys.Union(KeysTo(recreatedChains));
         return [.. keys.Order()];
     }
 
@@ -144,11 +155,14 @@ internal sealed class NftEntryDelta
     {
         var keys = _different.Where(_wanted.ContainsKey);
         if (recreatedChains.Count > 0)
-            keys = keys.Union(_known.Where(e => e.Value.Chain is { } c && recreatedChains.Contains(c) && _wanted.ContainsKey(e.Key)).Select(e => e.Key));
+            keys = keys.Union(KeysTo(recreatedChains).Where(_wanted.ContainsKey));
         return [.. keys.Order().Select(key => new NftMapEntry(key, _wanted[key]))];
     }
 
     public NftMapEntry[] AllWanted() => [.. _wanted.OrderBy(e => e.Key).Select(e => new NftMapEntry(e.Key, e.Value))];
+
+    private IEnumerable<NftElement> KeysTo(IReadOnlySet<string> chains) =>
+        _known.Where(e => e.Value.Chain is { } c && chains.Contains(c)).Select(e => e.Key);
 
     private void Compare(NftElement key)
     {
@@ -202,7 +216,8 @@ internal sealed class NftSetDelta(string name)
     /// <summary>Members to remove; a set that is made anew has none.</summary>
     public NftElement[] Stale() => MustRecreate ? [] : _members.Stale();
     public NftElement[] Missing() => MustRecreate ? _members.AllWanted() : _members.Missing();
-    public NftElement[] EntriesToRemove(IReadOnlySet<string> recreated) => MustRecreate ? [] : _entries.ToRemove(recreated);
+    public NftElement[] EntriesToRemove(IReadOnlySet<string> recreated) =>
+        MustRecreate ? [] : _entries.ToRemove(recreated);
 
     public NftMapEntry[] EntriesToAdd(IReadOnlySet<string> recreated) =>
         MustRecreate ? _entries.AllWanted() : _entries.ToAdd(recreated);

@@ -85,7 +85,8 @@ public abstract record NftStatement : NftTerm
     /// Logs to the kernel's log at a level, or to the netlink group (NFLOG) if there is one. The kernel takes
     /// <see cref="MaxPrefixLength"/> characters of prefix.
     /// </summary>
-    public sealed record Log(string Prefix, NftLogLevel Level = NftLogLevel.Warning, ushort? Group = null) : NftStatement
+    public sealed record Log(string Prefix, NftLogLevel Level = NftLogLevel.Warning,
+        ushort? Group = null) : NftStatement
     {
         public const int MaxPrefixLength = 127;
     }

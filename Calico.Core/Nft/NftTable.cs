@@ -54,7 +54,9 @@ public enum NftChainType : byte
     Filter,
     Nat,
 
-    /// <summary>As filter, but a changed mark or address makes the kernel look the route up again (output hook only).</summary>
+    /// <summary>
+    /// As filter, but a changed mark or address makes the kernel look the route up again (output hook only).
+    /// </summary>
     Route,
 }
 
@@ -66,7 +68,8 @@ public enum NftPolicy : byte
 }
 
 /// <summary>Attaches a chain to a hook; lower priorities run first.</summary>
-public readonly record struct NftBaseHook(NftChainType Type, NftHook Hook, int Priority, NftPolicy Policy = NftPolicy.Accept);
+public readonly record struct NftBaseHook(NftChainType Type, NftHook Hook, int Priority,
+    NftPolicy Policy = NftPolicy.Accept);
 
 /// <summary>A chain without its rules: a base chain when it has a <see cref="Base"/>, else one to jump to.</summary>
 public sealed record NftChain(string Name, NftBaseHook? Base = null)
@@ -77,7 +80,8 @@ public sealed record NftChain(string Name, NftBaseHook? Base = null)
 
 /// <summary>
 /// Which resource, at which of its revisions, put an object into the kernel: <c>NetworkPolicy/default/web@812</c>.
-/// The revision is the one at which the object got its content; a later revision that changes nothing here writes nothing.
+/// The revision is the one at which the object got its content; a later revision that changes nothing here writes
+/// nothing.
 /// </summary>
 public readonly record struct Cause(string Resource, string Revision = "")
 {

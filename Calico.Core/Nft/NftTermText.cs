@@ -60,19 +60,22 @@ internal static class NftTermText
                 text.Append(At, $"fib saddr . {(m.WithMark ? "mark . " : "")}iif oif {not}0");
                 break;
             case NftMatch.AddressType m:
-                text.Append(At, $"fib {Word(m.Side)}addr {(m.OnOutInterface ? ". oif " : "")}type {not}{m.Type.ToString().ToLowerInvariant()}");
+                text.Append(At, $"fib {Word(m.Side)}addr {(m.OnOutInterface ? ". oif " : "")}");
+                text.Append(At, $"type {not}{NftText.Lower(m.Type)}");
                 break;
             case NftMatch.Family m:
                 text.Append(At, $"meta nfproto {not}{(m.Version == IpVersion.V4 ? "ipv4" : "ipv6")}");
                 break;
             case NftMatch.Rate m:
-                text.Append(At, $"limit rate {(m.Negate ? "over " : "")}{m.Packets}/{m.Per.ToString().ToLowerInvariant()} burst {m.Burst} packets");
+                text.Append(At, $"limit rate {(m.Negate ? "over " : "")}{m.Packets}/{NftText.Lower(m.Per)}");
+                text.Append(At, $" burst {m.Burst} packets");
                 break;
             case NftMatch.Connections m:
                 text.Append(At, $"ct count {(m.Negate ? "over " : "")}{m.Limit}");
                 break;
             case NftMatch.ArpOperation m:
-                text.Append(At, $"arp operation {not}{m.Operation switch { 1 => "request", 2 => "reply", var n => $"{n}" }}");
+                text.Append(At, $"arp operation {not}");
+                text.Append(m.Operation switch { 1 => "request", 2 => "reply", var n => n.ToString(At) });
                 break;
             case NftMatch.ArpSender m:
                 text.Append(At, $"arp saddr ip {not}{m.Sender}");
@@ -112,7 +115,8 @@ internal static class NftTermText
                 text.Append("counter");
                 break;
             case NftStatement.Masquerade s:
-                text.Append(At, $"masquerade{(s.Ports is { } ports ? $" to :{ports}" : "")}{(s.FullyRandom ? " fully-random" : "")}");
+                text.Append(At, $"masquerade{(s.Ports is { } ports ? $" to :{ports}" : "")}");
+                text.Append(s.FullyRandom ? " fully-random" : "");
                 break;
             case NftStatement.Snat s:
                 text.Append(At, $"snat {Nat(s.To, s.Ports, context)}{(s.FullyRandom ? " fully-random" : "")}");
@@ -133,10 +137,13 @@ internal static class NftTermText
     private static void AppendIcmp(StringBuilder text, NftMatch.Icmp m)
     {
         var family = m.Version == IpVersion.V4 ? "icmp" : "icmpv6";
+        var protocol = m.Version == IpVersion.V4 ? "icmp" : "ipv6-icmp";
         if (m.Negate && m.Code is { } other)
-            text.Append(At, $"meta l4proto {NftText.ProtocolName(m.Version == IpVersion.V4 ? (byte)1 : (byte)58)} @th,0,16 != 0x{m.Type:x2}{other:x2}");
+            text.Append(At, $"meta l4proto {protocol} @th,0,16 != 0x{m.Type:x2}{other:x2}");
         else
-            text.Append(At, $"{family} type {(m.Negate ? "!= " : "")}{m.Type}{(m.Code is { } code ? $" {family} code {code}" : "")}");
+            text.Append(At, $"{family} type {(m.Negate ? "!= " : "")}{m.Type}");
+        if (!m.Negate && m.Code is { } code)
+            text.Append(At, $" {family} code {code}");
     }
 
     private static string Nat(IpAddr to, NftPortRange? ports, NftRuleContext context)

@@ -11,7 +11,9 @@ public static class NftText
 {
     private const int ShownElements = 8;
 
-    /// <summary>The rule without its comment. The text is part of the rule's hash: changing it makes every rule new.</summary>
+    /// <summary>
+    /// The rule without its comment. The text is part of the rule's hash: changing it makes every rule new.
+    /// </summary>
     public static string Render(NftRule rule, NftFamily family = NftFamily.Ip)
     {
         var text = new StringBuilder(96);
@@ -51,13 +53,15 @@ public static class NftText
         if (set.Interval)
             text.Append(" flags interval ;");
         if (!set.Cause.IsNone)
-            text.Append(CultureInfo.InvariantCulture, $" comment \"{Printable(set.Cause.ToString(), NftRule.MaxCommentLength)}\" ;");
+            text.Append(CultureInfo.InvariantCulture,
+                $" comment \"{Printable(set.Cause.ToString(), NftRule.MaxCommentLength)}\" ;");
         return text.ToString();
     }
 
     public static string Render(NftElement element, NftSet set) => string.Join(" . ", set.Key.Select(type => type switch
     {
-        NftDataType.Ipv4Addr or NftDataType.Ipv6Addr when set.Interval && !element.Network.IsHost => $"{element.Network}",
+        NftDataType.Ipv4Addr or NftDataType.Ipv6Addr when set.Interval && !element.Network.IsHost =>
+            $"{element.Network}",
         NftDataType.Ipv4Addr or NftDataType.Ipv6Addr => $"{element.Address}",
         NftDataType.InetProto => ProtocolName(element.Protocol),
         NftDataType.InetService => $"{element.Port}",
@@ -83,7 +87,9 @@ public static class NftText
         return text.ToString();
     }
 
-    /// <summary>Printable ASCII without quotes and backslashes, cut to a length: what nft can show and read back.</summary>
+    /// <summary>
+    /// Printable ASCII without quotes and backslashes, cut to a length: what nft can show and read back.
+    /// </summary>
     public static string Printable(string text, int maxLength)
     {
         var length = Math.Min(text.Length, maxLength);
@@ -174,7 +180,8 @@ public static class NftText
         }
     }
 
-    private static void AppendElements(StringBuilder text, string head, int count, bool complete, Func<int, string> render)
+    private static void AppendElements(StringBuilder text, string head, int count, bool complete,
+        Func<int, string> render)
     {
         var shown = complete ? count : Math.Min(count, ShownElements);
         text.Append(head).Append(" { ").AppendJoin(", ", Enumerable.Range(0, shown).Select(render));
@@ -185,6 +192,7 @@ public static class NftText
 
     private static string Render(NftBaseHook? hook) => hook is not { } h
         ? ""
-        : $" {{ type {h.Type.ToString().ToLowerInvariant()} hook {h.Hook.ToString().ToLowerInvariant()} priority {h.Priority}"
-            + $" ; policy {h.Policy.ToString().ToLowerInvariant()} ; }}";
+        : $" {{ type {Lower(h.Type)} hook {Lower(h.Hook)} priority {h.Priority} ; policy {Lower(h.Policy)} ; }}";
+
+    internal static string Lower<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
 }

@@ -74,13 +74,17 @@ public sealed record NftTransaction(NftTable Table, ImmutableArray<NftOp> Ops)
     /// <summary>How many kernel objects the transaction writes.</summary>
     public int ObjectCount => Ops.Sum(op => op.ObjectCount);
 
-    /// <summary>The transaction as input for <c>nft -f</c>; large element lists are cut unless <paramref name="complete"/>.</summary>
+    /// <summary>
+    /// The transaction as input for <c>nft -f</c>; large element lists are cut unless <paramref name="complete"/>.
+    /// </summary>
     public string Render(bool complete = false) => NftText.Render(this, complete);
 
     public override string ToString() => Render();
 }
 
-/// <summary>What a transaction left: the handles of its new rules in the order of the operations that made them.</summary>
+/// <summary>
+/// What a transaction left: the handles of its new rules in the order of the operations that made them.
+/// </summary>
 public sealed record NftCommitted(ImmutableArray<ulong> NewHandles)
 {
     public static NftCommitted Nothing { get; } = new([]);

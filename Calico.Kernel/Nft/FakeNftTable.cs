@@ -59,7 +59,8 @@ public sealed class FakeNftTable(NftTable table, FakeNftKernel? kernel = null) :
             if (errno == Errno.None)
                 continue;
             batch.Undo();
-            throw new KernelException(errno, string.Create(CultureInfo.InvariantCulture, $"nft operation {i + 1} of {transaction.Ops.Length}:"),
+            throw new KernelException(errno, string.Create(CultureInfo.InvariantCulture,
+                $"nft operation {i + 1} of {transaction.Ops.Length}:"),
                 NftText.Render(Table, transaction.Ops[i]));
         }
         var (verdict, why) = batch.Validate();

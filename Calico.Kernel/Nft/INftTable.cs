@@ -23,7 +23,9 @@ public interface INftTable : IDisposable
     /// </exception>
     NftCommitted Commit(NftTransaction transaction);
 
-    /// <summary>Objects in committed transactions (each rule, chain, set and member) since this table was opened.</summary>
+    /// <summary>
+    /// Objects in committed transactions (each rule, chain, set and member) since this table was opened.
+    /// </summary>
     long WriteCount { get; }
 
     /// <summary>The generation of the namespace's rule set: it counts every committed batch of everybody.</summary>

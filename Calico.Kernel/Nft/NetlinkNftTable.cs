@@ -114,7 +114,8 @@ public sealed class NetlinkNftTable : INftTable
         {
             var collector = new ElementCollector(set);
             if (!foreign)
-                Dump(NftMessage.GetElements, NftElementAttribute.ListTable, set.Name, new ElementSink(collector), $"members of {set.Name}");
+                Dump(NftMessage.GetElements, NftElementAttribute.ListTable, set.Name, new ElementSink(collector),
+                    $"members of {set.Name}");
             var finished = collector.Finish();
             dumped.Add(foreign ? finished with { Foreign = true } : finished);
         }
@@ -180,11 +181,13 @@ public sealed class NetlinkNftTable : INftTable
         return [.. all.AsSpan(Math.Max(0, all.Length - count))];
     }
 
-    private KernelException Refusal(NftTransaction transaction, NftBatchWriter writer, Errno[] results, List<NetlinkFailure> failures)
+    private KernelException Refusal(NftTransaction transaction, NftBatchWriter writer, Errno[] results,
+        List<NetlinkFailure> failures)
     {
         var message = Array.FindIndex(results, r => r != Errno.None && r != Errno.ENOBUFS);
         if (message < 0)
-            return new KernelException(Errno.ENOBUFS, "commit nft transaction of", $"{Table}", "the kernel's answer was lost");
+            return new KernelException(Errno.ENOBUFS, "commit nft transaction of", $"{Table}",
+                "the kernel's answer was lost");
         var failed = failures.Find(f => f.Index == message);
         var op = writer.OpOfMessage[message];
         var detail = failed.Message ?? (int)results[message] switch
@@ -199,6 +202,7 @@ public sealed class NetlinkNftTable : INftTable
         if (subject.Length > MaxSubjectLength)
             subject = string.Concat(subject.AsSpan(0, MaxSubjectLength), "…");
         return new KernelException(results[message],
-            string.Create(CultureInfo.InvariantCulture, $"nft operation {op + 1} of {transaction.Ops.Length}:"), subject, detail);
+            string.Create(CultureInfo.InvariantCulture, $"nft operation {op + 1} of {transaction.Ops.Length}:"),
+                subject, detail);
     }
 }

@@ -116,7 +116,8 @@ internal sealed class NftBatchWriter(NetlinkBatch batch, NftTable table, bool ec
         w.EndMessage(m);
     }
 
-    private void Rule(ref NetlinkWriter w, string chain, NftRule rule, NetlinkFlags flags, int placeAttribute, ulong place)
+    private void Rule(ref NetlinkWriter w, string chain, NftRule rule, NetlinkFlags flags, int placeAttribute,
+        ulong place)
     {
         var count = rule.Terms.Count(NftRuleEncoder.NeedsSet);
         uint[] sets = count == 0 ? [] : new uint[count];
@@ -154,7 +155,8 @@ internal sealed class NftBatchWriter(NetlinkBatch batch, NftTable table, bool ec
         w.AttributeUInt32BigEndian(NftSetAttribute.KeyLength, 2);
         w.AttributeUInt32BigEndian(NftSetAttribute.Id, id);
         var description = w.BeginNested(NftSetAttribute.Description);
-        w.AttributeUInt32BigEndian(NftSetAttribute.DescriptionSize, (uint)(interval ? (2 * ranges.Length) + 1 : ranges.Length));
+        w.AttributeUInt32BigEndian(NftSetAttribute.DescriptionSize,
+            (uint)(interval ? (2 * ranges.Length) + 1 : ranges.Length));
         w.EndNested(description);
         w.EndMessage(m);
 
@@ -196,7 +198,8 @@ internal sealed class NftBatchWriter(NetlinkBatch batch, NftTable table, bool ec
         w.EndMessage(m);
     }
 
-    private void Elements(ref NetlinkWriter w, ushort type, NetlinkFlags flags, NftSet set, ReadOnlySpan<NftElement> elements)
+    private void Elements(ref NetlinkWriter w, ushort type, NetlinkFlags flags, NftSet set,
+        ReadOnlySpan<NftElement> elements)
     {
         Span<byte> key = stackalloc byte[NftSetCodec.MaxKeyLength];
         for (var i = 0; i < elements.Length;)

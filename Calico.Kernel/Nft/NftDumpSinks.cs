@@ -130,18 +130,26 @@ internal readonly struct SetSink(NftTable table, List<(NftSet Set, bool Foreign)
         var types = NftSetCodec.KeyTypes(keyType);
         var interval = (flags & NftSetFlag.Interval) != 0;
         var map = (flags & NftSetFlag.Map) != 0;
-        var known = types is not null && types.Count(t => t is NftDataType.Ipv4Addr or NftDataType.Ipv6Addr or NftDataType.IfName) <= 1
+        var known = types is not null && types.Count(NftSet.IsWide) <= 1
             && (flags & ~(NftSetFlag.Interval | NftSetFlag.Map)) == 0
             && (!map || (dataType == NftSetFlag.DataVerdict && !interval))
             && (!interval || types is [NftDataType.Ipv4Addr or NftDataType.Ipv6Addr]);
         var set = known
-            ? new NftSet(name, types) { Interval = interval, IsVerdictMap = map, MaxSize = size, Cause = Cause.Parse(comment ?? "") }
+            ? new NftSet(name, types)
+            {
+                Interval = interval,
+                IsVerdictMap = map,
+                MaxSize = size,
+                Cause = Cause.Parse(comment ?? ""),
+            }
             : new NftSet(name, NftDataType.InetService);
         sets.Add((set, !known));
     }
 }
 
-/// <summary>Members of one set. An interval that is no network, or an entry without a verdict we know, makes it foreign.</summary>
+/// <summary>
+/// Members of one set. An interval that is no network, or an entry without a verdict we know, makes it foreign.
+/// </summary>
 internal sealed class ElementCollector(NftSet set)
 {
     private readonly List<NftElement> _elements = [];
@@ -285,7 +293,8 @@ internal struct GenerationSink : INetlinkSink
 
     public void Message(in NetlinkMessage message)
     {
-        if (message.Type == NftMessage.NewGeneration && message.Attributes(NftDumps.HeaderLength).TryFind(1, out var id))
+        if (message.Type == NftMessage.NewGeneration
+            && message.Attributes(NftDumps.HeaderLength).TryFind(1, out var id))
             Generation = id.UInt32BigEndian;
     }
 }

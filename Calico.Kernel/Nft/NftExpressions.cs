@@ -72,7 +72,9 @@ internal static class NftExpressions
         End(ref w, e);
     }
 
-    /// <summary>Writes register 1 into the network header; <paramref name="checksumAt"/> is the IPv4 header's checksum or null.</summary>
+    /// <summary>
+    /// Writes register 1 into the network header; <paramref name="checksumAt"/> is the IPv4 header's checksum or null.
+    /// </summary>
     public static void PayloadSet(ref NetlinkWriter w, int offset, int length, int? checksumAt)
     {
         var e = Begin(ref w, "payload");
@@ -126,7 +128,9 @@ internal static class NftExpressions
     public static void BitwiseHost(ref NetlinkWriter w, uint mask, uint xor) =>
         Bitwise(ref w, BitConverter.GetBytes(mask), BitConverter.GetBytes(xor));
 
-    /// <summary>Looks register 1 up in a set; an id names a set that is made in the same batch and has no name yet.</summary>
+    /// <summary>
+    /// Looks register 1 up in a set; an id names a set that is made in the same batch and has no name yet.
+    /// </summary>
     public static void Lookup(ref NetlinkWriter w, string set, bool negate, bool verdicts = false, uint id = 0)
     {
         var e = Begin(ref w, "lookup");

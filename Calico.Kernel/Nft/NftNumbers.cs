@@ -1,6 +1,8 @@
 namespace Calico.Kernel.Nft;
 
-/// <summary>nf_tables message types (linux/netfilter/nf_tables.h), which follow the subsystem's number in the type.</summary>
+/// <summary>
+/// nf_tables message types (linux/netfilter/nf_tables.h), which follow the subsystem's number in the type.
+/// </summary>
 internal static class NftMessage
 {
     public const int Subsystem = 10;

@@ -56,7 +56,7 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
                 break;
             case NftMatch.Family m:
                 NftExpressions.Meta(ref w, NftMetaKey.Family);
-                NftExpressions.Compare(ref w, positive, [(byte)(m.Version == IpVersion.V4 ? NftFamily.Ip : NftFamily.Ip6)]);
+                NftExpressions.Compare(ref w, positive, [NftCodes.Family(m.Version)]);
                 break;
             case NftMatch.Address m:
                 Address(ref w, m);
@@ -91,7 +91,8 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
                 NftExpressions.CompareHost(ref w, positive, m.Value);
                 break;
             case NftMatch.NoReversePath m:
-                NftExpressions.Fib(ref w, NftFib.Source | NftFib.InInterface | (m.WithMark ? NftFib.Mark : 0), NftFib.ResultOutInterface);
+                NftExpressions.Fib(ref w, NftFib.Source | NftFib.InInterface | (m.WithMark ? NftFib.Mark : 0),
+                    NftFib.ResultOutInterface);
                 NftExpressions.CompareHost(ref w, positive, 0);
                 break;
             case NftMatch.AddressType m:
@@ -137,7 +138,8 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
                 SetMark(ref w, s);
                 break;
             case NftStatement.Log s:
-                NftExpressions.Log(ref w, NftText.Printable(s.Prefix, NftStatement.Log.MaxPrefixLength), (uint)s.Level, s.Group);
+                NftExpressions.Log(ref w, NftText.Printable(s.Prefix, NftStatement.Log.MaxPrefixLength),
+                    (uint)s.Level, s.Group);
                 break;
             case NftStatement.Counter:
                 NftExpressions.Counter(ref w);
@@ -179,7 +181,8 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
         if (prefix == 0 && !m.Negate)
             return;
         NftExpressions.Payload(ref w, NftHeader.Network, start, bytes.Length);
-        NftExpressions.Bitwise(ref w, new Cidr(Ones(m.Network.Version), prefix).Network.Address.ToBytes(), new byte[bytes.Length]);
+        NftExpressions.Bitwise(ref w, new Cidr(Ones(m.Network.Version), prefix).Network.Address.ToBytes(),
+            new byte[bytes.Length]);
         NftExpressions.Compare(ref w, !m.Negate, bytes);
     }
 
@@ -223,7 +226,7 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
         {
             case NftField.SourceAddress or NftField.DestinationAddress:
                 var version = _context.KnownVersion
-                    ?? throw new ArgumentException("an address of unknown version is looked up: match the family first");
+                    ?? throw new ArgumentException("match the family before an address is looked up");
                 var side = field == NftField.SourceAddress ? NftSide.Source : NftSide.Destination;
                 var length = version == IpVersion.V4 ? 4 : 16;
                 NftExpressions.Payload(ref w, NftHeader.Network, AddressOffset(version, side), length, register);
@@ -269,7 +272,8 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
     {
         var v4 = s.Version == IpVersion.V4;
         NftExpressions.Payload(ref w, NftHeader.Network, 0, 2);
-        NftExpressions.Bitwise(ref w, Port(v4 ? (ushort)0xff03 : (ushort)0xf03f), Port((ushort)(s.Value << (v4 ? 2 : 6))));
+        NftExpressions.Bitwise(ref w, Port(v4 ? (ushort)0xff03 : (ushort)0xf03f),
+            Port((ushort)(s.Value << (v4 ? 2 : 6))));
         NftExpressions.PayloadSet(ref w, 0, 2, v4 ? 10 : null);
     }
 
@@ -310,7 +314,7 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
         if (_context.KnownVersion is not null || _context.Family == NftFamily.Arp)
             throw new ArgumentException($"an IP{version} condition in a rule for {_context.Family}");
         NftExpressions.Meta(ref w, NftMetaKey.Family);
-        NftExpressions.Compare(ref w, equal: true, [(byte)(version == IpVersion.V4 ? NftFamily.Ip : NftFamily.Ip6)]);
+        NftExpressions.Compare(ref w, equal: true, [NftCodes.Family(version)]);
     }
 
     private static int AddressOffset(IpVersion version, NftSide side) => (version, side) switch
@@ -330,63 +334,4 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
         BinaryPrimitives.WriteUInt16BigEndian(bytes, value);
         return bytes;
     }
-}
-
-/// <summary>Numbers that both directions of the codec need.</summary>
-internal static class NftCodes
-{
-    public static int Of(NftVerdictKind kind) => kind switch
-    {
-        NftVerdictKind.Accept => NftVerdictCode.Accept,
-        NftVerdictKind.Drop => NftVerdictCode.Drop,
-        NftVerdictKind.Return => NftVerdictCode.Return,
-        NftVerdictKind.Jump => NftVerdictCode.Jump,
-        _ => NftVerdictCode.Goto,
-    };
-
-    public static NftVerdict? Verdict(int code, string? chain) => code switch
-    {
-        NftVerdictCode.Accept => NftVerdict.Accept,
-        NftVerdictCode.Drop => NftVerdict.Drop,
-        NftVerdictCode.Return => NftVerdict.Return,
-        NftVerdictCode.Jump when chain is not null => NftVerdict.Jump(chain),
-        NftVerdictCode.Goto when chain is not null => NftVerdict.Goto(chain),
-        _ => null,
-    };
-
-    /// <summary>Codes of RFC 792 and 1812, of RFC 4443, and for both families at once (icmpx) the kernel's own.</summary>
-    public static (uint Type, byte Code) Reject(NftRejectWith with, IpVersion? version) => (with, version) switch
-    {
-        (NftRejectWith.TcpReset, _) => (NftRejectType.TcpReset, 0),
-        (NftRejectWith.AdminProhibited, IpVersion.V4) => (NftRejectType.IcmpUnreachable, 13),
-        (NftRejectWith.AdminProhibited, IpVersion.V6) => (NftRejectType.IcmpUnreachable, 1),
-        (NftRejectWith.AdminProhibited, _) => (NftRejectType.IcmpxUnreachable, 3),
-        (_, IpVersion.V4) => (NftRejectType.IcmpUnreachable, 3),
-        (_, IpVersion.V6) => (NftRejectType.IcmpUnreachable, 4),
-        _ => (NftRejectType.IcmpxUnreachable, 1),
-    };
-
-    /// <summary>The kernel's number of a hook, which depends on the family.</summary>
-    public static uint Hook(NftFamily family, NftHook hook) => (family, hook) switch
-    {
-        (NftFamily.Arp, NftHook.Input) => 0,
-        (NftFamily.Arp, NftHook.Output) => 1,
-        (NftFamily.Arp, _) => throw new ArgumentException($"arp has no {hook} hook"),
-        _ => (uint)hook,
-    };
-
-    public static NftHook? Hook(NftFamily family, uint number) => (family, number) switch
-    {
-        (NftFamily.Arp, 0) => NftHook.Input,
-        (NftFamily.Arp, 1) => NftHook.Output,
-        (NftFamily.Arp, _) or (_, > 4) => null,
-        _ => (NftHook)number,
-    };
-
-    public static string ChainType(NftChainType type) => type switch
-    {
-        NftChainType.Nat => "nat",
-        NftChainType.Route => "route",
-        _ => "filter",
-    };
 }

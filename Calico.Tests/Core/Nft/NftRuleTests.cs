@@ -49,7 +49,8 @@ public sealed class NftRuleTests
     [InlineData("cali:!!!!!!!!!!!!!!!!; x")]
     [InlineData("other:AAAAAAAAAAAAAAAA")]
     [InlineData("cali:AAAAAAAAAAAAAAAAx")]
-    public void Comments_of_others_are_not_ours(string? comment) => Assert.False(NftRule.TryParseComment(comment, out _, out _));
+    public void Comments_of_others_are_not_ours(string? comment) =>
+        Assert.False(NftRule.TryParseComment(comment, out _, out _));
 
     [Fact]
     public void The_hash_depends_on_terms_and_resource_and_not_on_the_revision()
@@ -59,17 +60,21 @@ public sealed class NftRuleTests
         Assert.Equal(rule.Hash, new NftRule(new Cause("A", "2"), Tcp, Accept).Hash);
         Assert.NotEqual(rule.Hash, new NftRule(new Cause("B", "1"), Tcp, Accept).Hash);
         Assert.NotEqual(rule.Hash, new NftRule(new Cause("A", "1"), new NftMatch.Protocol(17), Accept).Hash);
-        Assert.NotEqual(rule.Hash, new NftRule(new Cause("A", "1"), new NftMatch.Protocol(6) { Negate = true }, Accept).Hash);
+        Assert.NotEqual(rule.Hash, new NftRule(new Cause("A", "1"), new NftMatch.Protocol(6) { Negate = true },
+            Accept).Hash);
     }
 
     [Fact]
     public void Hashes_are_the_same_in_every_release()
     {
-        var rule = new NftRule(new Cause("NetworkPolicy/default/web", "812"), new NftMatch.Interface(false, "cali*"), Tcp,
+        var rule = new NftRule(new Cause("NetworkPolicy/default/web", "812"), new NftMatch.Interface(false, "cali*"),
+            Tcp,
             new NftMatch.Port(NftSide.Destination, NftPortRange.Of(80), new NftPortRange(8000, 8080)),
-            new NftMatch.InSet("cali40s-5y5I3VdRZfDU01O--xXAPx2", NftField.SourceAddress), new NftStatement.Counter(), Accept);
+            new NftMatch.InSet("cali40s-5y5I3VdRZfDU01O--xXAPx2", NftField.SourceAddress), new NftStatement.Counter(),
+                Accept);
 
-        Assert.Equal("iifname \"cali*\" meta l4proto tcp tcp dport { 80, 8000-8080 } ip saddr @cali40s-5y5I3VdRZfDU01O--xXAPx2 counter accept", NftText.Render(rule));
+        Assert.Equal("iifname \"cali*\" meta l4proto tcp tcp dport { 80, 8000-8080 } "
+            + "ip saddr @cali40s-5y5I3VdRZfDU01O--xXAPx2 counter accept", NftText.Render(rule));
         Assert.Equal(NftRuleHash.Of($"{NftText.Render(rule)} # NetworkPolicy/default/web"), rule.Hash);
         Assert.Equal("AOaak_ZJlyAcRqtN", rule.Hash.ToString());
     }
@@ -81,19 +86,23 @@ public sealed class NftRuleTests
 
         Assert.Throws<ArgumentException>(() => new NftRule(Cause.None, port));
         Assert.Throws<ArgumentException>(() => new NftRule(Cause.None, new NftMatch.Protocol(1), port));
-        Assert.Throws<ArgumentException>(() => new NftRule(Cause.None, new NftMatch.Protocol(6) { Negate = true }, port));
+        Assert.Throws<ArgumentException>(() => new NftRule(Cause.None, new NftMatch.Protocol(6) { Negate = true },
+            port));
     }
 
     [Fact]
-    public void Nothing_follows_a_verdict() => Assert.Throws<ArgumentException>(() => new NftRule(Cause.None, Accept, Tcp));
+    public void Nothing_follows_a_verdict() => Assert.Throws<ArgumentException>(() =>
+        new NftRule(Cause.None, Accept, Tcp));
 
     [Fact]
-    public void A_reset_needs_tcp() => Assert.Throws<ArgumentException>(() => new NftRule(Cause.None, new NftStatement.Reject(NftRejectWith.TcpReset)));
+    public void A_reset_needs_tcp() => Assert.Throws<ArgumentException>(() =>
+        new NftRule(Cause.None, new NftStatement.Reject(NftRejectWith.TcpReset)));
 
     [Fact]
     public void Overlapping_and_adjacent_ports_are_merged()
     {
-        var match = new NftMatch.Port(NftSide.Source, new NftPortRange(90, 100), NftPortRange.Of(80), new NftPortRange(95, 110), NftPortRange.Of(81), new NftPortRange(111, 65535));
+        var match = new NftMatch.Port(NftSide.Source, new NftPortRange(90, 100), NftPortRange.Of(80),
+            new NftPortRange(95, 110), NftPortRange.Of(81), new NftPortRange(111, 65535));
 
         Assert.Equal([new NftPortRange(80, 81), new NftPortRange(90, 65535)], match.Ranges.ToArray());
     }
@@ -116,7 +125,8 @@ public sealed class NftRuleTests
     [Fact]
     public void References_are_those_of_all_terms()
     {
-        var rule = new NftRule(Cause.None, new NftMatch.InSet("s", NftField.SourceAddress), new NftMatch.InSet("t", NftField.DestinationAddress), new NftStatement.Verdict(NftVerdict.Jump("c")));
+        var rule = new NftRule(Cause.None, new NftMatch.InSet("s", NftField.SourceAddress),
+            new NftMatch.InSet("t", NftField.DestinationAddress), new NftStatement.Verdict(NftVerdict.Jump("c")));
 
         Assert.Equal(["s", "t"], rule.ReferencedSets);
         Assert.Equal(["c"], rule.ReferencedChains);
@@ -132,14 +142,16 @@ public sealed class NftElementTests
     [InlineData("0.0.0.0/0")]
     [InlineData("fd00::/64")]
     [InlineData("::/0")]
-    public void A_network_reads_back(string network) => Assert.Equal(Cidr.Parse(network), NftElement.Of(Cidr.Parse(network)).Network);
+    public void A_network_reads_back(string network) => Assert.Equal(Cidr.Parse(network),
+        NftElement.Of(Cidr.Parse(network)).Network);
 
     [Fact]
     public void An_address_with_protocol_and_port_reads_back()
     {
         var element = NftElement.Of(IpAddr.Parse("fd00::1"), 17, 53);
 
-        Assert.Equal((IpAddr.Parse("fd00::1"), (byte)17, (ushort)53), (element.Address, element.Protocol, element.Port));
+        Assert.Equal((IpAddr.Parse("fd00::1"), (byte)17, (ushort)53),
+            (element.Address, element.Protocol, element.Port));
     }
 
     [Fact]
@@ -160,7 +172,8 @@ public sealed class NftElementTests
     [Fact]
     public void A_network_sorts_before_those_inside_it()
     {
-        NftElement[] sorted = [.. new[] { "10.1.0.0/16", "10.0.0.0/24", "10.0.0.0/8", "9.0.0.0/8" }.Select(t => NftElement.Of(Cidr.Parse(t))).Order()];
+        NftElement[] sorted = [.. new[] { "10.1.0.0/16", "10.0.0.0/24", "10.0.0.0/8", "9.0.0.0/8" }.Select(t =>
+            NftElement.Of(Cidr.Parse(t))).Order()];
 
         Assert.Equal(["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/24", "10.1.0.0/16"], sorted.Select(e => e.ToString()));
     }
@@ -194,8 +207,10 @@ public sealed class NftSetTests
     public void A_transaction_renders_as_nft_script_and_cuts_long_lists()
     {
         var set = NftSet.OfAddresses("s", IpVersion.V4);
-        var transaction = new NftTransaction(new NftTable(NftFamily.Ip, "calico"), [new NftOp.AddTable(), new NftOp.AddSet(set),
-            new NftOp.AddElements(set, Enumerable.Range(1, 10).Select(i => NftElement.Of(IpAddr.FromV4((uint)i))).ToArray()), new NftOp.DeleteRule("c", 7)]);
+        var transaction = new NftTransaction(new NftTable(NftFamily.Ip, "calico"),
+            [new NftOp.AddTable(), new NftOp.AddSet(set),
+            new NftOp.AddElements(set, Enumerable.Range(1, 10).Select(i =>
+                NftElement.Of(IpAddr.FromV4((uint)i))).ToArray()), new NftOp.DeleteRule("c", 7)]);
 
         Assert.Equal("""
             create table ip calico

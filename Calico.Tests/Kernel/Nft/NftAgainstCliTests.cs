@@ -47,10 +47,12 @@ public sealed class NftAgainstCliTests : IDisposable
     [Fact]
     public void Base_chains_of_all_hooks_reach_the_kernel_as_nft_would_write_them()
     {
-        var chains = Enum.GetValues<NftHook>().Select(h => new NftChain($"filter-{h}", new NftBaseHook(NftChainType.Filter, h, -300, NftPolicy.Drop)))
+        var chains = Enum.GetValues<NftHook>().Select(h => new NftChain($"filter-{h}",
+            new NftBaseHook(NftChainType.Filter, h, -300, NftPolicy.Drop)))
             .Append(new NftChain("mangle-OUTPUT", new NftBaseHook(NftChainType.Route, NftHook.Output, -150)));
 
-        AssertSameTable(new NftTransaction(NftSamples.V4, [new NftOp.AddTable(), .. chains.Select(c => new NftOp.AddChain(c))]));
+        AssertSameTable(new NftTransaction(NftSamples.V4, [new NftOp.AddTable(),
+            .. chains.Select(c => new NftOp.AddChain(c))]));
     }
 
     private void AssertSameTable(NftTransaction transaction)

@@ -68,7 +68,8 @@ public sealed class NftDeltaOnKernelTests : IDisposable
         {
             for (var change = 0; change < 8; change++)
             {
-                var network = new Cidr(IpAddr.FromV4((uint)random.Next(16) << 28 | (uint)random.Next(16) << 20), random.Next(0, 14)).Network;
+                var network = new Cidr(IpAddr.FromV4((uint)random.Next(16) << 28 | (uint)random.Next(16) << 20),
+                    random.Next(0, 14)).Network;
                 if (random.Next(3) > 0 && wanted.Add(network))
                     delta.AddElements("nets", NftElement.Of(network));
                 else if (wanted.Remove(network))

@@ -18,7 +18,9 @@ public sealed class NftNamespace : IDisposable
     /// <summary>Feeds nft a script.</summary>
     public void Script(string script) => Run("nft", ["-f", "-"], script);
 
-    /// <summary>What nft says about a table, with the expressions as the kernel has them and without counters.</summary>
+    /// <summary>
+    /// What nft says about a table, with the expressions as the kernel has them and without counters.
+    /// </summary>
     public string List(NftTable table)
     {
         var lines = Run("nft", ["--debug=netlink", "-s", "list", "table", .. table.ToString().Split(' ')]).Split('\n');
@@ -42,7 +44,7 @@ public sealed class NftNamespace : IDisposable
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         if (process.ExitCode != 0)
-            throw new InvalidOperationException($"{program} {string.Join(' ', arguments)}: {error.GetAwaiter().GetResult()}\n{input}");
+            throw new InvalidOperationException($"{program}: {error.GetAwaiter().GetResult()}\n{input}");
         return output;
     }
 

@@ -8,6 +8,7 @@ using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Nft;
 using Calico.Kernel.Routes;
+using static Calico.Tests.Kernel.Nft.NftPacketCases;
 
 namespace Calico.Tests.Kernel.Nft;
 
@@ -22,15 +23,9 @@ namespace Calico.Tests.Kernel.Nft;
 [Layer("kernel")]
 public sealed class NftPacketTests : IDisposable
 {
-    private const int Port = 8080;
     private static readonly Cause Because = new("test");
     private static readonly NftTerm Drop = new NftStatement.Verdict(NftVerdict.Drop);
     private static readonly NftTerm Tcp = new NftMatch.Protocol(6);
-    private static readonly NftTerm Udp = new NftMatch.Protocol(17);
-    private static readonly IpAddr Client4 = IpAddr.Parse("10.1.0.2");
-    private static readonly IpAddr Server4 = IpAddr.Parse("10.2.0.2");
-    private static readonly IpAddr Client6 = IpAddr.Parse("fd01::2");
-    private static readonly IpAddr Server6 = IpAddr.Parse("fd02::2");
 
     private readonly NetworkNamespace _client = NetworkNamespace.CreateUnnamed();
     private readonly NetworkNamespace _server = NetworkNamespace.CreateUnnamed();
@@ -51,7 +46,9 @@ public sealed class NftPacketTests : IDisposable
         sysctl.Write("ipv6/conf/all/forwarding", "1");
     }
 
-    /// <summary>Name, whether TCP, UDP and ICMP get through, and the rules of a forward chain with policy accept.</summary>
+    /// <summary>
+    /// Name, whether TCP, UDP and ICMP get through, and the rules of a forward chain with policy accept.
+    /// </summary>
     public static TheoryData<string, bool, bool, bool> Cases
     {
         get
@@ -77,7 +74,8 @@ public sealed class NftPacketTests : IDisposable
     public async Task Rejected_connections_are_refused_at_once()
     {
         using var table = _router.Open(NftSamples.V4);
-        Commit(table, NftHook.Forward, [new NftRule(Because, Tcp, new NftStatement.Reject(NftRejectWith.TcpReset)), new NftRule(Because, new NftStatement.Reject(NftRejectWith.AdminProhibited))]);
+        Commit(table, NftHook.Forward, [new NftRule(Because, Tcp, new NftStatement.Reject(NftRejectWith.TcpReset)),
+            new NftRule(Because, new NftStatement.Reject(NftRejectWith.AdminProhibited))]);
 
         Assert.Equal(SocketError.ConnectionRefused, await ConnectAsync(v6: false));
         Assert.Equal(SocketError.HostUnreachable, await EchoAsync(v6: false));
@@ -89,10 +87,13 @@ public sealed class NftPacketTests : IDisposable
         using var table = _router.Open(NftSamples.V4);
         var pre = new NftChain("pre", new NftBaseHook(NftChainType.Nat, NftHook.Prerouting, -100));
         var post = new NftChain("post", new NftBaseHook(NftChainType.Nat, NftHook.Postrouting, 100));
-        table.Commit(new NftTransaction(NftSamples.V4, [new NftOp.AddTable(), new NftOp.AddChain(pre), new NftOp.AddChain(post),
-            new NftOp.AppendRule("pre", new NftRule(Because, Tcp, new NftMatch.Address(NftSide.Destination, Cidr.Parse("10.9.9.9/32")),
+        table.Commit(new NftTransaction(NftSamples.V4, [new NftOp.AddTable(), new NftOp.AddChain(pre),
+            new NftOp.AddChain(post),
+            new NftOp.AppendRule("pre", new NftRule(Because, Tcp,
+                new NftMatch.Address(NftSide.Destination, Cidr.Parse("10.9.9.9/32")),
                 new NftMatch.Port(NftSide.Destination, 80), new NftStatement.Dnat(Server4, NftPortRange.Of(Port)))),
-            new NftOp.AppendRule("post", new NftRule(Because, Tcp, new NftMatch.CtDnat(), new NftStatement.Masquerade(new NftPortRange(50000, 50010))))]));
+            new NftOp.AppendRule("post", new NftRule(Because, Tcp, new NftMatch.CtDnat(),
+                new NftStatement.Masquerade(new NftPortRange(50000, 50010))))]));
         using var listener = Listen(v6: false);
 
         using var socket = await DialAsync(new IPEndPoint(IPAddress.Parse("10.9.9.9"), 80));
@@ -107,7 +108,8 @@ public sealed class NftPacketTests : IDisposable
     public async Task The_reverse_path_check_drops_sources_that_have_no_route_back()
     {
         using var table = _router.Open(NftSamples.V4);
-        Commit(table, NftHook.Prerouting, [new NftRule(Because, new NftMatch.Interface(false, "cali*"), new NftMatch.NoReversePath(), new NftStatement.Counter(), Drop)]);
+        Commit(table, NftHook.Prerouting, [new NftRule(Because, new NftMatch.Interface(false, "cali*"),
+            new NftMatch.NoReversePath(), new NftStatement.Counter(), Drop)]);
         Assert.Equal(SocketError.Success, await EchoAsync(v6: false));
         using (var links = _client.OpenLinks())
             links.AddAddress(new LinkAddress(links.Find("eth0")!.Index, Cidr.Parse("10.77.0.1/32")));
@@ -127,11 +129,14 @@ public sealed class NftPacketTests : IDisposable
     {
         // Connections are tracked from the first rule on that asks for their state.
         using var table = _router.Open(NftSamples.V4);
-        Commit(table, NftHook.Forward, [new NftRule(Because, new NftMatch.CtState(NftCtState.Established | NftCtState.Related), new NftStatement.Verdict(NftVerdict.Accept))]);
+        Commit(table, NftHook.Forward, [new NftRule(Because,
+            new NftMatch.CtState(NftCtState.Established | NftCtState.Related),
+            new NftStatement.Verdict(NftVerdict.Accept))]);
         using var listener = Listen(v6: false);
         using var socket = await DialAsync(At(v6: false));
         using var accepted = await listener.AcceptAsync();
-        table.Commit(new NftTransaction(NftSamples.V4, [new NftOp.AppendRule("base", new NftRule(Because, Tcp, new NftStatement.Reject(NftRejectWith.TcpReset)))]));
+        table.Commit(new NftTransaction(NftSamples.V4, [new NftOp.AppendRule("base",
+            new NftRule(Because, Tcp, new NftStatement.Reject(NftRejectWith.TcpReset)))]));
         listener.Dispose();
 
         await socket.SendAsync(new byte[] { 42 });
@@ -141,90 +146,25 @@ public sealed class NftPacketTests : IDisposable
         Assert.Equal(SocketError.ConnectionRefused, await ConnectAsync(v6: false));
     }
 
-    private sealed record Case(bool Tcp, bool Udp, bool Icmp, NftRule[] Rules);
-
-    private static Dictionary<string, Case> Rules(bool v6)
-    {
-        var version = v6 ? IpVersion.V6 : IpVersion.V4;
-        var (client, server) = v6 ? (Client6, Server6) : (Client4, Server4);
-        static NftRule If(params ReadOnlySpan<NftTerm> terms) => new(Because, [.. terms, new NftStatement.Counter(), Drop]);
-        var near = Cidr.Parse(v6 ? "fd01::/64" : "10.1.0.0/24");
-        var odd = Cidr.Parse(v6 ? "fd01::/63" : "10.0.0.0/15");
-        var far = Cidr.Parse(v6 ? "fd03::/64" : "10.3.0.0/24");
-        return new Dictionary<string, Case>
-        {
-            ["no rule"] = new(true, true, true, []),
-            ["protocol"] = new(false, true, true, [If(Tcp)]),
-            ["not protocol"] = new(true, false, false, [If(new NftMatch.Protocol(6) { Negate = true }, new NftMatch.Interface(false, "cali1"))]),
-            ["source network"] = new(false, false, false, [If(new NftMatch.Address(NftSide.Source, near))]),
-            ["source network inside a byte"] = new(false, false, false, [If(new NftMatch.Address(NftSide.Source, odd))]),
-            ["source host"] = new(false, false, false, [If(new NftMatch.Address(NftSide.Source, Cidr.Host(client)))]),
-            ["other network"] = new(true, true, true, [If(new NftMatch.Address(NftSide.Source, far))]),
-            ["not source network"] = new(true, true, true, [If(new NftMatch.Address(NftSide.Source, near) { Negate = true }, new NftMatch.Address(NftSide.Destination, Cidr.Host(server)))]),
-            ["destination port"] = new(false, true, true, [If(Tcp, new NftMatch.Port(NftSide.Destination, Port))]),
-            ["other port"] = new(true, true, true, [If(Tcp, new NftMatch.Port(NftSide.Destination, Port + 1))]),
-            ["not port"] = new(true, true, true, [If(Tcp, new NftMatch.Interface(false, "cali1"), new NftMatch.Port(NftSide.Destination, Port) { Negate = true })]),
-            ["port range"] = new(true, false, true, [If(Udp, new NftMatch.Port(NftSide.Destination, new NftPortRange(8000, 8080)))]),
-            ["port list"] = new(false, true, true, [If(Tcp, new NftMatch.Port(NftSide.Destination, NftPortRange.Of(22), NftPortRange.Of(Port)))]),
-            ["port list with ranges"] = new(false, true, true, [If(Tcp, new NftMatch.Interface(false, "cali1"), new NftMatch.Port(NftSide.Destination, NftPortRange.Of(22), new NftPortRange(8079, 8090), new NftPortRange(9000, 65535)))]),
-            ["ports beside the list"] = new(true, true, true, [If(Tcp, new NftMatch.Interface(false, "cali1"), new NftMatch.Port(NftSide.Destination, NftPortRange.Of(22), new NftPortRange(8081, 65535)))]),
-            ["not port list"] = new(false, true, true, [If(Tcp, new NftMatch.Interface(false, "cali1"), new NftMatch.Port(NftSide.Destination, NftPortRange.Of(22), NftPortRange.Of(80)) { Negate = true })]),
-            ["in interface"] = new(false, false, false, [If(new NftMatch.Interface(false, "cali1"))]),
-            ["in interface by prefix"] = new(false, false, false, [If(new NftMatch.Interface(false, "cal*"), new NftMatch.Interface(true, "cali2"))]),
-            ["not in interface"] = new(true, true, true, [If(new NftMatch.Interface(false, "cali*") { Negate = true })]),
-            ["out interface of another name"] = new(true, true, true, [If(new NftMatch.Interface(true, "cali"))]),
-            ["in host set"] = new(false, false, false, [If(new NftMatch.InSet("hosts", NftField.SourceAddress))]),
-            ["not in host set"] = new(false, false, false, [If(new NftMatch.InSet("hosts", NftField.DestinationAddress) { Negate = true }, new NftMatch.Address(NftSide.Destination, Cidr.Host(server)))]),
-            ["in network set"] = new(false, false, false, [If(new NftMatch.InSet("nets", NftField.DestinationAddress))]),
-            ["in port set"] = new(false, true, true, [If(new NftMatch.InSet("ports", NftField.DestinationAddress, NftField.Protocol, NftField.DestinationPort))]),
-            ["not in port set"] = new(true, false, true, [If(Udp, new NftMatch.Interface(false, "cali1"), new NftMatch.InSet("ports", NftField.DestinationAddress, NftField.Protocol, NftField.DestinationPort) { Negate = true })]),
-            ["icmp type"] = new(true, true, false, [If(new NftMatch.Icmp(version, (byte)(v6 ? 128 : 8)))]),
-            ["icmp type and code"] = new(true, true, true, [If(new NftMatch.Icmp(version, (byte)(v6 ? 128 : 8), 1))]),
-            ["new connections"] = new(false, false, false, [If(new NftMatch.CtState(NftCtState.New))]),
-            ["mark set and matched"] = new(false, true, true, [new NftRule(Because, Tcp, new NftStatement.SetMark(NftMarkOf.Packet, 0x50000, 0xf0000)), If(new NftMatch.Mark(NftMarkOf.Packet, 0x10000, 0x10000))]),
-            ["mark kept in other bits"] = new(false, true, true, [new NftRule(Because, new NftStatement.SetMark(NftMarkOf.Packet, 0x3)),
-                new NftRule(Because, Tcp, new NftStatement.SetMark(NftMarkOf.Packet, 0x10000, 0xf0000)), If(new NftMatch.Mark(NftMarkOf.Packet, 0x10003))]),
-            ["connection mark"] = new(true, false, true, [new NftRule(Because, Udp, new NftStatement.SetMark(NftMarkOf.Connection, 0x40000, 0x40000)), If(new NftMatch.Mark(NftMarkOf.Connection, 0x40000, 0x40000))]),
-            ["jump and return"] = new(true, false, true, [new NftRule(Because, new NftStatement.Verdict(NftVerdict.Jump("returns"))), If(Udp)]),
-            ["goto and end"] = new(true, true, true, [new NftRule(Because, new NftStatement.Verdict(NftVerdict.Goto("returns"))), If(Udp)]),
-            ["dispatch by verdict map"] = new(false, true, true, [new NftRule(Because, new NftStatement.VerdictMap(NftField.InInterface, "dispatch"))]),
-            ["destination is not local"] = new(true, true, true, [If(new NftMatch.AddressType(NftSide.Destination, NftAddressType.Local))]),
-        };
-    }
-
-    private static NftOp[] Objects(bool v6)
-    {
-        var version = v6 ? IpVersion.V6 : IpVersion.V4;
-        var (client, server) = v6 ? (Client6, Server6) : (Client4, Server4);
-        var (hosts, nets, ports, dispatch) = (NftSet.OfAddresses("hosts", version), NftSet.OfNetworks("nets", version),
-            NftSet.OfAddressPorts("ports", version), NftSet.OfInterfaceVerdicts("dispatch"));
-        return
-        [
-            new NftOp.AddTable(), new NftOp.AddChain(new NftChain("returns")), new NftOp.AddChain(new NftChain("no-tcp")),
-            new NftOp.AppendRule("returns", new NftRule(Because, Tcp, new NftStatement.Verdict(NftVerdict.Return))),
-            new NftOp.AppendRule("no-tcp", new NftRule(Because, Tcp, new NftStatement.Counter(), Drop)),
-            new NftOp.AddSet(hosts), new NftOp.AddElements(hosts, new[] { NftElement.Of(client) }),
-            new NftOp.AddSet(nets), new NftOp.AddElements(nets, new[] { NftElement.Of(new Cidr(server, server.BitLength - 10)) }),
-            new NftOp.AddSet(ports), new NftOp.AddElements(ports, new[] { NftElement.Of(server, 6, Port) }),
-            new NftOp.AddSet(dispatch), new NftOp.AddMapEntries(dispatch, new NftMapEntry[] { new(NftElement.OfInterface("cali1"), NftVerdict.Goto("no-tcp")) }),
-        ];
-    }
-
     private async Task AssertVerdictsAsync(string name, bool v6, bool tcp, bool udp, bool icmp)
     {
         var table = v6 ? NftSamples.V6 : NftSamples.V4;
         var chain = new NftChain("forward", new NftBaseHook(NftChainType.Filter, NftHook.Forward, 0));
-        var transaction = new NftTransaction(table, [.. Objects(v6), new NftOp.AddChain(chain), .. Rules(v6)[name].Rules.Select(r => new NftOp.AppendRule("forward", r))]);
+        var transaction = new NftTransaction(table, [.. Objects(v6), new NftOp.AddChain(chain),
+            .. Rules(v6)[name].Rules.Select(r => new NftOp.AppendRule("forward", r))]);
         using var real = _router.Open(table);
         using var fake = new FakeNftTable(table);
         real.Commit(transaction);
         fake.Commit(transaction);
         var (client, server) = v6 ? (Client6, Server6) : (Client4, Server4);
-        bool FakeAccepts(NftPacket packet) => fake.Walk(NftHook.Forward, packet with { InInterface = "cali1", OutInterface = "cali2" }).Accepted;
+        bool FakeAccepts(NftPacket packet) => fake.Walk(NftHook.Forward,
+            packet with { InInterface = "cali1", OutInterface = "cali2" }).Accepted;
 
-        Assert.Equal((tcp, udp, icmp), (FakeAccepts(NftPacket.Tcp(client, server, Port)), FakeAccepts(NftPacket.Udp(client, server, Port)),
+        Assert.Equal((tcp, udp, icmp), (FakeAccepts(NftPacket.Tcp(client, server, Port)),
+            FakeAccepts(NftPacket.Udp(client, server, Port)),
             FakeAccepts(NftPacket.Icmp(client, server, (byte)(v6 ? 128 : 8)))));
-        Assert.Equal((tcp, udp, icmp), (await ReachesAsync(c => ConnectAsync(v6, c), table), await ReachesAsync(c => EchoAsync(v6, c), table),
+        Assert.Equal((tcp, udp, icmp), (await ReachesAsync(c => ConnectAsync(v6, c), table),
+            await ReachesAsync(c => EchoAsync(v6, c), table),
             await ReachesAsync(c => PingAsync(v6, c), table)));
     }
 
@@ -244,11 +184,14 @@ public sealed class NftPacketTests : IDisposable
     private int Counted(NftTable table)
     {
         var text = _router.Run("nft", ["list", "table", .. table.ToString().Split(' ')]);
-        return text.Split("counter packets ")[1..].Sum(p => int.Parse(p.Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture));
+        return text.Split("counter packets ")[1..].Sum(p => int.Parse(p.Split(' ')[0],
+            System.Globalization.CultureInfo.InvariantCulture));
     }
 
-    private static void Commit(INftTable table, NftHook hook, NftRule[] rules) => table.Commit(new NftTransaction(table.Table,
-        [new NftOp.AddTable(), new NftOp.AddChain(new NftChain("base", new NftBaseHook(NftChainType.Filter, hook, 0))), .. rules.Select(r => new NftOp.AppendRule("base", r))]));
+    private static void Commit(INftTable table, NftHook hook, NftRule[] rules) =>
+        table.Commit(new NftTransaction(table.Table,
+        [new NftOp.AddTable(), new NftOp.AddChain(new NftChain("base",
+            new NftBaseHook(NftChainType.Filter, hook, 0))), .. rules.Select(r => new NftOp.AppendRule("base", r))]));
 
     private Socket Listen(bool v6)
     {
@@ -278,7 +221,8 @@ public sealed class NftPacketTests : IDisposable
         var serving = Task.Run(async () =>
         {
             var got = new byte[1];
-            var from = await echo.ReceiveFromAsync(got, SocketFlags.None, new IPEndPoint(v6 ? IPAddress.IPv6Any : IPAddress.Any, 0), cancellation);
+            var from = await echo.ReceiveFromAsync(got, SocketFlags.None,
+                new IPEndPoint(v6 ? IPAddress.IPv6Any : IPAddress.Any, 0), cancellation);
             await echo.SendToAsync(got, SocketFlags.None, from.RemoteEndPoint, cancellation);
         }, CancellationToken.None);
         using var socket = _client.Run(() => new Socket(Family(v6), SocketType.Dgram, ProtocolType.Udp));
@@ -295,7 +239,9 @@ public sealed class NftPacketTests : IDisposable
 
     private async Task<SocketError> PingAsync(bool v6, CancellationToken cancellation)
     {
-        var start = new ProcessStartInfo("ping", ["-c", "1", "-W", "20", At(v6).Address.ToString()]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("ping", ["-c", "1", "-W", "20",
+            At(v6).Address.ToString()])
+        { RedirectStandardOutput = true };
         using var ping = ProcessInNamespace.Start(start, _client);
         try
         {
@@ -342,11 +288,13 @@ public sealed class NftPacketTests : IDisposable
         links.AddAddress(new LinkAddress(peer, Cidr.Parse($"fd0{number}::2/64")));
         using var routes = host.OpenRoutes();
         Span<Errno> results = stackalloc Errno[2];
-        routes.Apply([Default("0.0.0.0/0", $"10.{number}.0.1", peer), Default("::/0", $"fd0{number}::1", peer)], results);
+        routes.Apply([Default("0.0.0.0/0", $"10.{number}.0.1", peer), Default("::/0", $"fd0{number}::1", peer)],
+            results);
         Assert.Equal([Errno.None, Errno.None], results.ToArray());
     }
 
-    private static RouteChange Default(string destination, string gateway, int link) => new(new Route(new RouteKey(Cidr.Parse(destination), 0),
+    private static RouteChange Default(string destination, string gateway, int link) =>
+        new(new Route(new RouteKey(Cidr.Parse(destination), 0),
         RouteKind.Unicast, 80, [new NextHop(IpAddr.Parse(gateway), link)]), Delete: false);
 
     public void Dispose()

@@ -25,7 +25,8 @@ public static class NftSamples
         NftFamily.Ip6 => [.. Common(), .. Addresses(IpVersion.V6), .. OnlyV6()],
         NftFamily.Inet => [.. Common(), .. InetRules()],
         _ => [
-            Rule(new NftMatch.ArpOperation(2), new NftMatch.ArpSender(IpAddr.Parse("10.65.0.1")), new NftStatement.Verdict(NftVerdict.Drop)),
+            Rule(new NftMatch.ArpOperation(2), new NftMatch.ArpSender(IpAddr.Parse("10.65.0.1")),
+                new NftStatement.Verdict(NftVerdict.Drop)),
             Rule(new NftMatch.Interface(true, "cali1"), new NftMatch.ArpOperation(1) { Negate = true }, Accept)],
     };
 
@@ -33,7 +34,8 @@ public static class NftSamples
     public static ImmutableArray<NftOp> Setup(NftTable table)
     {
         var version = table.Family == NftFamily.Ip6 ? IpVersion.V6 : IpVersion.V4;
-        ImmutableArray<NftOp> chains = [new NftOp.AddTable(), new NftOp.AddChain(new NftChain("target")), new NftOp.AddChain(new NftChain("rules"))];
+        ImmutableArray<NftOp> chains = [new NftOp.AddTable(), new NftOp.AddChain(new NftChain("target")),
+            new NftOp.AddChain(new NftChain("rules"))];
         return table.Family == NftFamily.Arp ? chains :
         [
             .. chains,
@@ -49,26 +51,40 @@ public static class NftSamples
     {
         foreach (var not in new[] { false, true })
         {
-            yield return Rule(new NftMatch.Interface(false, "cali*") { Negate = not }, new NftMatch.Interface(true, "eth0") { Negate = not }, Accept);
-            yield return Rule(new NftMatch.Interface(false, "tunl0") { Negate = not }, new NftMatch.Interface(true, "tap+") { Negate = not }, Accept);
+            yield return Rule(new NftMatch.Interface(false, "cali*") { Negate = not },
+                new NftMatch.Interface(true, "eth0") { Negate = not }, Accept);
+            yield return Rule(new NftMatch.Interface(false, "tunl0") { Negate = not },
+                new NftMatch.Interface(true, "tap+") { Negate = not }, Accept);
             yield return Rule(new NftMatch.Protocol(17) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Protocol(4) { Negate = not }, Accept);
             yield return Rule(Tcp, new NftMatch.Port(NftSide.Destination, 80) { Negate = not }, Accept);
-            yield return Rule(Tcp, new NftMatch.Port(NftSide.Source, new NftPortRange(1000, 2000)) { Negate = not }, Accept);
-            yield return Rule(Tcp, new NftMatch.Port(NftSide.Source, NftPortRange.Of(5), NftPortRange.Of(7)) { Negate = not },
-                new NftMatch.Port(NftSide.Destination, NftPortRange.Of(443), new NftPortRange(8000, 8080), new NftPortRange(60000, 65535)) { Negate = not }, Accept);
-            yield return Rule(new NftMatch.Protocol(132), new NftMatch.Port(NftSide.Destination, new NftPortRange(0, 10), NftPortRange.Of(99)) { Negate = not }, Accept);
-            yield return Rule(new NftMatch.CtState(NftCtState.Established | NftCtState.Related) { Negate = not }, Accept);
+            yield return Rule(Tcp, new NftMatch.Port(NftSide.Source, new NftPortRange(1000, 2000)) { Negate = not },
+                Accept);
+            yield return Rule(Tcp, new NftMatch.Port(NftSide.Source, NftPortRange.Of(5),
+                NftPortRange.Of(7))
+            { Negate = not },
+                new NftMatch.Port(NftSide.Destination, NftPortRange.Of(443), new NftPortRange(8000, 8080),
+                    new NftPortRange(60000, 65535))
+                { Negate = not }, Accept);
+            yield return Rule(new NftMatch.Protocol(132), new NftMatch.Port(NftSide.Destination,
+                new NftPortRange(0, 10), NftPortRange.Of(99))
+            { Negate = not }, Accept);
+            yield return Rule(new NftMatch.CtState(NftCtState.Established | NftCtState.Related) { Negate = not },
+                Accept);
             yield return Rule(new NftMatch.CtState(NftCtState.Invalid) { Negate = not }, Accept);
             yield return Rule(new NftMatch.CtDnat { Negate = not }, Accept);
             yield return Rule(new NftMatch.Mark(NftMarkOf.Packet, 0x10000, 0x10000) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Mark(NftMarkOf.Packet, 0, 0x1b0000) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Mark(NftMarkOf.Packet, 7) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Mark(NftMarkOf.Connection, 0x20000, 0xf0000) { Negate = not }, Accept);
-            yield return Rule(new NftMatch.AddressType(NftSide.Destination, NftAddressType.Local) { Negate = not }, Accept);
-            yield return Rule(new NftMatch.AddressType(NftSide.Source, NftAddressType.Local, OnOutInterface: true) { Negate = not }, Accept);
+            yield return Rule(new NftMatch.AddressType(NftSide.Destination, NftAddressType.Local) { Negate = not },
+                Accept);
+            yield return Rule(new NftMatch.AddressType(NftSide.Source, NftAddressType.Local,
+                OnOutInterface: true)
+            { Negate = not }, Accept);
             yield return Rule(new NftMatch.NoReversePath { Negate = not }, new NftStatement.Verdict(NftVerdict.Drop));
-            yield return Rule(new NftMatch.NoReversePath(WithMark: false) { Negate = not }, new NftStatement.Verdict(NftVerdict.Drop));
+            yield return Rule(new NftMatch.NoReversePath(WithMark: false) { Negate = not },
+                new NftStatement.Verdict(NftVerdict.Drop));
             yield return Rule(new NftMatch.Rate(100, NftRateUnit.Second, 7) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Connections(10) { Negate = not }, Accept);
         }
@@ -102,18 +118,24 @@ public static class NftSamples
             foreach (var network in networks)
             {
                 yield return Rule(new NftMatch.Address(NftSide.Source, Cidr.Parse(network)) { Negate = not }, Accept);
-                yield return Rule(new NftMatch.Address(NftSide.Destination, Cidr.Parse(network)) { Negate = not }, Accept);
+                yield return Rule(new NftMatch.Address(NftSide.Destination, Cidr.Parse(network)) { Negate = not },
+                    Accept);
             }
             yield return Rule(new NftMatch.InSet("hosts", NftField.SourceAddress) { Negate = not }, Accept);
             yield return Rule(new NftMatch.InSet("nets", NftField.DestinationAddress) { Negate = not }, Accept);
-            yield return Rule(new NftMatch.InSet("ports", NftField.DestinationAddress, NftField.Protocol, NftField.DestinationPort) { Negate = not }, Accept);
-            yield return Rule(Tcp, new NftMatch.InSet("ports", NftField.SourceAddress, NftField.Protocol, NftField.SourcePort) { Negate = not }, Accept);
+            yield return Rule(new NftMatch.InSet("ports", NftField.DestinationAddress, NftField.Protocol,
+                NftField.DestinationPort)
+            { Negate = not }, Accept);
+            yield return Rule(Tcp, new NftMatch.InSet("ports", NftField.SourceAddress, NftField.Protocol,
+                NftField.SourcePort)
+            { Negate = not }, Accept);
             yield return Rule(Tcp, new NftMatch.InSet("numbers", NftField.DestinationPort) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Icmp(version, 8) { Negate = not }, Accept);
             yield return Rule(new NftMatch.Icmp(version, 130) { Negate = not }, Accept);
         }
         yield return Rule(new NftMatch.Icmp(version, 3, 4), Accept);
-        yield return Rule(new NftMatch.Protocol(version == IpVersion.V4 ? (byte)1 : (byte)58), new NftMatch.Icmp(version, 1, 2), Accept);
+        yield return Rule(new NftMatch.Protocol(version == IpVersion.V4 ? (byte)1 : (byte)58),
+            new NftMatch.Icmp(version, 1, 2), Accept);
         yield return Rule(new NftStatement.SetDscp(version, 0x2e));
         yield return Rule(new NftStatement.SetDscp(version, 0));
     }
@@ -125,14 +147,17 @@ public static class NftSamples
 
     private static IEnumerable<NftRule> OnlyV6()
     {
-        yield return Rule(new NftMatch.Address(NftSide.Source, Cidr.Parse("fe80::/10")), new NftMatch.Icmp(IpVersion.V6, 135), Accept);
+        yield return Rule(new NftMatch.Address(NftSide.Source, Cidr.Parse("fe80::/10")),
+            new NftMatch.Icmp(IpVersion.V6, 135), Accept);
     }
 
     private static IEnumerable<NftRule> InetRules()
     {
-        yield return Rule(new NftMatch.Family(IpVersion.V4), new NftMatch.InSet("hosts", NftField.SourceAddress), Accept);
+        yield return Rule(new NftMatch.Family(IpVersion.V4), new NftMatch.InSet("hosts", NftField.SourceAddress),
+            Accept);
         yield return Rule(new NftMatch.Family(IpVersion.V6) { Negate = true }, Accept);
-        yield return Rule(new NftMatch.Address(NftSide.Source, Cidr.Parse("10.0.0.0/8")), new NftMatch.Address(NftSide.Destination, Cidr.Parse("10.1.0.0/16")), Accept);
+        yield return Rule(new NftMatch.Address(NftSide.Source, Cidr.Parse("10.0.0.0/8")),
+            new NftMatch.Address(NftSide.Destination, Cidr.Parse("10.1.0.0/16")), Accept);
         yield return Rule(new NftMatch.Family(IpVersion.V6), new NftStatement.Reject(NftRejectWith.AdminProhibited));
     }
 
@@ -147,15 +172,19 @@ public static class NftSamples
         NftRule[] source =
         [
             Rule(new NftStatement.Masquerade()), Rule(new NftStatement.Masquerade(FullyRandom: true)),
-            Rule(Tcp, new NftStatement.Masquerade(ports)), Rule(Tcp, new NftStatement.Masquerade(ports, FullyRandom: true)),
+            Rule(Tcp, new NftStatement.Masquerade(ports)), Rule(Tcp,
+                new NftStatement.Masquerade(ports, FullyRandom: true)),
             Rule(Tcp, new NftStatement.Masquerade(NftPortRange.Of(99))),
-            Rule(new NftStatement.Snat(to)), Rule(Tcp, new NftStatement.Snat(to, ports)), Rule(new NftStatement.Snat(to, FullyRandom: true)),
+            Rule(new NftStatement.Snat(to)), Rule(Tcp, new NftStatement.Snat(to, ports)),
+                Rule(new NftStatement.Snat(to, FullyRandom: true)),
         ];
-        NftRule[] destination = [Rule(new NftStatement.Dnat(to)), Rule(Tcp, new NftStatement.Dnat(to, NftPortRange.Of(8775))), Rule(Tcp, new NftStatement.Dnat(to, ports))];
+        NftRule[] destination = [Rule(new NftStatement.Dnat(to)),
+            Rule(Tcp, new NftStatement.Dnat(to, NftPortRange.Of(8775))), Rule(Tcp, new NftStatement.Dnat(to, ports))];
         return
         [
             new NftOp.AddTable(), new NftOp.AddChain(pre), new NftOp.AddChain(post),
-            .. source.Select(r => new NftOp.AppendRule(post.Name, r)), .. destination.Select(r => new NftOp.AppendRule(pre.Name, r)),
+            .. source.Select(r => new NftOp.AppendRule(post.Name, r)),
+                .. destination.Select(r => new NftOp.AppendRule(pre.Name, r)),
         ];
     }
 
@@ -164,15 +193,21 @@ public static class NftSamples
     {
         var v6 = table.Family == NftFamily.Ip6;
         var version = v6 ? IpVersion.V6 : IpVersion.V4;
-        var hosts = v6 ? new[] { "fd00::1", "fd00::ffff", "2001:db8::" } : ["10.65.0.1", "10.65.0.2", "255.255.255.255"];
-        var nets = v6 ? new[] { "fd00::/64", "fd00:0:0:1::/64", "fd00:5::7/128", "ffff::/16" } : ["10.0.0.0/8", "11.0.0.0/8", "192.0.2.7/32", "224.0.0.0/3"];
+        var hosts = v6 ? new[] { "fd00::1", "fd00::ffff", "2001:db8::" } : ["10.65.0.1", "10.65.0.2",
+            "255.255.255.255"];
+        var nets = v6 ? new[] { "fd00::/64", "fd00:0:0:1::/64", "fd00:5::7/128", "ffff::/16" } : ["10.0.0.0/8",
+            "11.0.0.0/8", "192.0.2.7/32", "224.0.0.0/3"];
         return
         [
-            new NftOp.AddElements(NftSet.OfAddresses("hosts", version), hosts.Select(h => NftElement.Of(IpAddr.Parse(h))).ToArray()),
-            new NftOp.AddElements(NftSet.OfNetworks("nets", version), nets.Select(n => NftElement.Of(Cidr.Parse(n))).ToArray()),
+            new NftOp.AddElements(NftSet.OfAddresses("hosts", version),
+                hosts.Select(h => NftElement.Of(IpAddr.Parse(h))).ToArray()),
+            new NftOp.AddElements(NftSet.OfNetworks("nets", version),
+                nets.Select(n => NftElement.Of(Cidr.Parse(n))).ToArray()),
             new NftOp.AddElements(NftSet.OfAddressPorts("ports", version),
-                hosts.Select((h, i) => NftElement.Of(IpAddr.Parse(h), i == 1 ? (byte)17 : (byte)6, (ushort)(8080 + i))).ToArray()),
-            new NftOp.AddElements(new NftSet("numbers", NftDataType.InetService) { MaxSize = 1000 }, new[] { NftElement.OfPort(1), NftElement.OfPort(65535) }),
+                hosts.Select((h, i) => NftElement.Of(IpAddr.Parse(h), i == 1 ? (byte)17 : (byte)6,
+                    (ushort)(8080 + i))).ToArray()),
+            new NftOp.AddElements(new NftSet("numbers", NftDataType.InetService) { MaxSize = 1000 },
+                new[] { NftElement.OfPort(1), NftElement.OfPort(65535) }),
             new NftOp.AddMapEntries(NftSet.OfInterfaceVerdicts("dispatch"), new NftMapEntry[]
             {
                 new(NftElement.OfInterface("cali0123456789a"), NftVerdict.Goto("target")),

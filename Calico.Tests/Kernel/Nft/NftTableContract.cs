@@ -12,9 +12,12 @@ public abstract class NftTableContract : IDisposable
     private static readonly NftSet Hosts = NftSet.OfAddresses("hosts", IpVersion.V4);
     private static readonly NftSet Nets = NftSet.OfNetworks("nets", IpVersion.V4);
     private static readonly NftSet Dispatch = NftSet.OfInterfaceVerdicts("dispatch");
-    private static readonly NftRule First = new(new Cause("A", "1"), new NftMatch.Protocol(6), new NftStatement.Counter());
-    private static readonly NftRule Second = new(new Cause("B", "2"), new NftMatch.Protocol(17), new NftStatement.Counter());
-    private static readonly NftRule Third = new(new Cause("C", "3"), new NftMatch.Protocol(132), new NftStatement.Counter());
+    private static readonly NftRule First = new(new Cause("A", "1"), new NftMatch.Protocol(6),
+        new NftStatement.Counter());
+    private static readonly NftRule Second = new(new Cause("B", "2"), new NftMatch.Protocol(17),
+        new NftStatement.Counter());
+    private static readonly NftRule Third = new(new Cause("C", "3"), new NftMatch.Protocol(132),
+        new NftStatement.Counter());
 
     /// <summary>Opens the table anew over the same kernel, as a restarted process would.</summary>
     protected abstract INftTable Open();
@@ -45,11 +48,15 @@ public abstract class NftTableContract : IDisposable
     public void Chains_rules_sets_and_members_come_back_in_the_dump()
     {
         using var table = Open();
-        var forward = new NftChain("filter-FORWARD", new NftBaseHook(NftChainType.Filter, NftHook.Forward, -5, NftPolicy.Drop));
+        var forward = new NftChain("filter-FORWARD", new NftBaseHook(NftChainType.Filter, NftHook.Forward, -5,
+            NftPolicy.Drop));
         var hosts = Hosts with { Cause = new Cause("NetworkPolicy/a/b", "7") };
-        table.Commit(Transaction([.. Base(), new NftOp.AddChain(forward), new NftOp.AddSet(hosts), new NftOp.AddSet(Nets), new NftOp.AddSet(Dispatch),
-            new NftOp.AddElements(hosts, Addresses("10.0.0.1", "10.0.0.2")), new NftOp.AddElements(Nets, Networks("10.0.0.0/8", "11.0.0.0/8", "0.0.0.0/5", "255.0.0.0/8")),
-            new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(NftElement.OfInterface("cali1"), NftVerdict.Goto("c")), new(NftElement.OfInterface("cali2"), NftVerdict.Drop) }),
+        table.Commit(Transaction([.. Base(), new NftOp.AddChain(forward), new NftOp.AddSet(hosts),
+            new NftOp.AddSet(Nets), new NftOp.AddSet(Dispatch),
+            new NftOp.AddElements(hosts, Addresses("10.0.0.1", "10.0.0.2")),
+                new NftOp.AddElements(Nets, Networks("10.0.0.0/8", "11.0.0.0/8", "0.0.0.0/5", "255.0.0.0/8")),
+            new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(NftElement.OfInterface("cali1"),
+                NftVerdict.Goto("c")), new(NftElement.OfInterface("cali2"), NftVerdict.Drop) }),
             new NftOp.AppendRule("c", First), new NftOp.AppendRule("c", Second)]));
 
         using var again = Open();
@@ -62,8 +69,10 @@ public abstract class NftTableContract : IDisposable
         Assert.Equal(hosts, Set(dump, "hosts").Set);
         Assert.Equal(Nets, Set(dump, "nets").Set);
         Assert.Equal(Addresses("10.0.0.1", "10.0.0.2"), Set(dump, "hosts").Elements.ToArray().Order());
-        Assert.Equal(Networks("0.0.0.0/5", "10.0.0.0/8", "11.0.0.0/8", "255.0.0.0/8"), Set(dump, "nets").Elements.ToArray().Order());
-        Assert.Equal([new(NftElement.OfInterface("cali1"), NftVerdict.Goto("c")), new(NftElement.OfInterface("cali2"), NftVerdict.Drop)],
+        Assert.Equal(Networks("0.0.0.0/5", "10.0.0.0/8", "11.0.0.0/8", "255.0.0.0/8"),
+            Set(dump, "nets").Elements.ToArray().Order());
+        Assert.Equal([new(NftElement.OfInterface("cali1"), NftVerdict.Goto("c")),
+            new(NftElement.OfInterface("cali2"), NftVerdict.Drop)],
             Set(dump, "dispatch").Entries.ToArray().OrderBy(e => e.Key));
     }
 
@@ -74,7 +83,8 @@ public abstract class NftTableContract : IDisposable
     {
         var set = NftSet.OfAddressPorts("ports", version);
         var address = IpAddr.Parse(version == IpVersion.V4 ? "10.1.2.3" : "fd00::5");
-        NftElement[] members = [NftElement.Of(address, 6, 80), NftElement.Of(address, 6, 443), NftElement.Of(address, 17, 80)];
+        NftElement[] members = [NftElement.Of(address, 6, 80), NftElement.Of(address, 6, 443),
+            NftElement.Of(address, 17, 80)];
         using var table = Open();
         table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddSet(set), new NftOp.AddElements(set, members)));
 
@@ -86,7 +96,8 @@ public abstract class NftTableContract : IDisposable
     {
         using var table = Open();
 
-        var committed = table.Commit(Transaction([.. Base(), new NftOp.AppendRule("c", First), new NftOp.AppendRule("c", Second)]));
+        var committed = table.Commit(Transaction([.. Base(), new NftOp.AppendRule("c", First),
+            new NftOp.AppendRule("c", Second)]));
 
         Assert.Equal(Chain(table.Dump()).Rules.Select(r => r.Handle), committed.NewHandles);
     }
@@ -95,9 +106,11 @@ public abstract class NftTableContract : IDisposable
     public void Rules_are_inserted_replaced_and_deleted_by_handle()
     {
         using var table = Open();
-        var handles = table.Commit(Transaction([.. Base(), new NftOp.AppendRule("c", First), new NftOp.AppendRule("c", Second)])).NewHandles;
+        var handles = table.Commit(Transaction([.. Base(), new NftOp.AppendRule("c", First),
+            new NftOp.AppendRule("c", Second)])).NewHandles;
 
-        var more = table.Commit(Transaction(new NftOp.InsertRule("c", handles[1], Third), new NftOp.ReplaceRule("c", handles[0], Second),
+        var more = table.Commit(Transaction(new NftOp.InsertRule("c", handles[1], Third),
+            new NftOp.ReplaceRule("c", handles[0], Second),
             new NftOp.DeleteRule("c", handles[1]), new NftOp.AppendRule("c", First)));
 
         var rules = Chain(table.Dump()).Rules;
@@ -131,10 +144,12 @@ public abstract class NftTableContract : IDisposable
     public void Members_are_removed_one_by_one()
     {
         using var table = Open();
-        table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddSet(Hosts), new NftOp.AddSet(Nets), new NftOp.AddElements(Hosts, Addresses("10.0.0.1", "10.0.0.2")),
+        table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddSet(Hosts), new NftOp.AddSet(Nets),
+            new NftOp.AddElements(Hosts, Addresses("10.0.0.1", "10.0.0.2")),
             new NftOp.AddElements(Nets, Networks("10.0.0.0/8", "11.0.0.0/8"))));
 
-        table.Commit(Transaction(new NftOp.RemoveElements(Hosts, Addresses("10.0.0.1")), new NftOp.RemoveElements(Nets, Networks("11.0.0.0/8"))));
+        table.Commit(Transaction(new NftOp.RemoveElements(Hosts, Addresses("10.0.0.1")),
+            new NftOp.RemoveElements(Nets, Networks("11.0.0.0/8"))));
 
         var dump = table.Dump();
         Assert.Equal(Addresses("10.0.0.2"), Set(dump, "hosts").Elements.ToArray());
@@ -145,9 +160,11 @@ public abstract class NftTableContract : IDisposable
     public void A_network_takes_the_place_of_those_inside_it_within_one_transaction()
     {
         using var table = Open();
-        table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddSet(Nets), new NftOp.AddElements(Nets, Networks("10.0.0.0/16", "10.1.0.0/16", "12.0.0.0/8"))));
+        table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddSet(Nets),
+            new NftOp.AddElements(Nets, Networks("10.0.0.0/16", "10.1.0.0/16", "12.0.0.0/8"))));
 
-        table.Commit(Transaction(new NftOp.RemoveElements(Nets, Networks("10.0.0.0/16", "10.1.0.0/16")), new NftOp.AddElements(Nets, Networks("10.0.0.0/15"))));
+        table.Commit(Transaction(new NftOp.RemoveElements(Nets, Networks("10.0.0.0/16", "10.1.0.0/16")),
+            new NftOp.AddElements(Nets, Networks("10.0.0.0/15"))));
 
         Assert.Equal(Networks("10.0.0.0/15", "12.0.0.0/8"), Set(table.Dump(), "nets").Elements.ToArray().Order());
     }
@@ -157,9 +174,11 @@ public abstract class NftTableContract : IDisposable
     {
         using var table = Open();
         var key = NftElement.OfInterface("cali1");
-        table.Commit(Transaction([.. Base(), new NftOp.AddSet(Dispatch), new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Drop) })]));
+        table.Commit(Transaction([.. Base(), new NftOp.AddSet(Dispatch),
+            new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Drop) })]));
 
-        table.Commit(Transaction(new NftOp.RemoveElements(Dispatch, new[] { key }), new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Goto("c")) })));
+        table.Commit(Transaction(new NftOp.RemoveElements(Dispatch, new[] { key }),
+            new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Goto("c")) })));
 
         Assert.Equal([new(key, NftVerdict.Goto("c"))], Set(table.Dump(), "dispatch").Entries.ToArray());
     }
@@ -169,7 +188,8 @@ public abstract class NftTableContract : IDisposable
     {
         using var table = Open();
         var hook = new NftBaseHook(NftChainType.Filter, NftHook.Input, 0);
-        table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddChain(new NftChain("c", hook)), new NftOp.AppendRule("c", First)));
+        table.Commit(Transaction(new NftOp.AddTable(), new NftOp.AddChain(new NftChain("c", hook)),
+            new NftOp.AppendRule("c", First)));
 
         table.Commit(Transaction(new NftOp.SetChainPolicy(new NftChain("c", hook with { Policy = NftPolicy.Drop }))));
 
@@ -185,7 +205,8 @@ public abstract class NftTableContract : IDisposable
         var writes = table.WriteCount;
 
         var refused = Assert.Throws<KernelException>(() => table.Commit(Transaction(
-            new NftOp.AppendRule("c", Second), new NftOp.FlushChain("c"), new NftOp.AddSet(Hosts), new NftOp.AppendRule("gone", Third))));
+            new NftOp.AppendRule("c", Second), new NftOp.FlushChain("c"), new NftOp.AddSet(Hosts),
+                new NftOp.AppendRule("gone", Third))));
 
         Assert.Equal(Errno.ENOENT, refused.Errno);
         Assert.Contains("operation 4 of 4", refused.Message, StringComparison.Ordinal);
@@ -233,10 +254,14 @@ public abstract class NftTableContract : IDisposable
         var key = NftElement.OfInterface("cali1");
         var forward = new NftChain("forward", new NftBaseHook(NftChainType.Filter, NftHook.Forward, 0));
         var small = new NftSet("small", NftDataType.Ipv4Addr) { MaxSize = 1 };
-        table.Commit(Transaction([.. Base(), new NftOp.AddChain(new NftChain("used")), new NftOp.AddChain(new NftChain("mapped")), new NftOp.AddChain(forward),
-            new NftOp.AddSet(Hosts), new NftOp.AddSet(Nets), new NftOp.AddSet(Dispatch), new NftOp.AddSet(small), new NftOp.AddElements(Hosts, Addresses("10.0.0.1")),
-            new NftOp.AddElements(Nets, Networks("10.1.0.0/16")), new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Goto("mapped")) }),
-            new NftOp.AppendRule("c", Jump("used")), new NftOp.AppendRule("c", Lookup("hosts")), new NftOp.AppendRule("forward", Jump("c"))]));
+        table.Commit(Transaction([.. Base(), new NftOp.AddChain(new NftChain("used")),
+            new NftOp.AddChain(new NftChain("mapped")), new NftOp.AddChain(forward),
+            new NftOp.AddSet(Hosts), new NftOp.AddSet(Nets), new NftOp.AddSet(Dispatch), new NftOp.AddSet(small),
+                new NftOp.AddElements(Hosts, Addresses("10.0.0.1")),
+            new NftOp.AddElements(Nets, Networks("10.1.0.0/16")),
+                new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Goto("mapped")) }),
+            new NftOp.AppendRule("c", Jump("used")), new NftOp.AppendRule("c", Lookup("hosts")),
+                new NftOp.AppendRule("forward", Jump("c"))]));
         NftOp wrong = what switch
         {
             "table twice" => new NftOp.AddTable(),
@@ -245,11 +270,14 @@ public abstract class NftTableContract : IDisposable
             "member twice" => new NftOp.AddElements(Hosts, Addresses("10.0.0.1")),
             "network inside" => new NftOp.AddElements(Nets, Networks("10.1.2.0/24")),
             "network around" => new NftOp.AddElements(Nets, Networks("10.0.0.0/8")),
-            "entry twice" => new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Goto("mapped")) }),
-            "entry with another verdict" => new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(key, NftVerdict.Goto("used")) }),
+            "entry twice" => new NftOp.AddMapEntries(Dispatch,
+                new NftMapEntry[] { new(key, NftVerdict.Goto("mapped")) }),
+            "entry with another verdict" => new NftOp.AddMapEntries(Dispatch,
+                new NftMapEntry[] { new(key, NftVerdict.Goto("used")) }),
             "rule in no chain" => new NftOp.AppendRule("gone", First),
             "jump to no chain" => new NftOp.AppendRule("c", Jump("gone")),
-            "entry to no chain" => new NftOp.AddMapEntries(Dispatch, new NftMapEntry[] { new(NftElement.OfInterface("x"), NftVerdict.Goto("gone")) }),
+            "entry to no chain" => new NftOp.AddMapEntries(Dispatch,
+                new NftMapEntry[] { new(NftElement.OfInterface("x"), NftVerdict.Goto("gone")) }),
             "lookup in no set" => new NftOp.AppendRule("c", Lookup("gone")),
             "insert before no rule" => new NftOp.InsertRule("c", 999, First),
             "replace no rule" => new NftOp.ReplaceRule("c", 999, First),
@@ -261,8 +289,10 @@ public abstract class NftTableContract : IDisposable
             "delete chain in map" => new NftOp.DeleteChain("mapped"),
             "delete set in use" => new NftOp.DeleteSet("hosts"),
             "jump to base chain" => new NftOp.AppendRule("c", Jump("forward")),
-            "verdict map in set" => new NftOp.AppendRule("c", new NftRule(Cause.None, new NftStatement.VerdictMap(NftField.SourceAddress, "hosts"))),
-            "masquerade while forwarding" => new NftOp.AppendRule("forward", new NftRule(Cause.None, new NftStatement.Masquerade())),
+            "verdict map in set" => new NftOp.AppendRule("c",
+                new NftRule(Cause.None, new NftStatement.VerdictMap(NftField.SourceAddress, "hosts"))),
+            "masquerade while forwarding" => new NftOp.AppendRule("forward",
+                new NftRule(Cause.None, new NftStatement.Masquerade())),
             "loop" => new NftOp.AppendRule("used", Jump("c")),
             _ => new NftOp.AddElements(small, Addresses("10.0.0.1", "10.0.0.2")),
         };
@@ -276,9 +306,12 @@ public abstract class NftTableContract : IDisposable
     public void Chains_that_use_each_other_can_go_together_once_they_are_empty()
     {
         using var table = Open();
-        table.Commit(Transaction([.. Base(), new NftOp.AddChain(new NftChain("d")), new NftOp.AppendRule("d", Jump("c")), new NftOp.AddSet(Hosts), new NftOp.AppendRule("c", Lookup("hosts"))]));
+        table.Commit(Transaction([.. Base(), new NftOp.AddChain(new NftChain("d")),
+            new NftOp.AppendRule("d", Jump("c")), new NftOp.AddSet(Hosts),
+            new NftOp.AppendRule("c", Lookup("hosts"))]));
 
-        table.Commit(Transaction(new NftOp.FlushChain("c"), new NftOp.FlushChain("d"), new NftOp.DeleteSet("hosts"), new NftOp.DeleteChain("c"), new NftOp.DeleteChain("d")));
+        table.Commit(Transaction(new NftOp.FlushChain("c"), new NftOp.FlushChain("d"), new NftOp.DeleteSet("hosts"),
+            new NftOp.DeleteChain("c"), new NftOp.DeleteChain("d")));
 
         Assert.Empty(table.Dump().Chains);
         Assert.Empty(table.Dump().Sets);
@@ -288,9 +321,11 @@ public abstract class NftTableContract : IDisposable
     public void A_set_is_made_anew_with_another_key_within_one_transaction()
     {
         using var table = Open();
-        var handle = table.Commit(Transaction([.. Base(), new NftOp.AddSet(Hosts), new NftOp.AppendRule("c", Lookup("hosts"))])).NewHandles[0];
+        var handle = table.Commit(Transaction([.. Base(), new NftOp.AddSet(Hosts),
+            new NftOp.AppendRule("c", Lookup("hosts"))])).NewHandles[0];
 
-        table.Commit(Transaction(new NftOp.DeleteRule("c", handle), new NftOp.DeleteSet("hosts"), new NftOp.AddSet(Nets with { Cause = new Cause("X") }),
+        table.Commit(Transaction(new NftOp.DeleteRule("c", handle), new NftOp.DeleteSet("hosts"),
+            new NftOp.AddSet(Nets with { Cause = new Cause("X") }),
             new NftOp.AddSet(NftSet.OfNetworks("hosts", IpVersion.V4)), new NftOp.AppendRule("c", Lookup("hosts"))));
 
         Assert.True(Set(table.Dump(), "hosts").Set.Interval);
@@ -312,7 +347,8 @@ public abstract class NftTableContract : IDisposable
     {
         using var table = Open();
 
-        table.Commit(Transaction([.. Base(), new NftOp.AppendRule("c", First), new NftOp.AddSet(Hosts), new NftOp.AddElements(Hosts, Addresses("10.0.0.1", "10.0.0.2", "10.0.0.3"))]));
+        table.Commit(Transaction([.. Base(), new NftOp.AppendRule("c", First), new NftOp.AddSet(Hosts),
+            new NftOp.AddElements(Hosts, Addresses("10.0.0.1", "10.0.0.2", "10.0.0.3"))]));
 
         Assert.Equal(7, table.WriteCount);
     }
@@ -321,10 +357,13 @@ public abstract class NftTableContract : IDisposable
     public void A_large_transaction_goes_in_whole()
     {
         using var table = Open();
-        var members = Enumerable.Range(0, 100_000).Select(i => NftElement.Of(IpAddr.FromV4(0x0a000000 + (uint)i))).ToArray();
-        var rules = Enumerable.Range(0, 6000).Select(i => new NftRule(new Cause($"R{i}"), new NftMatch.Mark(NftMarkOf.Packet, (uint)i), new NftStatement.Counter())).ToList();
+        var members = Enumerable.Range(0, 100_000).Select(i =>
+            NftElement.Of(IpAddr.FromV4(0x0a000000 + (uint)i))).ToArray();
+        var rules = Enumerable.Range(0, 6000).Select(i => new NftRule(new Cause($"R{i}"),
+            new NftMatch.Mark(NftMarkOf.Packet, (uint)i), new NftStatement.Counter())).ToList();
 
-        var committed = table.Commit(Transaction([.. Base(), new NftOp.AddSet(Hosts), new NftOp.AddElements(Hosts, members), .. rules.Select(r => new NftOp.AppendRule("c", r))]));
+        var committed = table.Commit(Transaction([.. Base(), new NftOp.AddSet(Hosts),
+            new NftOp.AddElements(Hosts, members), .. rules.Select(r => new NftOp.AppendRule("c", r))]));
 
         var dump = table.Dump();
         Assert.Equal(members.Length, Set(dump, "hosts").Elements.Length);
@@ -335,8 +374,10 @@ public abstract class NftTableContract : IDisposable
     private static NftOp[] Base() => [new NftOp.AddTable(), new NftOp.AddChain(new NftChain("c"))];
     private static NftTransaction Transaction(params NftOp[] ops) => new(Table, [.. ops]);
     private static NftRule Jump(string chain) => new(Cause.None, new NftStatement.Verdict(NftVerdict.Jump(chain)));
-    private static NftRule Lookup(string set) => new(Cause.None, new NftMatch.InSet(set, NftField.SourceAddress), new NftStatement.Counter());
-    private static NftElement[] Addresses(params string[] texts) => [.. texts.Select(t => NftElement.Of(IpAddr.Parse(t)))];
+    private static NftRule Lookup(string set) => new(Cause.None, new NftMatch.InSet(set, NftField.SourceAddress),
+        new NftStatement.Counter());
+    private static NftElement[] Addresses(params string[] texts) =>
+        [.. texts.Select(t => NftElement.Of(IpAddr.Parse(t)))];
     private static NftElement[] Networks(params string[] texts) => [.. texts.Select(t => NftElement.Of(Cidr.Parse(t)))];
     private static NftDumpedChain Chain(NftDump dump) => dump.Chains.Single(c => c.Chain.Name == "c");
     private static NftDumpedSet Set(NftDump dump, string name) => dump.Sets.Single(s => s.Set.Name == name);
