@@ -47,11 +47,11 @@ internal sealed class EtcdWatch(EtcdOptions options, EtcdEndpoints endpoints, Et
                 cancellation.ThrowIfCancellationRequested();
                 await LoseAsync(e, cancellation);
             }
-            catch (Exception e) when (e is OperationCanceledException or InvalidOperationException)
+            catch (Exception e) when (e is OperationCanceledException or InvalidOperationException or IOException or HttpRequestException)
             {
                 // The stream went away under a write, or was given up because the server did not answer.
                 cancellation.ThrowIfCancellationRequested();
-                await LoseAsync(EtcdErrors.Rpc(StatusCode.Unavailable, e.Message), cancellation);
+                await LoseAsync(new RpcException(new Status(StatusCode.Unavailable, e.Message, e)), cancellation);
             }
         }
     }

@@ -1,0 +1,38 @@
+using Calico.Datastore.Embedded;
+using Calico.Datastore.Etcd;
+using Microsoft.Extensions.Logging;
+
+namespace Calico.Datastore;
+
+/// <summary>Opens the store that a configuration names. What it returns is the caller's to dispose of.</summary>
+public static class DatastoreFactory
+{
+    /// <summary>The store in a folder of this machine; its owner serves it to the others with <see cref="EtcdServer"/>.</summary>
+    /// <exception cref="DatastoreException">See <see cref="EmbeddedDatastore.Open"/>.</exception>
+    public static EmbeddedDatastore OpenEmbedded(string directory) =>
+        EmbeddedDatastore.Open(new EmbeddedOptions { Directory = directory });
+
+    /// <summary>
+    /// A client of etcd, or of a served embedded store, from Calico's own settings.
+    /// </summary>
+    /// <param name="endpoints">ETCD_ENDPOINTS: URLs with commas between them.</param>
+    /// <param name="tls">ETCD_CA_CERT_FILE, ETCD_CERT_FILE and ETCD_KEY_FILE, or the same as text.</param>
+    /// <param name="username">ETCD_USERNAME; used only if there is a password too, as Calico does.</param>
+    /// <param name="password">ETCD_PASSWORD.</param>
+    /// <param name="logging">Where lost and resumed watches are told of.</param>
+    /// <exception cref="DatastoreException">The settings are wrong, or a certificate cannot be read.</exception>
+    public static EtcdDatastore OpenEtcd(string endpoints, TlsOptions? tls = null, string? username = null, string? password = null,
+        ILoggerFactory? logging = null)
+    {
+        ArgumentNullException.ThrowIfNull(endpoints);
+        var both = !string.IsNullOrEmpty(username) && !string.IsNullOrEmpty(password);
+        return new EtcdDatastore(new EtcdOptions
+        {
+            Endpoints = [.. endpoints.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)],
+            Tls = tls,
+            Username = both ? username : null,
+            Password = both ? password : null,
+            Logging = logging,
+        });
+    }
+}
