@@ -60,7 +60,8 @@ public class RouteNetlinkMessageTests
     public void Every_truncation_of_a_route_is_a_route_or_none_but_never_an_exception()
     {
         var route = new Route(new RouteKey(Cidr.Parse("fd01::/64"), 5), RouteKind.Unicast, 80,
-            [new NextHop(IpAddr.Parse("fd00::2"), 3), new NextHop(IpAddr.Parse("fd00::3"), 4, OnLink: true, Weight: 9)]) { Mtu = 1400 };
+            [new NextHop(IpAddr.Parse("fd00::2"), 3), new NextHop(IpAddr.Parse("fd00::3"), 4, OnLink: true, Weight: 9)])
+        { Mtu = 1400 };
         var payload = Payload((ref NetlinkWriter w) => RouteMessage.WriteReplace(ref w, route));
 
         for (var length = 0; length < payload.Length; length++)
