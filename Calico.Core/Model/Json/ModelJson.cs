@@ -26,6 +26,7 @@ namespace Calico.Core.Model.Json;
 [JsonSerializable(typeof(NodeResource))]
 [JsonSerializable(typeof(Profile))]
 [JsonSerializable(typeof(StagedGlobalNetworkPolicy))]
+[JsonSerializable(typeof(StagedKubernetesNetworkPolicy))]
 [JsonSerializable(typeof(StagedNetworkPolicy))]
 [JsonSerializable(typeof(Tier))]
 [JsonSerializable(typeof(WorkloadEndpoint))]
@@ -62,6 +63,7 @@ internal static class ModelJson
         [ResourceKind.Node] = typeof(NodeResource),
         [ResourceKind.Profile] = typeof(Profile),
         [ResourceKind.StagedGlobalNetworkPolicy] = typeof(StagedGlobalNetworkPolicy),
+        [ResourceKind.StagedKubernetesNetworkPolicy] = typeof(StagedKubernetesNetworkPolicy),
         [ResourceKind.StagedNetworkPolicy] = typeof(StagedNetworkPolicy),
         [ResourceKind.Tier] = typeof(Tier),
         [ResourceKind.WorkloadEndpoint] = typeof(WorkloadEndpoint),

@@ -6,7 +6,7 @@ public sealed record KubeNetworkPolicy : KubeObject
     public KubeNetworkPolicySpec Spec { get; init => field = value ?? new(); } = new();
 }
 
-public sealed record KubeNetworkPolicySpec : ModelObject
+public record KubeNetworkPolicySpec : ModelObject
 {
     public LabelSelector PodSelector { get; init => field = value ?? new(); } = new();
     public ValueList<KubeIngressRule> Ingress { get; init; }

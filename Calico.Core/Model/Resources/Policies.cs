@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Schema;
 
 namespace Calico.Core.Model.Resources;
@@ -157,4 +158,18 @@ public sealed record StagedGlobalNetworkPolicy() : Resource(ResourceKind.StagedG
 {
     public StagedGlobalNetworkPolicySpec Spec { get; init => field = value ?? new(); } = new();
     IPolicySpec ITieredPolicy.PolicySpec => Spec;
+}
+
+/// <summary>A Kubernetes policy that is only reported on, never enforced.</summary>
+public sealed record StagedKubernetesNetworkPolicy() : Resource(ResourceKind.StagedKubernetesNetworkPolicy)
+{
+    public StagedKubernetesNetworkPolicySpec Spec { get; init => field = value ?? new(); } = new();
+}
+
+/// <summary>The spec of a Kubernetes NetworkPolicy with what it stands for in front.</summary>
+public sealed record StagedKubernetesNetworkPolicySpec : KubeNetworkPolicySpec
+{
+    [JsonPropertyOrder(-1)]
+    [OneOf(Resources.StagedAction.Set, Resources.StagedAction.Delete, Resources.StagedAction.Learn, Resources.StagedAction.Ignore)]
+    public string? StagedAction { get; init; }
 }

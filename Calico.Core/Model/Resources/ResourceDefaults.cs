@@ -38,6 +38,7 @@ public static class ResourceDefaults
                 StagedAction = p.Spec.StagedAction ?? StagedAction.Set,
             },
         },
+        StagedKubernetesNetworkPolicy p => p with { Spec = p.Spec with { StagedAction = p.Spec.StagedAction ?? StagedAction.Set } },
         Tier t => t with
         {
             Spec = t.Spec with

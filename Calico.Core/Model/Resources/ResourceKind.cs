@@ -83,6 +83,10 @@ public sealed class ResourceKind
     public static ResourceKind StagedGlobalNetworkPolicy { get; } =
         new("StagedGlobalNetworkPolicy", "stagedglobalnetworkpolicies", false, "sgnp", "sgnps");
 
+    public static ResourceKind StagedKubernetesNetworkPolicy { get; } =
+        new("StagedKubernetesNetworkPolicy", "stagedkubernetesnetworkpolicies", true,
+            "stagedkubernetespolicy", "sknp", "stagedkubernetespolicies", "skpol", "skpols");
+
     public static ResourceKind StagedNetworkPolicy { get; } =
         new("StagedNetworkPolicy", "stagednetworkpolicies", true, "stagedpolicy", "snp", "stagedpolicies", "spol", "spols", "scnp");
 
@@ -96,7 +100,8 @@ public sealed class ResourceKind
     [
         BGPConfiguration, BGPFilter, BGPPeer, BlockAffinity, ClusterInformation, FelixConfiguration, GlobalNetworkPolicy,
         GlobalNetworkSet, HostEndpoint, IPAMConfiguration, IPPool, IPReservation, KubeControllersConfiguration,
-        NetworkPolicy, NetworkSet, Node, Profile, StagedGlobalNetworkPolicy, StagedNetworkPolicy, Tier, WorkloadEndpoint,
+        NetworkPolicy, NetworkSet, Node, Profile, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy,
+        Tier, WorkloadEndpoint,
     ];
 
     private static readonly FrozenDictionary<string, ResourceKind> ByKind = All.ToFrozenDictionary(k => k.Kind);

@@ -64,6 +64,8 @@ public sealed class Selector : IEquatable<Selector>
 
     public bool Evaluate(IReadOnlyDictionary<string, string> labels) => _root.Evaluate(new DictionaryLabels(labels));
 
+    public bool Evaluate(StringMap labels) => _root.Evaluate(labels);
+
     /// <summary>The same selector over label names that carry <paramref name="prefix"/>, for example <c>pcns.</c>.</summary>
     public Selector WithLabelPrefix(string prefix) => new(_root.Prefixed(prefix));
 

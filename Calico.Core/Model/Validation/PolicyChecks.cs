@@ -1,3 +1,4 @@
+using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
 
@@ -49,6 +50,23 @@ internal static class PolicyChecks
                 "spec", "all fields except tier must be absent if stagedAction is Delete");
         else
             Global(spec, errors);
+    }
+
+    // The Kubernetes policy must be one that can become a Calico policy.
+    public static void StagedKubernetes(StagedKubernetesNetworkPolicy policy, ErrorList errors)
+    {
+        var spec = policy.Spec;
+        if (spec.StagedAction == StagedAction.Delete)
+        {
+            errors.When(spec != new StagedKubernetesNetworkPolicySpec { StagedAction = spec.StagedAction }, "spec",
+                "all fields must be absent if stagedAction is Delete");
+            return;
+        }
+        var converted = PolicyConversion.FromNetworkPolicy(new KubeNetworkPolicy { Metadata = policy.Metadata, Spec = spec });
+        foreach (var problem in converted.Problems)
+            errors.Add(problem.Split(':')[0], null, problem[(problem.IndexOf(' ', StringComparison.Ordinal) + 1)..]);
+        if (converted.Problems.IsEmpty)
+            Policy(converted.Policy!.Spec, isGlobal: false, errors);
     }
 
     public static void Profile(ProfileSpec spec, ErrorList errors)

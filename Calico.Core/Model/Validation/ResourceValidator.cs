@@ -100,6 +100,7 @@ public static partial class ResourceValidator
             case StagedNetworkPolicy p: PolicyChecks.Staged(p.Spec, errors); break;
             case GlobalNetworkPolicy p: PolicyChecks.Global(p.Spec, errors); break;
             case StagedGlobalNetworkPolicy p: PolicyChecks.StagedGlobal(p.Spec, errors); break;
+            case StagedKubernetesNetworkPolicy p: PolicyChecks.StagedKubernetes(p, errors); break;
             case Profile p: PolicyChecks.Profile(p.Spec, errors); break;
             case Tier t: PolicyChecks.Tier(t, errors); break;
             case NetworkSet s: PolicyChecks.NetworkSetLabels(s, errors); break;

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Calico.Core.Model.Schema;
+using Calico.Ctl.Commands;
+using Calico.Datastore;
+using Calico.Datastore.Resources;
+
+namespace Calico.Ctl;
+
+// calicoctl: Program -> CommandLine (parsing, exit codes) -> Commands/* (one file a command) -> ResourceStore.
+// Exit codes: 0 done, 1 refused or failed, 2 wrong command line. Results are on standard output, everything else on
+// standard error.
+
+/// <summary>The command line of calicoctl.</summary>
+internal static class CommandLine
+{
+    public const int Success = 0;
+    public const int Failure = 1;
+    public const int WrongUsage = 2;
+
+    public static async Task<int> RunAsync(string[] args, CtlContext context)
+    {
+        var parsed = Build(context).Parse(args);
+        if (UsageError(parsed) is { } usage)
+        {
+            await context.Error.WriteLineAsync(usage);
+            await context.Error.WriteLineAsync("Run 'calicoctl --help' for the commands and 'calicoctl COMMAND --help' for their options.");
+            return WrongUsage;
+        }
+        try
+        {
+            return await parsed.InvokeAsync(new InvocationConfiguration
+            {
+                Output = context.Out,
+                Error = context.Error,
+                EnableDefaultExceptionHandler = false,
+            });
+        }
+        catch (Exception e) when (e is CtlException or InvalidResourceException or ResourceException)
+        {
+            await context.Error.WriteLineAsync(e.Message);
+        }
+        catch (DatastoreException e)
+        {
+            await context.Error.WriteLineAsync($"{e.Message}{Advice(e.Fault)}");
+        }
+        return Failure;
+    }
+
+    private static RootCommand Build(CtlContext context) => new("Manages Calico network and security policy.")
+    {
+        ResourceCommands.Create(context),
+        ResourceCommands.Apply(context),
+        ResourceCommands.Replace(context),
+        ResourceCommands.Delete(context),
+        ResourceCommands.Validate(context),
+        GetCommand.Build(context),
+        LabelCommand.Build(context),
+        ConvertCommand.Build(context),
+        SelectorCommand.Build(context),
+        IpamCommand.Build(context),
+        VersionCommand.Build(context),
+    };
+
+    // Worded as Calico's own command line words it.
+    private static string? UsageError(ParseResult parsed)
+    {
+        if (parsed.Errors.Count == 0)
+            return null;
+        foreach (var token in parsed.UnmatchedTokens)
+        {
+            if (token.StartsWith("--", StringComparison.Ordinal))
+                return $"Error: unknown flag: {token}";
+            if (token.Length > 1 && token[0] == '-')
+                return $"Error: unknown shorthand flag: '{token[1]}' in {token}";
+        }
+        return parsed.UnmatchedTokens is [var command, ..] && parsed.CommandResult.Command is RootCommand
+            ? $"Error: unknown command \"{command}\" for \"calicoctl\""
+            : "Error: " + string.Join("; ", parsed.Errors.Select(e => e.Message));
+    }
+
+    private static string Advice(DatastoreFault fault) => fault switch
+    {
+        DatastoreFault.Unavailable => ": check that the datastore runs and that ETCD_ENDPOINTS or the configuration file name it",
+        DatastoreFault.Denied => ": check the user, password and certificates of the configuration",
+        _ => "",
+    };
+}

@@ -1,0 +1,33 @@
+using Calico.Core.Model.Resources;
+
+namespace Calico.Ctl.Commands;
+
+/// <summary>Resources that the command line names by kind and name.</summary>
+internal static class KindNames
+{
+    /// <exception cref="CtlException">There is no such kind, or none is given.</exception>
+    public static ResourceKind Find(string? kind)
+    {
+        if (kind is null)
+            throw new CtlException("no resources specified: name a kind, or a file with -f");
+        // Affinities are read with ipam show: their keys are IPAM's.
+        return ResourceKind.TryFindByAlias(kind, out var found) && found != ResourceKind.BlockAffinity
+            ? found
+            : throw new CtlException($"resource type '{kind}' is not supported");
+    }
+
+    /// <summary>An empty resource for each name.</summary>
+    public static List<Resource> Resources(string? kind, string[] names)
+    {
+        var found = Find(kind);
+        if (names.Length == 0 || names.Contains(""))
+            throw new CtlException("resource name may not be empty");
+        return [.. names.Select(n => Named(found, n))];
+    }
+
+    public static Resource Named(ResourceKind kind, string? name)
+    {
+        var resource = ResourceCodec.Decode(kind, "{}"u8);
+        return resource with { Metadata = new ObjectMeta { Name = name } };
+    }
+}

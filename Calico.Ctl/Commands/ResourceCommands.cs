@@ -1,0 +1,158 @@
+using System.CommandLine;
+using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
+using Calico.Core.Model.Validation;
+using Calico.Datastore;
+using Calico.Datastore.Resources;
+
+namespace Calico.Ctl.Commands;
+
+/// <summary>create, apply, replace, delete and validate: the same operation on each resource of a file, in order.</summary>
+internal static class ResourceCommands
+{
+    public static Command Create(CtlContext context)
+    {
+        var skipExists = new Option<bool>("--skip-exists") { Description = "Resources that exist already are no error." };
+        return FileCommand(context, "create", "created", "Create resources; one that exists already is an error.",
+            (store, resource) => store.CreateAsync(resource), skipExists, ResourceFault.AlreadyExists);
+    }
+
+    public static Command Apply(CtlContext context) => FileCommand(context, "apply", "applied",
+        "Create resources, or replace those that exist.", (store, resource) => store.ApplyAsync(resource));
+
+    public static Command Replace(CtlContext context) => FileCommand(context, "replace", "replaced",
+        "Replace resources that exist.", (store, resource) => store.UpdateAsync(resource));
+
+    public static Command Validate(CtlContext context)
+    {
+        var file = CommonOptions.File();
+        var recursive = CommonOptions.Recursive();
+        var skipEmpty = CommonOptions.SkipEmpty();
+        var ns = CommonOptions.Namespace();
+        var config = CommonOptions.Config();
+        var command = new Command("validate", "Check resources without a datastore.") { file, recursive, skipEmpty, ns, config };
+        command.SetAction((parsed, _) =>
+        {
+            var resources = ReadFiles(context, parsed.GetValue(file), parsed.GetValue(recursive), parsed.GetValue(skipEmpty));
+            return new Batch(context, "validate", "validated").RunAsync(resources, resource =>
+            {
+                var inPlace = ResourceDefaults.Apply(Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false));
+                ResourceValidator.Check(inPlace);
+                return Task.FromResult(inPlace);
+            });
+        });
+        return command;
+    }
+
+    public static Command Delete(CtlContext context)
+    {
+        var kind = new Argument<string?>("KIND") { Arity = ArgumentArity.ZeroOrOne, Description = "Kind, in any spelling and number." };
+        var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.ZeroOrMore, Description = "Names of resources of that kind." };
+        var file = CommonOptions.File();
+        var recursive = CommonOptions.Recursive();
+        var skipEmpty = CommonOptions.SkipEmpty();
+        var ns = CommonOptions.Namespace();
+        var config = CommonOptions.Config();
+        var skipMissing = new Option<bool>("--skip-not-exists", "-s") { Description = "Resources that do not exist are no error." };
+        var command = new Command("delete", "Delete resources by file, or by kind and name.")
+        {
+            kind, names, file, recursive, skipEmpty, ns, config, skipMissing,
+        };
+        command.SetAction((parsed, cancellation) =>
+        {
+            var resources = parsed.GetValue(file) is { } path
+                ? ReadFiles(context, path, parsed.GetValue(recursive), parsed.GetValue(skipEmpty))
+                : KindNames.Resources(parsed.GetValue(kind), parsed.GetValue(names) ?? []);
+            return context.WithStoreAsync(parsed.GetValue(config)!, (_, store) =>
+                new Batch(context, "delete", "deleted") { Skip = parsed.GetValue(skipMissing) ? ResourceFault.NotFound : null }.RunAsync(resources, resource =>
+                {
+                    var inPlace = Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false);
+                    Writable(inPlace, "delete");
+                    return store.DeleteAsync(inPlace.Key, inPlace.Metadata.ResourceVersion, cancellation);
+                }));
+        });
+        return command;
+    }
+
+    private static Command FileCommand(CtlContext context, string verb, string done, string description,
+        Func<ResourceStore, Resource, Task<Resource>> write, Option<bool>? skip = null, ResourceFault? skipped = null)
+    {
+        var file = CommonOptions.File();
+        var recursive = CommonOptions.Recursive();
+        var skipEmpty = CommonOptions.SkipEmpty();
+        var ns = CommonOptions.Namespace();
+        var config = CommonOptions.Config();
+        var command = new Command(verb, description) { file, recursive, skipEmpty, ns, config };
+        if (skip is not null)
+            command.Add(skip);
+        command.SetAction((parsed, _) =>
+        {
+            var resources = ReadFiles(context, parsed.GetValue(file), parsed.GetValue(recursive), parsed.GetValue(skipEmpty));
+            return context.WithStoreAsync(parsed.GetValue(config)!, async (_, store) =>
+            {
+                await TryInitialiseAsync(context, store);
+                return await new Batch(context, verb, done) { Skip = skip is not null && parsed.GetValue(skip) ? skipped : null }
+                    .RunAsync(resources, async resource =>
+                    {
+                        var inPlace = Prepared(Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false), verb);
+                        if (IsReadOnly(inPlace) && verb != "create" && await store.FindAsync<Resource>(inPlace.Key) is null)
+                            throw ResourceException.NotFound(inPlace.Key);
+                        Writable(inPlace, verb == "replace" ? "apply or replace" : "create or apply");
+                        return await write(store, inPlace);
+                    });
+            });
+        });
+        return command;
+    }
+
+    private static List<Resource> ReadFiles(CtlContext context, string? path, bool isRecursive, bool skipEmpty) =>
+        ResourceFiles.ReadResources(path ?? throw new CtlException("no resources specified: name a file with -f, or '-' for standard input"),
+            isRecursive, skipEmpty, context.In);
+
+    // Only name, namespace, labels and annotations of the metadata are the user's to set, and the version to check.
+    private static Resource Prepared(Resource resource, string verb)
+    {
+        var given = resource.Metadata;
+        return resource with
+        {
+            Metadata = new ObjectMeta
+            {
+                Name = given.Name,
+                GenerateName = given.GenerateName,
+                Namespace = given.Namespace,
+                ResourceVersion = verb == "apply" || verb == "replace" || verb == "create" ? given.ResourceVersion : null,
+                Labels = given.Labels,
+                Annotations = given.Annotations,
+            },
+        };
+    }
+
+    private static bool IsReadOnly(Resource resource) => resource is ClusterInformation
+        || (resource is NetworkPolicy && resource.Name.StartsWith("knp.default.", StringComparison.Ordinal));
+
+    private static void Writable(Resource resource, string operation)
+    {
+        if (!IsReadOnly(resource))
+            return;
+        throw ResourceException.NotSupported(resource.Key, operation, resource is ClusterInformation
+            ? "resource is readonly"
+            : "kubernetes network policies must be managed through the kubernetes API");
+    }
+
+    // A user who may write only some kinds must still be able to write those.
+    private static async Task TryInitialiseAsync(CtlContext context, ResourceStore store)
+    {
+        try
+        {
+            await store.EnsureInitializedAsync();
+        }
+        catch (DatastoreException e) when (e.Fault == DatastoreFault.Denied)
+        {
+            await context.Error.WriteLineAsync($"note: the datastore could not be initialised: {e.Message}");
+        }
+        catch (InvalidResourceException e)
+        {
+            await context.Error.WriteLineAsync($"note: the datastore could not be initialised: {e.Message}");
+        }
+    }
+}

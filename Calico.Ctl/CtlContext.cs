@@ -1,0 +1,53 @@
+using Calico.Datastore;
+using Calico.Datastore.Resources;
+
+namespace Calico.Ctl;
+
+/// <summary>An error for the person at the terminal; the message is all that is shown.</summary>
+internal sealed class CtlException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Everything outside the program that a command touches, so that tests run commands in process.</summary>
+internal sealed record CtlContext
+{
+    public const string DefaultConfigPath = "/etc/calico/calicoctl.cfg";
+
+    /// <summary>Results go here and nothing else.</summary>
+    public required TextWriter Out { get; init; }
+
+    /// <summary>Errors and notes go here.</summary>
+    public required TextWriter Error { get; init; }
+
+    public required TextReader In { get; init; }
+    public required Func<string, string?> Environment { get; init; }
+    public required Func<DatastoreOptions, IDatastore> OpenDatastore { get; init; }
+    public required TimeProvider Time { get; init; }
+
+    public static CtlContext ForProcess(Func<DatastoreOptions, IDatastore> open) => new()
+    {
+        Out = Console.Out,
+        Error = Console.Error,
+        In = Console.In,
+        Environment = System.Environment.GetEnvironmentVariable,
+        OpenDatastore = open,
+        Time = TimeProvider.System,
+    };
+
+    /// <summary>Opens the datastore that the file, or without one the environment, names.</summary>
+    /// <param name="configPath">The file; only the default one may be missing.</param>
+    /// <param name="use">Works with the store, which is closed afterwards.</param>
+    public async Task<int> WithStoreAsync(string configPath, Func<IDatastore, ResourceStore, Task<int>> use)
+    {
+        var options = DatastoreOptions.Load(ReadConfig(configPath), configPath, Environment);
+        await using var datastore = OpenDatastore(options);
+        return await use(datastore, new ResourceStore(datastore, Time));
+    }
+
+    private static string? ReadConfig(string path)
+    {
+        if (File.Exists(path))
+            return ResourceFiles.ReadFile(path);
+        return path == DefaultConfigPath
+            ? null
+            : throw new CtlException($"configuration file {path} does not exist: name another with --config, or leave it out to use the environment");
+    }
+}

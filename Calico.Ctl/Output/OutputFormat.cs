@@ -1,0 +1,107 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Calico.Core.Model.Resources;
+using Calico.Datastore.Resources;
+
+namespace Calico.Ctl.Output;
+
+/// <summary>What one argument of get found: a single resource, or with a revision a list of a kind.</summary>
+internal sealed record Listing(ResourceKind Kind, IReadOnlyList<Resource> Items, long? Revision)
+{
+    /// <summary>The resource, or the list as an object of the list kind.</summary>
+    public JsonElement ToJson()
+    {
+        if (Revision is not { } revision)
+            return ResourceCodec.ToJson(Items[0]);
+        var list = new JsonObject
+        {
+            ["kind"] = Kind.ListKind,
+            ["apiVersion"] = Resource.CurrentApiVersion,
+            ["metadata"] = new JsonObject { ["resourceVersion"] = revision.ToString(CultureInfo.InvariantCulture) },
+            ["items"] = new JsonArray([.. Items.Select(i => JsonNode.Parse(ResourceCodec.ToJson(i).GetRawText()))]),
+        };
+        using var document = JsonDocument.Parse(list.ToJsonString());
+        return document.RootElement.Clone();
+    }
+}
+
+/// <summary>How get writes its results.</summary>
+internal abstract class OutputFormat
+{
+    /// <exception cref="CtlException">There is no such format.</exception>
+    public static OutputFormat Parse(string text, bool printNamespace)
+    {
+        switch (text)
+        {
+            case "yaml" or "yml": return new YamlFormat();
+            case "json": return new JsonFormat();
+            case "ps": return new TableFormat(null, isWide: false, printNamespace);
+            case "wide": return new TableFormat(null, isWide: true, printNamespace);
+            default: break;
+        }
+        const string columns = "custom-columns=";
+        if (!text.StartsWith(columns, StringComparison.Ordinal))
+            throw new CtlException($"unrecognized output format '{text}': use ps, wide, yaml, json or custom-columns=A,B");
+        var names = text[columns.Length..].Split(',', StringSplitOptions.RemoveEmptyEntries);
+        return names.Length == 0 ? throw new CtlException("need to specify at least one column") : new TableFormat(names, isWide: false, printNamespace: false);
+    }
+
+    public abstract Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation);
+
+    // Several results are a list of objects, one is the object.
+    private static JsonElement ToJson(IReadOnlyList<Listing> results)
+    {
+        if (results is [var only])
+            return only.ToJson();
+        using var document = JsonDocument.Parse($"[{string.Join(',', results.Select(r => r.ToJson().GetRawText()))}]");
+        return document.RootElement.Clone();
+    }
+
+    private sealed class YamlFormat : OutputFormat
+    {
+        public override Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation) =>
+            results.Count == 0 ? Task.CompletedTask : output.WriteAsync(YamlText.From(ToJson(results)));
+    }
+
+    private sealed class JsonFormat : OutputFormat
+    {
+        private static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+        public override async Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation)
+        {
+            if (results.Count == 0)
+                return;
+            using var buffer = new MemoryStream();
+            await using (var writer = new Utf8JsonWriter(buffer, Indented))
+                ToJson(results).WriteTo(writer);
+            await output.WriteLineAsync(System.Text.Encoding.UTF8.GetString(buffer.ToArray()));
+        }
+    }
+
+    private sealed class TableFormat(string[]? columns, bool isWide, bool printNamespace) : OutputFormat
+    {
+        public override async Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation)
+        {
+            foreach (var result in results)
+            {
+                var table = ResourceTables.For(result.Kind);
+                var headings = columns ?? (isWide ? table.Wide : table.Narrow);
+                if (printNamespace && result.Kind.IsNamespaced)
+                    headings = ["NAMESPACE", .. headings];
+                var facts = new TableFacts(await DefaultAsNumberAsync(store, result.Kind, cancellation));
+                var rows = result.Items.Select(r => headings.Select(h => table.Cell(h, r, facts)).ToArray());
+                await output.WriteAsync(TabWriter.Format([headings, .. rows]));
+                await output.WriteLineAsync();
+            }
+        }
+
+        private static async Task<string> DefaultAsNumberAsync(ResourceStore store, ResourceKind kind, CancellationToken cancellation)
+        {
+            if (kind != ResourceKind.Node)
+                return "";
+            var configuration = await store.FindAsync<BGPConfiguration>(new ResourceKey(ResourceKind.BGPConfiguration, null, "default"), cancellation);
+            return (configuration?.Spec.AsNumber ?? Core.Net.Asn.CalicoDefault).ToString();
+        }
+    }
+}

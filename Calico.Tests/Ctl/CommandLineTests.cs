@@ -1,0 +1,250 @@
+using Calico.Datastore;
+
+namespace Calico.Tests.Ctl;
+
+[Layer("unit")]
+public sealed class CommandLineTests : IDisposable
+{
+    private const string Pool = """
+        apiVersion: projectcalico.org/v3
+        kind: IPPool
+        metadata: {name: pool}
+        spec: {cidr: 10.65.0.0/16, natOutgoing: true}
+        """;
+
+    private readonly CalicoctlRunner _calicoctl = new();
+
+    public void Dispose() => _calicoctl.Dispose();
+
+    [Fact]
+    public async Task A_created_resource_is_reported_on_standard_output()
+    {
+        var result = await _calicoctl.RunAsync("create -f -", Pool);
+
+        Assert.Equal(new CommandResult(0, "Successfully created 1 'IPPool' resource(s)\n", ""), result);
+        Assert.Contains("/calico/resources/v3/projectcalico.org/ippools/pool", _calicoctl.Datastore.Keys);
+    }
+
+    [Fact]
+    public async Task A_refusal_is_on_standard_error_and_exits_with_1()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+
+        var result = await _calicoctl.RunAsync("create -f -", Pool);
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Equal("", result.Out);
+        Assert.Equal("failed to create 'IPPool' resource: resource already exists: IPPool(pool) with error: <nil>\n", result.Error);
+    }
+
+    [Theory]
+    [InlineData("--unknown-flag", "unknown flag: --unknown-flag")]
+    [InlineData("-m", "unknown shorthand flag: 'm' in -m")]
+    [InlineData("frobnicate", "unknown command \"frobnicate\"")]
+    public async Task A_wrong_command_line_exits_with_2(string args, string error)
+    {
+        var result = await _calicoctl.RunAsync(args);
+
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(error, result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Get_prints_a_table_in_upstreams_layout()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+
+        var narrow = await _calicoctl.RunAsync("get ippools");
+        var wide = await _calicoctl.RunAsync("get ipp -o wide");
+
+        Assert.Equal("NAME   CIDR           SELECTOR   \npool   10.65.0.0/16   all()      \n\n", narrow.Out);
+        Assert.Equal(
+            "NAME   CIDR           NAT    IPIPMODE   VXLANMODE   DISABLED   DISABLEBGPEXPORT   SELECTOR   ASSIGNMENTMODE   \n"
+            + "pool   10.65.0.0/16   true   Never      Never       false      false              all()      Automatic        \n\n", wide.Out);
+    }
+
+    [Fact]
+    public async Task Get_prints_yaml_that_apply_takes_back()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+
+        var yaml = await _calicoctl.RunAsync("get ippool pool -o yaml");
+        var applied = await _calicoctl.RunAsync("apply -f -", yaml.Out);
+
+        Assert.StartsWith("apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n", yaml.Out, StringComparison.Ordinal);
+        Assert.Contains("resourceVersion: \"", yaml.Out, StringComparison.Ordinal);
+        Assert.Equal("Successfully applied 1 'IPPool' resource(s)\n", applied.Out);
+    }
+
+    [Fact]
+    public async Task Get_prints_a_list_as_json()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+
+        var json = await _calicoctl.RunAsync("get ippool -o json");
+
+        Assert.StartsWith("{\n  \"kind\": \"IPPoolList\",\n  \"apiVersion\": \"projectcalico.org/v3\",", json.Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Tiers_are_sorted_by_order_in_gos_number_form()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+
+        var tiers = await _calicoctl.RunAsync("get tiers");
+
+        Assert.Equal("NAME            ORDER   \nkube-admin      1000    \ndefault         1e+06   \nkube-baseline   1e+07   \n\n", tiers.Out);
+    }
+
+    [Fact]
+    public async Task Namespaced_resources_show_their_namespace_on_request()
+    {
+        const string policy = """{"apiVersion":"projectcalico.org/v3","kind":"NetworkPolicy","metadata":{"name":"p"},"spec":{"order":10}}""";
+        await _calicoctl.RunAsync("create -n web -f -", policy);
+
+        Assert.Equal("NAME   TIER   \n\n", (await _calicoctl.RunAsync("get np")).Out);
+        Assert.Equal("NAMESPACE   NAME   TIER      \nweb         p      default   \n\n", (await _calicoctl.RunAsync("get np -A")).Out);
+        Assert.Contains("p      default   10      ", (await _calicoctl.RunAsync("get np -n web -o wide")).Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_directory_is_read_in_name_order()
+    {
+        var path = _calicoctl.WriteFile("d/1.yaml", Pool);
+        _calicoctl.WriteFile("d/2.json", """{"apiVersion":"projectcalico.org/v3","kind":"NetworkSet","metadata":{"name":"s"},"spec":{}}""");
+        _calicoctl.WriteFile("d/notes.txt", "not a manifest");
+
+        var result = await _calicoctl.RunAsync($"apply -f {Path.GetDirectoryName(path)}");
+
+        Assert.Equal("Successfully applied 2 resource(s)\n", result.Out);
+    }
+
+    [Fact]
+    public async Task Partial_success_says_what_went_wrong()
+    {
+        var result = await _calicoctl.RunAsync("create -f -", Pool + "\n---\n" + Pool.Replace("name: pool", "name: other", StringComparison.Ordinal));
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("created 1 out of 2 'IPPool' resources", result.Error, StringComparison.Ordinal);
+        Assert.Contains("overlaps with IPPool(pool)", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_unknown_field_is_named_with_its_line()
+    {
+        var path = _calicoctl.WriteFile("bad.yaml", "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec:\n  cidr: 10.0.0.0/16\n  natOutgoin: true\n");
+
+        var result = await _calicoctl.RunAsync($"create -f {path}");
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.StartsWith($"failed to execute command: {path}:6: IPPool(p): error with field spec.natOutgoin", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Validate_needs_no_datastore()
+    {
+        var result = await _calicoctl.RunAsync("validate -f -", Pool);
+
+        Assert.Equal("Successfully validated 1 'IPPool' resource(s)\n", result.Out);
+        Assert.Null(_calicoctl.Opened);
+    }
+
+    [Fact]
+    public async Task The_selector_command_answers_with_its_exit_code()
+    {
+        var match = await _calicoctl.RunAsync(["selector", "a == 'x' && has(b)", "--labels", "a=x,b="]);
+        var differs = await _calicoctl.RunAsync(["selector", "a == 'x'", "--labels", "a=y"]);
+        var broken = await _calicoctl.RunAsync(["selector", "a = 'x'"]);
+
+        Assert.Equal(0, match.ExitCode);
+        Assert.Contains("canonical: (a == \"x\" && has(b))", match.Out, StringComparison.Ordinal);
+        Assert.Equal(1, differs.ExitCode);
+        Assert.Equal("selector 'a = 'x'': expected '==' at character 3\n  a = 'x'\n    ^\n", broken.Error);
+    }
+
+    [Fact]
+    public async Task Kubernetes_policies_are_converted()
+    {
+        var result = await _calicoctl.RunAsync("convert -f -", """
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            metadata: {name: web, namespace: shop}
+            spec:
+              podSelector: {matchLabels: {app: web}}
+              ingress:
+              - from: [{podSelector: {}}]
+                ports: [{port: 80}]
+            """);
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("name: knp.default.web", result.Out, StringComparison.Ordinal);
+        Assert.Contains("selector: projectcalico.org/orchestrator == 'k8s' && app == 'web'", result.Out, StringComparison.Ordinal);
+        Assert.Equal(0, (await _calicoctl.RunAsync("validate -f -", result.Out)).ExitCode);
+    }
+
+    [Fact]
+    public async Task Pools_and_blocks_show_their_use()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+        await _calicoctl.RunAsync("create -f -", """{"apiVersion":"projectcalico.org/v3","kind":"IPReservation","metadata":{"name":"r"},"spec":{"reservedCIDRs":["10.65.1.248/31"]}}""");
+        await _calicoctl.Datastore.CommitAsync(new Transaction([], [Write.Put("/calico/ipam/v2/assignment/ipv4/block/10.65.1.248-29", """
+            {"cidr":"10.65.1.248/29","affinity":"host:n1","allocations":[null,0,null,null,null,null,null,null],"unallocated":[0,2,3,4,5,6,7],
+             "attributes":[{"handle_id":"k8s-pod-network.4f0c","secondary":{"namespace":"web","pod":"web-0"}}],
+             "sequenceNumber":1787392800000000003,"sequenceNumberForAllocation":{"1":1787392800000000001},"deleted":false}
+            """u8.ToArray())]));
+
+        var show = await _calicoctl.RunAsync("ipam show --show-blocks");
+        var used = await _calicoctl.RunAsync("ipam show --ip=10.65.1.249");
+        var free = await _calicoctl.RunAsync("ipam show --ip=10.65.1.250");
+
+        Assert.Contains("| IP Pool  | 10.65.0.0/16   |     65536 |     1 (0%) |       2 (0%) | 65534 (100%) |", show.Out, StringComparison.Ordinal);
+        Assert.Contains("| Block    | 10.65.1.248/29 |         8 |    1 (12%) |      2 (25%) |      6 (75%) |", show.Out, StringComparison.Ordinal);
+        Assert.Equal("IP 10.65.1.249 is in use\nHandle ID: k8s-pod-network.4f0c\nActive Owner Attributes:\n  namespace: web\n  pod: web-0\n", used.Out);
+        Assert.Equal("10.65.1.250 is not assigned\n", free.Out);
+    }
+
+    [Fact]
+    public async Task The_version_of_the_cluster_comes_from_the_datastore()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+
+        var result = await _calicoctl.RunAsync("version");
+
+        Assert.Equal("Client Version:    v0.1.0\nCluster Version:   unknown\nCluster Type:      unknown\n", result.Out);
+    }
+
+    [Fact]
+    public async Task A_configuration_file_that_is_named_must_exist()
+    {
+        var result = await _calicoctl.RunAsync("get nodes -c /nonexistent/calicoctl.cfg");
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("/nonexistent/calicoctl.cfg does not exist", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_datastore_is_chosen_by_file_before_environment()
+    {
+        var path = _calicoctl.WriteFile("calicoctl.cfg", """
+            apiVersion: projectcalico.org/v3
+            kind: CalicoAPIConfig
+            spec: {datastoreType: etcdv3, etcdEndpoints: "https://e1:2379,https://e2:2379", etcdCACertFile: /ca}
+            """);
+
+        await _calicoctl.RunAsync($"get nodes -c {path}");
+
+        Assert.Equal("https://e1:2379 https://e2:2379", string.Join(' ', _calicoctl.Opened!.EtcdEndpoints));
+        Assert.Equal("/ca", _calicoctl.Opened.EtcdCACertFile);
+    }
+
+    [Fact]
+    public async Task An_unreachable_datastore_exits_with_1_and_advice()
+    {
+        _calicoctl.Datastore.BeforeCommit = _ => throw new DatastoreException(DatastoreFault.Unavailable, "commit to http://127.0.0.1:2379: no answer in 10 s");
+
+        var result = await _calicoctl.RunAsync("create -f -", Pool);
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("no answer in 10 s: check that the datastore runs", result.Error, StringComparison.Ordinal);
+    }
+}
