@@ -59,6 +59,7 @@ internal static class CommandLine
         ConvertCommand.Build(context),
         SelectorCommand.Build(context),
         IpamCommand.Build(context),
+        NodeCommand.Build(context),
         VersionCommand.Build(context),
     };
 

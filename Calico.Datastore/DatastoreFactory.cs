@@ -35,4 +35,37 @@ public static class DatastoreFactory
             Logging = logging,
         });
     }
+
+    /// <summary>Opens what the options name.</summary>
+    /// <exception cref="DatastoreException">The type is not part of this build, or the options are wrong.</exception>
+    public static IDatastore Open(DatastoreOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return options.Type switch
+        {
+            DatastoreType.EtcdV3 => new EtcdDatastore(new EtcdOptions
+            {
+                Endpoints = options.EtcdEndpoints,
+                Username = options.EtcdUsername,
+                Password = options.EtcdPassword,
+                Tls = TlsOf(options),
+            }),
+            DatastoreType.Embedded => OpenEmbedded(options.EmbeddedPath),
+            _ => throw new DatastoreException(DatastoreFault.Invalid, $"datastore type {options.Type} is not part of this build; use etcdv3 or embedded"),
+        };
+    }
+
+    private static TlsOptions? TlsOf(DatastoreOptions options)
+    {
+        var tls = new TlsOptions
+        {
+            CaFile = options.EtcdCACertFile,
+            CaPem = options.EtcdCACert,
+            CertificateFile = options.EtcdCertFile,
+            CertificatePem = options.EtcdCert,
+            KeyFile = options.EtcdKeyFile,
+            KeyPem = options.EtcdKey,
+        };
+        return tls == new TlsOptions() ? null : tls;
+    }
 }
