@@ -34,40 +34,6 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         Assert.Empty(wrong);
     }
 
-    [SkippableFact]
-    public async Task Recorded_streams_end_sessions_at_worst()
-    {
-        var rows = Rows("tcpdump-streams.json");
-        var config = Config(1, PeerOf(1, 2, new Asn(65001)) with { ErrorWaitMin = TimeSpan.FromMilliseconds(1), ErrorWaitMax = TimeSpan.FromMilliseconds(2) },
-            Peer(1, 3) with { As = OurAs }) with
-        { LocalAs = OurAs };
-        var one = Start(config);
-        var other = Start(Config(3, Peer(3, 1) with { As = OurAs }) with { LocalAs = OurAs });
-        other.Originate("10.65.3.0/26");
-        await HasRoute(one, "10.65.3.0/26", Address(3).ToString());
-        foreach (var row in rows)
-        {
-            foreach (var established in new[] { false, true })
-            {
-                await Eventually(async () => (await one.Status()).Peers.Single(p => p.Address == Address(2)).Phase == SessionPhase.Active, "waiting");
-                using var peer = await ScriptedPeer.Connect(Address(2), Address(1), Port);
-                if (established)
-                    await peer.Establish(OpenOf(new Asn(65001), 2));
-                try
-                {
-                    await peer.Send(row.Hex("stream"));
-                }
-                catch (System.Net.Sockets.SocketException)
-                {
-                    // It closed before it had read everything: that is an answer.
-                }
-            }
-        }
-
-        await HasRoute(one, "10.65.3.0/26", Address(3).ToString());
-        Assert.Equal(1, (await one.Status()).Peers.Single(p => p.Address == Address(3)).Counters.Established);
-    }
-
     private IReadOnlyList<JsonElement> Rows(string file)
     {
         var rows = CaseTables.Rows(Folder, file);
