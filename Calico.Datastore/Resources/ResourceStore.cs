@@ -165,7 +165,8 @@ public sealed class ResourceStore(IDatastore datastore, TimeProvider time, Func<
             if (stored.Resource is IPPool { Spec.Disabled: false } pool)
             {
                 // No node may take a block from a pool that is about to vanish.
-                resourceVersion = (await UpdateAsync(pool with { Spec = pool.Spec with { Disabled = true } }, cancellation)).Metadata.ResourceVersion;
+                var disabled = await UpdateAsync(pool with { Spec = pool.Spec with { Disabled = true } }, cancellation);
+                resourceVersion = resourceVersion is null ? null : disabled.Metadata.ResourceVersion;
                 continue;
             }
             var dependents = await _lifeCycle.DependentsAsync(stored.Resource, cancellation);

@@ -250,6 +250,25 @@ public class ResourceStoreTests
     }
 
     [Fact]
+    public async Task A_pool_is_disabled_before_it_is_deleted()
+    {
+        var pool = await _store.CreateAsync(Pool("p", "10.0.0.0/16"));
+        var writes = new List<string>();
+        _datastore.BeforeCommit = t =>
+        {
+            writes.Add(t.Writes[0].Value is { } value ? Encoding.UTF8.GetString(value.Span) : "delete");
+            return Task.CompletedTask;
+        };
+
+        await _store.DeleteAsync(pool.Key, pool.Metadata.ResourceVersion);
+
+        Assert.Equal(2, writes.Count);
+        Assert.Contains("\"disabled\":true", writes[0], StringComparison.Ordinal);
+        Assert.Equal("delete", writes[1]);
+        Assert.Empty(_datastore.Keys);
+    }
+
+    [Fact]
     public async Task A_pool_over_blocks_of_another_size_is_refused()
     {
         await _datastore.CommitAsync(new Transaction([], [Write.Put("/calico/ipam/v2/assignment/ipv4/block/10.0.1.0-28", "{}"u8.ToArray())]));
