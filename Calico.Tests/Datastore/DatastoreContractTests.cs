@@ -7,7 +7,7 @@ namespace Calico.Tests.Datastore;
 /// <summary>What every <see cref="IDatastore"/> promises: reads, transactions, limits. One store for all tests of a class, a prefix each.</summary>
 public abstract class DatastoreContractTests
 {
-    protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
     // A prefix of one's own, so that tests may share a store.
     protected string Root { get; } = $"/calico/test/{Guid.NewGuid():N}/";

@@ -12,7 +12,7 @@ namespace Calico.Tests.Datastore.Etcd;
 [Layer("unit")]
 public sealed class EtcdDatastoreTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
     [Fact]
     public async Task A_dead_endpoint_is_passed_over_by_reads_commits_and_watches()
@@ -39,7 +39,7 @@ public sealed class EtcdDatastoreTests
     public async Task With_no_endpoint_alive_a_call_ends_as_unavailable_and_says_what_it_tried()
     {
         var dead = $"http://127.0.0.1:{EtcdProcess.FreePort()}";
-        await using var store = new EtcdDatastore(new EtcdOptions { Endpoints = [dead], RequestTimeout = TimeSpan.FromMilliseconds(300) });
+        await using var store = new EtcdDatastore(new EtcdOptions { Endpoints = [dead], RequestTimeout = TimeSpan.FromSeconds(2) });
 
         var fault = await DatastoreExtensions.FaultAsync(() => store.PutAsync("/a"));
 
@@ -91,9 +91,9 @@ public sealed class EtcdDatastoreTests
         await using var served = await ServedStore.StartAsync();
         await served.Store.PutAsync("/a");
         using var silent = new SilentServer();
-        for (var i = 0; i < 4; i++)
+        for (var i = 0; i < 3; i++)
         {
-            await using var store = served.Connect(o => o with { Endpoints = [silent.Url, served.Url], RequestTimeout = TimeSpan.FromSeconds(6) });
+            await using var store = served.Connect(o => o with { Endpoints = [silent.Url, served.Url], RequestTimeout = TimeSpan.FromSeconds(9) });
 
             Assert.NotNull(await store.GetAsync("/a"));
         }

@@ -18,9 +18,9 @@ public sealed class EtcdTlsTests : IDisposable
     private Task<ServedStore> ServeAsync(string? host = null) =>
         ServedStore.StartAsync(new EtcdServerOptions { Tls = Tls(_certificates, "server", server: true, host) });
 
-    private static async Task<DatastoreException> RefusedAsync(ServedStore served, TlsOptions? tls)
+    private static async Task<DatastoreException> RefusedAsync(ServedStore served, TlsOptions? tls, int seconds = 60)
     {
-        await using var store = served.Connect(o => o with { Tls = tls, RequestTimeout = TimeSpan.FromSeconds(2) });
+        await using var store = served.Connect(o => o with { Tls = tls, RequestTimeout = TimeSpan.FromSeconds(seconds) });
         return await DatastoreExtensions.FaultAsync(() => store.GetAsync("/a"));
     }
 
@@ -90,8 +90,8 @@ public sealed class EtcdTlsTests : IDisposable
         await using var served = await ServeAsync();
 
         // In TLS 1.3 the client has finished its handshake when the server turns it away: it sees a broken connection.
-        var none = await RefusedAsync(served, new TlsOptions { CaFile = _certificates.CaFile });
-        var other = await RefusedAsync(served, Tls(_others, "intruder", server: false));
+        var none = await RefusedAsync(served, new TlsOptions { CaFile = _certificates.CaFile }, seconds: 2);
+        var other = await RefusedAsync(served, Tls(_others, "intruder", server: false), seconds: 2);
 
         Assert.Equal((DatastoreFault.Unavailable, DatastoreFault.Unavailable), (none.Fault, other.Fault));
     }

@@ -13,7 +13,7 @@ public sealed class EtcdctlTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _served.DisposeAsync();
 
-    private string[] Command(params string[] arguments) => ["etcdctl", "--endpoints", _served.Url, .. arguments];
+    private string[] Command(params string[] arguments) => ["etcdctl", "--dial-timeout", "30s", "--command-timeout", "30s", "--endpoints", _served.Url, .. arguments];
 
     private async Task<string> RunAsync(params string[] arguments)
     {
@@ -97,7 +97,7 @@ public sealed class EtcdctlTests : IAsyncLifetime
 
     private static async Task<List<string?>> LinesAsync(Process process, int count)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(120));
         List<string?> lines = [];
         while (lines.Count < count)
             lines.Add(await process.StandardOutput.ReadLineAsync(patience.Token));
@@ -184,7 +184,7 @@ public sealed class EtcdctlTests : IAsyncLifetime
             Username = "calico",
             Password = "secret",
         });
-        string[] tls = ["etcdctl", "--endpoints", served.Url, "--cacert", certificates.CaFile, "--dial-timeout", "2s", "--command-timeout", "2s"];
+        string[] tls = ["etcdctl", "--endpoints", served.Url, "--cacert", certificates.CaFile, "--dial-timeout", "5s", "--command-timeout", "5s"];
         string[] certificate = ["--cert", client.Certificate, "--key", client.Key];
 
         var good = await ChildProcess.RunAsync([.. tls, .. certificate, "--user", "calico:secret", "put", "/a", "one"]);

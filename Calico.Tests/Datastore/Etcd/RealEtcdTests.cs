@@ -13,7 +13,7 @@ public sealed class RealEtcdTests
     {
         await using var etcd = await EtcdProcess.StartAsync();
         await using var store = new EtcdDatastore(new EtcdOptions { Endpoints = [etcd.Url], RequestTimeout = TimeSpan.FromSeconds(60) });
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(90));
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(180));
         var start = await store.PutAsync("/start");
         var watch = CollectAsync(store, start, 60, patience.Token);
 
