@@ -1,12 +1,9 @@
-using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
-using YamlDotNet.Core;
-using YamlDotNet.RepresentationModel;
+using Calico.Datastore.Manifests;
 
 namespace Calico.Node.Lab;
 
@@ -18,103 +15,78 @@ internal sealed record LabManifest(string Resources, IReadOnlyList<string> Names
 {
     public static LabManifest Load(string file)
     {
-        string text;
         try
         {
-            text = File.ReadAllText(file);
+            return Convert(ManifestReader.Read(File.ReadAllText(file), file).Select(d => (d.Json, $"{file}:{d.Line}")));
+        }
+        catch (ManifestException e)
+        {
+            throw new LabException(e.Message, e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new LabException($"cannot read {file}: {e.Message}", e);
         }
-        try
-        {
-            return Convert(Documents(text));
-        }
-        catch (YamlException e)
-        {
-            throw new LabException($"{file}, line {e.Start.Line}: {e.Message}", e);
-        }
-        catch (InvalidResourceException e)
-        {
-            throw new LabException($"{file}: {e.Message}", e);
-        }
     }
 
-    public static LabManifest ForNamespace(string name) => Convert([new JsonObject
+    public static LabManifest ForNamespace(string name)
     {
-        ["apiVersion"] = "v1",
-        ["kind"] = "Namespace",
-        ["metadata"] = new JsonObject { ["name"] = name, ["labels"] = new JsonObject { ["kubernetes.io/metadata.name"] = name } },
-    }]);
+        var space = new JsonObject
+        {
+            ["apiVersion"] = "v1",
+            ["kind"] = "Namespace",
+            ["metadata"] = new JsonObject { ["name"] = name, ["labels"] = new JsonObject { ["kubernetes.io/metadata.name"] = name } },
+        };
+        return Convert([(JsonSerializer.SerializeToElement(space), name)]);
+    }
 
-    internal static LabManifest Convert(IEnumerable<JsonObject> documents)
+    private static LabManifest Convert(IEnumerable<(JsonElement Json, string Place)> documents)
     {
         var resources = new JsonArray();
         var namespaces = new List<string>();
-        foreach (var document in documents)
+        foreach (var (json, place) in documents)
         {
-            var json = JsonSerializer.SerializeToElement(document);
-            switch (document["apiVersion"]?.ToString(), document["kind"]?.ToString())
+            try
             {
-                case ("v1", "Namespace"):
-                    var space = KubeCodec.Decode<KubeNamespace>(json);
-                    namespaces.Add(space.Metadata.Name ?? throw new LabException("a Namespace has no name"));
-                    resources.Add(ToNode(ProfileConversion.FromNamespace(space)));
-                    break;
-                case ("networking.k8s.io/v1", "NetworkPolicy"):
-                    var converted = PolicyConversion.FromNetworkPolicy(KubeCodec.Decode<KubeNetworkPolicy>(json));
-                    if (converted.Policy is null || converted.Problems.Length > 0)
-                        throw new LabException($"NetworkPolicy {document["metadata"]?["name"]}: {string.Join("; ", converted.Problems)}");
-                    // The name that Calico gives such a policy in etcd.
-                    resources.Add(ToNode(converted.Policy with
-                    {
-                        Metadata = converted.Policy.Metadata with { Name = KubeNames.PolicyPrefix + converted.Policy.Name },
-                    }));
-                    break;
-                case (Resource.CurrentApiVersion, _):
-                    resources.Add(document.DeepClone());
-                    break;
-                case var (version, kind):
-                    throw new LabException($"{version}/{kind} is neither a Calico resource nor a Kubernetes Namespace or NetworkPolicy");
+                switch (Text(json, "apiVersion"), Text(json, "kind"))
+                {
+                    case ("v1", "Namespace"):
+                        var space = KubeCodec.Decode<KubeNamespace>(json);
+                        namespaces.Add(space.Metadata.Name ?? throw new LabException($"{place}: the Namespace has no name"));
+                        resources.Add(ToNode(ProfileConversion.FromNamespace(space)));
+                        break;
+                    case ("networking.k8s.io/v1", "NetworkPolicy"):
+                        resources.Add(ToNode(Convert(KubeCodec.Decode<KubeNetworkPolicy>(json), place)));
+                        break;
+                    case (Resource.CurrentApiVersion, _):
+                        resources.Add(JsonNode.Parse(json.GetRawText()));
+                        break;
+                    case var (version, kind):
+                        throw new LabException($"{place}: {version}/{kind} is neither a Calico resource nor a Kubernetes Namespace or NetworkPolicy");
+                }
+            }
+            catch (InvalidResourceException e)
+            {
+                throw new LabException($"{place}: {e.Message}", e);
             }
         }
         return new LabManifest(resources.ToJsonString(), namespaces);
     }
 
-    internal static IEnumerable<JsonObject> Documents(string yaml)
+    // Under the name that Calico gives such a policy in etcd.
+    private static NetworkPolicy Convert(KubeNetworkPolicy policy, string place)
     {
-        var stream = new YamlStream();
-        stream.Load(new StringReader(yaml));
-        foreach (var document in stream.Documents)
+        var converted = PolicyConversion.FromNetworkPolicy(policy);
+        if (converted.Policy is null || converted.Problems.Length > 0)
+            throw new LabException($"{place}: NetworkPolicy {policy.Metadata.Name}: {string.Join("; ", converted.Problems)}");
+        return converted.Policy with
         {
-            if (document.RootNode is YamlScalarNode { Value: null or "" })
-                continue;
-            yield return ToJson(document.RootNode) as JsonObject
-                ?? throw new LabException("a document of the file is no object");
-        }
+            Metadata = converted.Policy.Metadata with { Name = KubeNames.PolicyPrefix + converted.Policy.Name },
+        };
     }
 
     private static JsonNode? ToNode(Resource resource) => JsonNode.Parse(ResourceCodec.ToJson(resource).GetRawText());
 
-    private static JsonNode? ToJson(YamlNode node) => node switch
-    {
-        YamlMappingNode mapping => new JsonObject(mapping.Select(e =>
-            KeyValuePair.Create(((YamlScalarNode)e.Key).Value ?? "", ToJson(e.Value)))),
-        YamlSequenceNode sequence => new JsonArray([.. sequence.Select(ToJson)]),
-        YamlScalarNode { Style: not ScalarStyle.Plain, Value: var quoted } => JsonValue.Create(quoted),
-        YamlScalarNode { Value: var plain } => Scalar(plain ?? ""),
-        _ => throw new LabException("the file uses YAML that JSON cannot say"),
-    };
-
-    // The core schema's plain scalars, as far as manifests have them.
-    private static JsonValue? Scalar(string text) => text switch
-    {
-        "" or "~" or "null" => null,
-        "true" => JsonValue.Create(true),
-        "false" => JsonValue.Create(false),
-        _ when long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) => JsonValue.Create(number),
-        _ when double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var real) && text.Any(char.IsAsciiDigit) => JsonValue.Create(real),
-        _ => JsonValue.Create(text),
-    };
+    private static string? Text(JsonElement json, string name) =>
+        json.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 }

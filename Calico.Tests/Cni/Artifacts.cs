@@ -17,7 +17,7 @@ internal static class Artifacts
         {
             if (!File.Exists(path) || NewestSource("Calico.Cni", "Calico.Core/Cni", "Calico.Core/Net") > File.GetLastWriteTimeUtc(path))
             {
-                Run("dotnet", "publish", "Calico.Cni", "-c", "Release", "-r", "linux-x64", "-v", "quiet", "--nologo");
+                Run("dotnet", "publish", "Calico.Cni", "-c", "Release", "-r", "linux-x64", "--no-restore", "-v", "quiet", "--nologo");
                 File.SetLastWriteTimeUtc(path, TimeProvider.System.GetUtcNow().UtcDateTime);
             }
         }

@@ -173,16 +173,18 @@ public sealed class LabTextTests : IDisposable
     [Fact]
     public void Calico_s_own_resources_pass_through_with_their_types()
     {
-        var documents = LabManifest.Documents("""
+        var file = Path.Combine(_folder, "x.yaml");
+        File.WriteAllText(file, """
             ---
             apiVersion: projectcalico.org/v3
             kind: BGPConfiguration
             metadata: {name: default}
-            spec: {asNumber: 64512, nodeToNodeMeshEnabled: true, listenPort: 179, nothing: null, quoted: "1", real: 1.5}
-            """).ToList();
+            spec: {asNumber: 64512, nodeToNodeMeshEnabled: true, listenPort: 179}
+            """);
 
-        var spec = Assert.Single(documents)["spec"]!;
-        Assert.Equal("""{"asNumber":64512,"nodeToNodeMeshEnabled":true,"listenPort":179,"nothing":null,"quoted":"1","real":1.5}""", spec.ToJsonString());
+        var resource = Assert.Single(JsonNode.Parse(LabManifest.Load(file).Resources)!.AsArray());
+
+        Assert.Equal("""{"asNumber":64512,"nodeToNodeMeshEnabled":true,"listenPort":179}""", resource!["spec"]!.ToJsonString());
     }
 
     [Fact]
@@ -197,8 +199,8 @@ public sealed class LabTextTests : IDisposable
     }
 
     [Theory]
-    [InlineData("a: [", "line")]
-    [InlineData("- 1", "no object")]
+    [InlineData("a: [", "x.yaml:2:")]
+    [InlineData("- 1", "x.yaml:1:")]
     public void A_broken_file_is_told_with_its_place(string yaml, string what)
     {
         var file = Path.Combine(_folder, "x.yaml");
