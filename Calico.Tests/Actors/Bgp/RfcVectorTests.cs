@@ -38,7 +38,12 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
     public async Task Recorded_streams_end_sessions_at_worst()
     {
         var rows = Rows("tcpdump-streams.json");
-        var config = Config(1, PeerOf(1, 2, new Asn(65001)) with { ErrorWaitMin = TimeSpan.FromMilliseconds(1), ErrorWaitMax = TimeSpan.FromMilliseconds(2) },
+        var config = Config(1,
+            PeerOf(1, 2, new Asn(65001)) with
+            {
+                ErrorWaitMin = TimeSpan.FromMilliseconds(1),
+                ErrorWaitMax = TimeSpan.FromMilliseconds(2)
+            },
             Peer(1, 3) with { As = OurAs }) with
         { LocalAs = OurAs };
         var one = Start(config);
@@ -49,7 +54,8 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         {
             foreach (var established in new[] { false, true })
             {
-                await Eventually(async () => (await one.Status()).Peers.Single(p => p.Address == Address(2)).Phase == SessionPhase.Active, "waiting");
+                await Eventually(async () => (await one.Status()).Peers.Single(p => p.Address == Address(2))
+                    .Phase == SessionPhase.Active, "waiting");
                 using var peer = await ScriptedPeer.Connect(Address(2), Address(1), Port);
                 if (established)
                     await peer.Establish(OpenOf(new Asn(65001), 2));
@@ -82,13 +88,15 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         var peerAs = row.Text("session") == "ibgp" ? OurAs : new Asn(65001);
         var one = Start(Config(own, PeerOf(own, remote, peerAs)) with { LocalAs = OurAs });
         using var peer = await ScriptedPeer.Connect(Address(remote), Address(own), Port);
-        var affected = row.TryGetProperty("affected", out var list) ? list.EnumerateArray().Select(p => p.GetString()!).ToArray() : [];
+        var affected = row.TryGetProperty("affected", out var list) ? list.EnumerateArray().Select(p => p.GetString()!)
+            .ToArray() : [];
         if (row.Text("phase") == "established")
         {
             await peer.Establish(OpenOf(peerAs, remote));
             foreach (var prefix in affected.Append(Control))
                 await peer.Send(Route(prefix, peerAs, remote));
-            await Eventually(async () => (await one.Routes()).Count == affected.Length + 1, $"{row.Text("id")}: good routes");
+            await Eventually(async () => (await one.Routes()).Count == affected.Length + 1,
+                $"{row.Text("id")}: good routes");
         }
         else
         {
@@ -101,23 +109,27 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
             "notification" => await ExpectNotification(peer, expect),
             "treat-as-withdraw" or "reject-route" => await ExpectRoutes(one, peer, [Control]),
             "attribute-discard" or "ignore" => await ExpectRoutes(one, peer, [.. affected, Control]),
-            "accept" when row.Text("phase") == "opensent" => (await peer.Read())?.Type == MessageType.Keepalive ? null : "no KEEPALIVE",
+            "accept" when row.Text("phase") == "opensent" =>
+                (await peer.Read())?.Type == MessageType.Keepalive ? null : "no KEEPALIVE",
             "accept" => await ExpectRoutes(one, peer,
-                [.. affected, Control, .. row.TryGetProperty("routes", out var routes) ? routes.EnumerateArray().Select(r => r.GetString()!) : Newcomers(row)]),
+                [.. affected, Control, .. row.TryGetProperty("routes", out var routes) ? routes.EnumerateArray()
+                    .Select(r => r.GetString()!) : Newcomers(row)]),
             var action => $"no replay for {action}",
         };
     }
 
     // Rows that are accepted and name neither "affected" nor "routes" carry 10.1.2.0/24 where they carry a route at all.
     private static IEnumerable<string> Newcomers(JsonElement row) =>
-        !row.TryGetProperty("affected", out _) && row.Text("hex").EndsWith("180a0102", StringComparison.Ordinal) ? ["10.1.2.0/24"] : [];
+        !row.TryGetProperty("affected", out _) && row.Text("hex").EndsWith("180a0102", StringComparison.Ordinal)
+            ? ["10.1.2.0/24"] : [];
 
     private static async Task<string?> ExpectNotification(ScriptedPeer peer, JsonElement expect)
     {
         var got = await peer.ReadNotification();
         if (got is null)
             return "closed without a NOTIFICATION";
-        return (byte)got.Code == expect.GetProperty("code").GetByte() && got.Subcode == expect.GetProperty("subcode").GetByte()
+        return (byte)got.Code == expect.GetProperty("code").GetByte()
+            && got.Subcode == expect.GetProperty("subcode").GetByte()
             ? null
             : $"got {(byte)got.Code}/{got.Subcode}";
     }
@@ -129,16 +141,19 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         var wanted = expected.Order(StringComparer.Ordinal).ToArray();
         try
         {
-            await Eventually(async () => (await one.Routes()).Keys.Select(k => k.ToString()).Order(StringComparer.Ordinal).SequenceEqual(wanted), "routes");
+            await Eventually(async () => (await one.Routes()).Keys.Select(k => k.ToString())
+                .Order(StringComparer.Ordinal).SequenceEqual(wanted), "routes");
         }
         catch (Xunit.Sdk.XunitException)
         {
             return $"routes {string.Join(' ', (await one.Routes()).Keys)}";
         }
-        return (await one.PeerStatus()).Phase == SessionPhase.Established ? null : (await one.PeerStatus()).Down?.Sentence;
+        return (await one.PeerStatus()).Phase == SessionPhase.Established ? null : (await one.PeerStatus())
+            .Down?.Sentence;
     }
 
-    private PeerConfig PeerOf(int own, int remote, Asn peerAs) => Peer(own, remote) with { As = peerAs, Passive = true, Families = Families.Both };
+    private PeerConfig PeerOf(int own, int remote, Asn peerAs) =>
+        Peer(own, remote) with { As = peerAs, Passive = true, Families = Families.Both };
 
     private OpenMessage OpenOf(Asn peerAs, int remote) => new SessionConfig
     {

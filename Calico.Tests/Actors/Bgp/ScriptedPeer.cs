@@ -59,7 +59,8 @@ internal sealed class ScriptedPeer : IDisposable
         while (true)
         {
             var octets = _received.ToArray();
-            var status = BgpFraming.Inspect(octets, BgpFraming.ExtendedMaxLength, out var type, out var length, out var error);
+            var status = BgpFraming.Inspect(octets, BgpFraming.ExtendedMaxLength, out var type, out var length,
+                out var error);
             Assert.True(status != FrameStatus.Malformed, error?.Reason);
             if (status == FrameStatus.Complete)
             {
@@ -86,7 +87,8 @@ internal sealed class ScriptedPeer : IDisposable
     {
         while (await Read() is { } message)
         {
-            if (message.Type == MessageType.Notification && NotificationMessage.TryDecode(message.Body, out var notification))
+            if (message.Type == MessageType.Notification
+                && NotificationMessage.TryDecode(message.Body, out var notification))
                 return notification;
         }
         return null;
