@@ -41,7 +41,8 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
     private readonly RateLimitedLog _problems = new(time, QuietTime);
     private readonly Channel<Outgoing> _queue = Channel.CreateUnbounded<Outgoing>(new() { SingleReader = true });
     private readonly System.Collections.Concurrent.ConcurrentBag<RouteBatch> _spare = [];
-    private readonly Pipe _pipe = new(new PipeOptions(pauseWriterThreshold: 512 * 1024, resumeWriterThreshold: 256 * 1024,
+    private readonly Pipe _pipe = new(new PipeOptions(pauseWriterThreshold: 512 * 1024,
+        resumeWriterThreshold: 256 * 1024,
         minimumSegmentSize: SegmentBytes, useSynchronizationContext: false));
     private readonly UpdateDecoder _decoder = new();
     // Set by the receiver before it completes the pipe; told by the parser behind the last message.
@@ -124,7 +125,8 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
             {
                 // Waiting with nothing in hand: an idle session holds no buffer.
                 await socket.ReceiveAsync(Memory<byte>.Empty, SocketFlags.None, _stop.Token);
-                var count = await socket.ReceiveAsync(_pipe.Writer.GetMemory(SegmentBytes), SocketFlags.None, _stop.Token);
+                var count = await socket.ReceiveAsync(_pipe.Writer.GetMemory(SegmentBytes), SocketFlags.None,
+                    _stop.Token);
                 if (count == 0)
                     break;
                 // Once nobody parses any more, what arrives is read and dropped, so that closing does not become a reset.
@@ -178,12 +180,14 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
         catch (Exception e)
         {
             // A decoder must not throw; if one does, this session ends and the others do not.
-            session.Tell(new MessageRead(Id, new SessionEvent.TransportFailed(Id, TransportFault.Other, $"internal error: {e}")));
+            session.Tell(new MessageRead(Id,
+                new SessionEvent.TransportFailed(Id, TransportFault.Other, $"internal error: {e}")));
             await _pipe.Reader.CompleteAsync(e);
         }
     }
 
-    private bool TryReadMessage(ref ReadOnlySequence<byte> buffer, out MessageType type, out ReadOnlySequence<byte> body, out bool good)
+    private bool TryReadMessage(ref ReadOnlySequence<byte> buffer, out MessageType type,
+        out ReadOnlySequence<byte> body, out bool good)
     {
         var max = _agreed?.Context.MaxMessageLength ?? BgpFraming.MaxLength;
         var status = BgpFraming.TryRead(ref buffer, max, out type, out body, out var error);
@@ -258,7 +262,8 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
         else if (refresh.Subtype == RefreshSubtype.Request)
             _news = new RefreshAsked(Id, family);
         else if (refresh.Subtype is RefreshSubtype.BeginOfRouteRefresh or RefreshSubtype.EndOfRouteRefresh)
-            _batch.AddMark(refresh.Subtype == RefreshSubtype.BeginOfRouteRefresh ? RouteAction.RefreshBegin : RouteAction.RefreshEnd, family);
+            _batch.AddMark(refresh.Subtype == RefreshSubtype.BeginOfRouteRefresh ? RouteAction.RefreshBegin
+                : RouteAction.RefreshEnd, family);
     }
 
     private async ValueTask FlushAsync()

@@ -16,7 +16,8 @@ namespace Calico.Actors.Bgp;
 internal interface IBgpInternal : INoSerializationVerificationNeeded;
 
 /// <summary>A timer of the session machine may be due.</summary>
-internal sealed record SessionTick(SessionTimer Timer) : IBgpInternal, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
+internal sealed record SessionTick(SessionTimer Timer) : IBgpInternal, INotInfluenceReceiveTimeout,
+    IDeadLetterSuppression;
 
 // Speaker to session.
 internal sealed record StartSession : IBgpInternal;
@@ -27,14 +28,16 @@ internal sealed record ReleaseSession : IBgpInternal;
 internal sealed record TransportAccepted(Socket Socket) : IBgpInternal, IDeadLetterSuppression;
 
 // Session to speaker.
-internal sealed record SessionChanged(string Name, SessionPhase Phase, DateTimeOffset Since, DownReason? Down, DownReason? LastDown,
+internal sealed record SessionChanged(string Name, SessionPhase Phase, DateTimeOffset Since, DownReason? Down,
+    DownReason? LastDown,
     bool Restarting, bool Stopped) : IBgpInternal;
 
 // Sockets to session and speaker.
 internal sealed record SocketAccepted(Socket Socket, IpAddr Remote) : IBgpInternal, IDeadLetterSuppression;
 internal sealed record ListenerFailed(IpAddr Address, string Error) : IBgpInternal, IDeadLetterSuppression;
 internal sealed record DialSucceeded(int Number, Socket Socket) : IBgpInternal, IDeadLetterSuppression;
-internal sealed record DialFaulted(int Number, TransportFault Fault, string Detail) : IBgpInternal, IDeadLetterSuppression;
+internal sealed record DialFaulted(int Number, TransportFault Fault, string Detail) : IBgpInternal,
+    IDeadLetterSuppression;
 internal sealed record MessageRead(ConnectionId Connection, SessionEvent Event) : IBgpInternal, IDeadLetterSuppression;
 internal sealed record RoutesRead(ConnectionId Connection, RouteBatch Batch) : IBgpInternal, IDeadLetterSuppression;
 internal sealed record RefreshAsked(ConnectionId Connection, Families Family) : IBgpInternal, IDeadLetterSuppression;
@@ -42,11 +45,13 @@ internal sealed record ProblemSeen(string Problem, int Suppressed) : IBgpInterna
 internal sealed record ChunkSent(ConnectionId Connection, int Epoch) : IBgpInternal, IDeadLetterSuppression;
 
 // Session to RIB. An epoch names one established session of a peer.
-internal sealed record RibPeerUp(RibPeer Peer, string Name, int Epoch, bool SendsEndOfRib, bool PeerRestarting) : IBgpInternal;
+internal sealed record RibPeerUp(RibPeer Peer, string Name, int Epoch, bool SendsEndOfRib, bool PeerRestarting)
+    : IBgpInternal;
 internal sealed record RibPeerChanged(RibPeer Peer) : IBgpInternal;
 internal sealed record RibPeerDown(ushort Peer, Families KeepStale) : IBgpInternal, IDeadLetterSuppression;
 internal sealed record RibSweepStale(ushort Peer, Families Families) : IBgpInternal;
-internal sealed record RibApply(ushort Peer, ConnectionId Connection, RouteBatch Batch) : IBgpInternal, IDeadLetterSuppression;
+internal sealed record RibApply(ushort Peer, ConnectionId Connection, RouteBatch Batch) : IBgpInternal,
+    IDeadLetterSuppression;
 internal sealed record RibRefresh(ushort Peer, Families Family) : IBgpInternal;
 internal sealed record RibChunkSent(ushort Peer, int Epoch) : IBgpInternal, IDeadLetterSuppression;
 
@@ -55,9 +60,11 @@ internal sealed record RoutesApplied(ConnectionId Connection, RouteBatch Batch) 
 internal sealed record SendUpdates(int Epoch, byte[] Buffer, int Length) : IBgpInternal, IDeadLetterSuppression;
 
 // Speaker to RIB.
-internal sealed record RibConfigure(RibConfig Config, bool Restarting, TimeSpan ConvergenceTime, ImmutableArray<string> Expected) : IBgpInternal;
+internal sealed record RibConfigure(RibConfig Config, bool Restarting, TimeSpan ConvergenceTime,
+    ImmutableArray<string> Expected) : IBgpInternal;
 internal sealed record RibRemovePeer(ushort Peer, string Name) : IBgpInternal;
-internal sealed record CompleteStatus(BgpProtocol.BgpStatus Status, ImmutableArray<(ushort Index, PeerStatus Peer)> Peers, IActorRef ReplyTo) : IBgpInternal;
+internal sealed record CompleteStatus(BgpProtocol.BgpStatus Status,
+    ImmutableArray<(ushort Index, PeerStatus Peer)> Peers, IActorRef ReplyTo) : IBgpInternal;
 
 // RIB to itself and to the speaker.
 internal sealed record FlushOutputs : IBgpInternal, INotInfluenceReceiveTimeout, IDeadLetterSuppression;

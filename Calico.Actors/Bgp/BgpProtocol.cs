@@ -85,7 +85,8 @@ public static class BgpProtocol
 
     public sealed record BgpRoutes(ImmutableArray<RibRoute> Routes) : IEvent;
 
-    public sealed record BgpStatus(bool Configured, Asn LocalAs, RouterId RouterId, ImmutableArray<ListenerStatus> Listeners,
+    public sealed record BgpStatus(bool Configured, Asn LocalAs, RouterId RouterId,
+        ImmutableArray<ListenerStatus> Listeners,
         ImmutableArray<PeerStatus> Peers, bool Converged) : IEvent;
 }
 
@@ -96,7 +97,8 @@ public sealed record ListenerStatus(IpAddr Address, ushort Port, string? Error);
 /// One session: its state by the RFC's name, since when, why it is not up, and numbers. <paramref name="LastDown"/>
 /// is kept while it is up again.
 /// </summary>
-public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn PeerAs, SessionPhase Phase, DateTimeOffset Since,
+public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn PeerAs, SessionPhase Phase,
+    DateTimeOffset Since,
     DownReason? Down, DownReason? LastDown, bool Restarting, PeerCounters Counters);
 
 /// <summary>Routes are those of all families together.</summary>
@@ -193,7 +195,8 @@ public sealed record PeerConfig
     /// <summary>
     /// Calico's rule for the mesh: of two nodes the one whose peer's address is greater as text waits.
     /// </summary>
-    public static bool IsPassiveInMesh(IpAddr own, IpAddr peer) => string.CompareOrdinal(peer.ToString(), own.ToString()) > 0;
+    public static bool IsPassiveInMesh(IpAddr own, IpAddr peer) =>
+        string.CompareOrdinal(peer.ToString(), own.ToString()) > 0;
 
     /// <summary>
     /// True if a running session cannot be brought to <paramref name="next"/> without a new transport or a new OPEN.

@@ -15,7 +15,8 @@ namespace Calico.Actors.Bgp;
 /// NOTIFICATION, which peers with graceful restart take for a restart; its routes then go from the RIB, because a
 /// successor starts from nothing.
 /// </summary>
-[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "An actor is not disposed: PostStop releases what it owns")]
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001",
+    Justification = "An actor is not disposed: PostStop releases what it owns")]
 internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
 {
     private readonly ILoggingAdapter _log = Context.GetLogger();
@@ -35,7 +36,8 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     private int _lastConnection;
     private int _epoch;
 
-    public BgpSessionActor(ushort index, PeerConfig peer, SpeakerConfig speaker, IActorRef rib, SessionCounters counters, TimeProvider time)
+    public BgpSessionActor(ushort index, PeerConfig peer, SpeakerConfig speaker, IActorRef rib,
+        SessionCounters counters, TimeProvider time)
     {
         (_index, _peer, _speaker, _rib, _counters, _time) = (index, peer, speaker, rib, counters, time);
         _config = peer.ToSession(speaker, speaker.Restarting);
@@ -54,7 +56,8 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         Receive<RoutesRead>(OnRoutes);
         Receive<RefreshAsked>(OnRefreshAsked);
         Receive<RoutesApplied>(m => Find(m.Connection)?.Processed(m.Batch));
-        Receive<ProblemSeen>(m => _log.Warning("bgp session {Peer}: routes treated as withdrawn: {Problem} ({Suppressed} more since the last such line)",
+        Receive<ProblemSeen>(m =>
+            _log.Warning("bgp session {Peer}: routes treated as withdrawn: {Problem} ({Suppressed} more since the last such line)",
             _peer.Name, m.Problem, m.Suppressed));
         Receive<SendUpdates>(OnSendUpdates);
         Receive<ChunkSent>(m => _rib.Tell(new RibChunkSent(_index, m.Epoch)));
@@ -62,7 +65,8 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(ushort index, PeerConfig peer, SpeakerConfig speaker, IActorRef rib, SessionCounters counters, TimeProvider time) =>
+    public static Props Props(ushort index, PeerConfig peer, SpeakerConfig speaker, IActorRef rib,
+        SessionCounters counters, TimeProvider time) =>
         Akka.Actor.Props.Create(() => new BgpSessionActor(index, peer, speaker, rib, counters, time));
 
     protected override void PostStop()
@@ -193,7 +197,8 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         (_state, var effects) = SessionMachine.Step(_state, e, _config, clock);
         foreach (var effect in effects)
             Perform(effect);
-        if (_state.Phase != before.Phase || _state.Down != before.Down || _state.Stale != before.Stale || _state.Running != before.Running)
+        if (_state.Phase != before.Phase || _state.Down != before.Down || _state.Stale != before.Stale
+            || _state.Running != before.Running)
             Report(before.Phase);
     }
 
@@ -302,9 +307,11 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     private void Report(SessionPhase before)
     {
         if (_state.Phase != before && (_state.Phase == SessionPhase.Established || before == SessionPhase.Established))
-            _log.Info("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase, _state.Down?.Sentence ?? "up");
+            _log.Info("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase,
+                _state.Down?.Sentence ?? "up");
         else
-            _log.Debug("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase, _state.Down?.Sentence ?? "up");
+            _log.Debug("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase,
+                _state.Down?.Sentence ?? "up");
         Context.Parent.Tell(new SessionChanged(_peer.Name, _state.Phase, _state.Since, _state.Down, _state.LastDown,
             _state.Stale != Families.None, !_state.Running));
     }

@@ -115,7 +115,9 @@ internal static class BgpSockets
         _ => TransportFault.Other,
     };
 
-    private static IpAddr AddressOf(IPAddress address) => IpAddr.From(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
+    private static IpAddr AddressOf(IPAddress address) =>
+        IpAddr.From(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address);
 
-    private static AddressFamily FamilyOf(IpAddr address) => address.IsV4 ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6;
+    private static AddressFamily FamilyOf(IpAddr address) =>
+        address.IsV4 ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6;
 }

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Net.Sockets;
 using Akka.Actor;
 using Akka.Event;
 using Calico.Core.Bgp.Rib;
@@ -22,15 +21,19 @@ namespace Calico.Actors.Bgp;
 /// A session child that fails is made anew after a pause. The RIB's failure takes everything here down and up again,
 /// with the peers' routes kept by their graceful restart. Its own death closes all sessions without a NOTIFICATION.
 /// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001",
+    Justification = "An actor is not disposed: PostStop releases what it owns")]
 public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 {
     private static readonly TimeSpan RetryListen = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan RecreateAfter = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(30);
 
-    private sealed record TryListen : INoSerializationVerificationNeeded, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
+    private sealed record TryListen : INoSerializationVerificationNeeded, INotInfluenceReceiveTimeout,
+        IDeadLetterSuppression;
 
-    private sealed record Recreate(string Peer) : INoSerializationVerificationNeeded, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
+    private sealed record Recreate(string Peer) : INoSerializationVerificationNeeded, INotInfluenceReceiveTimeout,
+        IDeadLetterSuppression;
 
     private sealed record SessionStopped(string Peer, IActorRef Session) : INoSerializationVerificationNeeded;
 
@@ -50,8 +53,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     private readonly IActorRef _routeTarget;
     private readonly SortedDictionary<Cidr, OriginatedRoute> _originated = [];
     private readonly SortedDictionary<string, Session> _sessions = new(StringComparer.Ordinal);
-    private readonly List<BgpListener> _listeners = [];
-    private readonly Dictionary<IpAddr, string> _listenErrors = [];
+    private readonly BgpListeners _listeners;
     private readonly Dictionary<IActorRef, (ushort Index, string Name)> _leaving = [];
     private readonly RateLimitedLog _strangers;
     private IActorRef _rib = ActorRefs.Nobody;
@@ -65,6 +67,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     {
         (_routeTarget, _time) = (routeTarget, time);
         _strangers = new(time, QuietTime);
+        _listeners = new(Self, _log);
         Receive<BgpProtocol.ConfigureSpeaker>(Configure);
         Receive<BgpProtocol.OriginateRoutes>(Originate);
         Receive<BgpProtocol.OriginationComplete>(OnOriginationComplete);
@@ -81,7 +84,8 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         Receive<Converged>(_ => OnConverged());
         Receive<TryListen>(_ => Listen());
         Receive<Recreate>(OnRecreate);
-        Receive<RibStopped>(_ => throw new InvalidOperationException("the RIB failed: sessions without their routes mean nothing"));
+        Receive<RibStopped>(_ =>
+            throw new InvalidOperationException("the RIB failed: sessions without their routes mean nothing"));
     }
 
     public ITimerScheduler Timers { get; set; } = null!;
@@ -116,8 +120,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     protected override void PostStop()
     {
-        foreach (var listener in _listeners)
-            listener.Dispose();
+        _listeners.Dispose();
     }
 
     private void Configure(BgpProtocol.ConfigureSpeaker m)
@@ -125,19 +128,17 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         var before = _config;
         // A restart is over once everything was heard; later configurations cannot start another.
         _config = m.Config with { Restarting = m.Config.Restarting && !_converged };
-        var identityChanged = before is not null && (before.LocalAs != _config.LocalAs || before.RouterId != _config.RouterId);
-        _rib.Tell(new RibConfigure(RibConfigOf(_config), _config.Restarting, _config.ConvergenceTime, [.. _config.Peers.Select(p => p.Name)]));
+        var identityChanged = before is not null
+            && (before.LocalAs != _config.LocalAs || before.RouterId != _config.RouterId);
+        _rib.Tell(new RibConfigure(RibConfigOf(_config), _config.Restarting, _config.ConvergenceTime,
+            [.. _config.Peers.Select(p => p.Name)]));
         foreach (var name in _sessions.Keys.Except(_config.Peers.Select(p => p.Name)).ToList())
             Remove(name);
         foreach (var peer in _config.Peers)
             Apply(peer, before, identityChanged);
         if (before is null)
             TellOriginated();
-        if (before is null || before.ListenPort != _config.ListenPort || !before.ListenAddresses.SequenceEqual(_config.ListenAddresses))
-            ListenAnew();
-        else
-            SetPasswords(before.Peers);
-        SetTtl();
+        Listen();
     }
 
     private void Apply(PeerConfig peer, SpeakerConfig? before, bool identityChanged)
@@ -166,7 +167,8 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     private void Spawn(Session session)
     {
-        session.Actor = Context.ActorOf(BgpSessionActor.Props(session.Index, session.Config, _config!, _rib, session.Counters, _time));
+        session.Actor = Context.ActorOf(BgpSessionActor.Props(session.Index, session.Config, _config!, _rib,
+            session.Counters, _time));
         Context.WatchWith(session.Actor, new SessionStopped(session.Config.Name, session.Actor));
         session.Actor.Tell(new StartSession());
     }
@@ -178,90 +180,19 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         session.Actor.Tell(new StopSession(CeaseError.PeerDeconfigured, "no longer configured"));
         // Behind the stop, so that the NOTIFICATION is on its way before the connections are closed with the actor.
         session.Actor.Tell(new ReleaseSession());
-        if (session.Config.Password is not null)
-            SetPassword(session.Config.Address, "");
         _log.Info("bgp session {Peer}: removed", name);
-    }
-
-    private void ListenAnew()
-    {
-        foreach (var listener in _listeners)
-            listener.Dispose();
-        _listeners.Clear();
-        _listenErrors.Clear();
-        Listen();
     }
 
     private void Listen()
     {
-        Timers.Cancel(nameof(TryListen));
-        foreach (var address in _config!.ListenAddresses.Where(a => !_listeners.Any(l => l.Address == a)))
-        {
-            try
-            {
-                _listeners.Add(new BgpListener(address, _config.ListenPort, Self));
-                if (_listenErrors.Remove(address))
-                    _log.Info("bgp listener {Address}:{Port}: listening", address, _config.ListenPort);
-            }
-            catch (SocketException e)
-            {
-                OnListenerFailed(new(address, e.Message));
-            }
-        }
-        SetPasswords([]);
-        SetTtl();
+        if (!_listeners.Apply(_config!))
+            Timers.StartSingleTimer(nameof(TryListen), new TryListen(), RetryListen);
     }
 
     private void OnListenerFailed(ListenerFailed m)
     {
-        foreach (var dead in _listeners.Where(l => l.Address == m.Address).ToList())
-        {
-            _listeners.Remove(dead);
-            dead.Dispose();
-        }
-        // A machine without IPv6 is not a fault.
-        var expected = m.Address == IpAddr.AnyV6 && !Socket.OSSupportsIPv6;
-        if (!expected && _listenErrors.TryAdd(m.Address, m.Error))
-        {
-            _log.Error("bgp listener {Address}:{Port}: {Error}; is another BGP speaker running, or the address not on this machine?",
-                m.Address, _config!.ListenPort, m.Error);
-        }
+        _listeners.Failed(m.Address, m.Error);
         Timers.StartSingleTimer(nameof(TryListen), new TryListen(), RetryListen);
-    }
-
-    private void SetPasswords(ImmutableArray<PeerConfig> before)
-    {
-        foreach (var peer in _config!.Peers)
-        {
-            var old = before.FirstOrDefault(p => p.Address == peer.Address)?.Password;
-            if (old == peer.Password)
-                continue;
-            SetPassword(peer.Address, peer.Password ?? "");
-        }
-    }
-
-    private void SetTtl()
-    {
-        foreach (var listener in _listeners)
-        {
-            if (_config!.Peers.Any(p => p.TtlSecurityHops is not null && p.Address.Version == listener.Address.Version))
-                listener.SendFullTtl();
-        }
-    }
-
-    private void SetPassword(IpAddr peer, string password)
-    {
-        foreach (var listener in _listeners)
-        {
-            try
-            {
-                listener.SetPassword(peer, password);
-            }
-            catch (Exception e) when (e is SocketException or ArgumentException)
-            {
-                _log.Error("bgp listener {Address}: cannot set the MD5 password of {Peer}: {Error}", listener.Address, peer, e.Message);
-            }
-        }
     }
 
     private void Originate(BgpProtocol.OriginateRoutes m)
@@ -361,22 +292,22 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     private void AnswerStatus()
     {
-        var listeners = _config is null ? [] : _config.ListenAddresses.Select(a => new ListenerStatus(a, _config.ListenPort, ListenError(a)));
-        var status = new BgpProtocol.BgpStatus(_config is not null, _config?.LocalAs ?? default, _config?.RouterId ?? default,
-            [.. listeners], [], _converged);
+        var status = new BgpProtocol.BgpStatus(_config is not null, _config?.LocalAs ?? default, _config?.RouterId
+            ?? default,
+            _listeners.Status, [], _converged);
         _rib.Tell(new CompleteStatus(status, [.. _sessions.Values.Select(s => (s.Index, StatusOf(s)))], Sender));
     }
-
-    private string? ListenError(IpAddr address) =>
-        _listeners.Any(l => l.Address == address) ? null : _listenErrors.GetValueOrDefault(address, "not listening yet");
 
     private static PeerStatus StatusOf(Session session)
     {
         var config = session.Config;
         var last = session.Last;
-        var counters = new PeerCounters(0, 0, session.Counters.MessagesIn, session.Counters.MessagesOut, session.Counters.Established);
-        return new(config.Name, config.Kind, config.Address, config.As, last?.Phase ?? SessionPhase.Idle, last?.Since ?? default,
-            last is null ? new DownReason.NotStarted() : last.Down, last?.LastDown, last?.Restarting ?? false, counters);
+        var counters = new PeerCounters(0, 0, session.Counters.MessagesIn, session.Counters.MessagesOut,
+            session.Counters.Established);
+        return new(config.Name, config.Kind, config.Address, config.As, last?.Phase ?? SessionPhase.Idle, last?.Since
+            ?? default,
+            last is null ? new DownReason.NotStarted() : last.Down, last?.LastDown, last?.Restarting ?? false,
+                counters);
     }
 
     private static RibConfig RibConfigOf(SpeakerConfig config) => new(config.LocalAs, config.RouterId)

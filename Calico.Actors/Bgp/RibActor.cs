@@ -73,7 +73,12 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
         if (_rib is null)
         {
             _rib = new Rib(m.Config, _resolver);
-            _convergence = ConvergenceState.NotStarted with { Started = true, Restarting = m.Restarting, Expected = [.. m.Expected] };
+            _convergence = ConvergenceState.NotStarted with
+            {
+                Started = true,
+                Restarting = m.Restarting,
+                Expected = [.. m.Expected]
+            };
             Timers.StartSingleTimer(nameof(ConvergenceTimeOver), new ConvergenceTimeOver(), m.ConvergenceTime);
         }
         else
@@ -224,7 +229,8 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
 
     private void Complete(CompleteStatus m)
     {
-        var peers = m.Peers.Select(p => _rib is null ? p.Peer : p.Peer with { Counters = Count(_rib, p.Index, p.Peer.Counters) });
+        var peers = m.Peers.Select(p => _rib is null ? p.Peer
+            : p.Peer with { Counters = Count(_rib, p.Index, p.Peer.Counters) });
         m.ReplyTo.Tell(m.Status with { Peers = [.. peers], Converged = _convergence.Announced });
     }
 

@@ -47,5 +47,6 @@ internal sealed class SessionTimers(ITimerScheduler scheduler, TimeProvider time
         return true;
     }
 
-    private long DeadlineIn(TimeSpan duration) => time.GetTimestamp() + (long)(duration.TotalSeconds * time.TimestampFrequency);
+    private long DeadlineIn(TimeSpan duration) =>
+        time.GetTimestamp() + (long)(duration.TotalSeconds * time.TimestampFrequency);
 }

@@ -65,7 +65,8 @@ public sealed class AttributeTable
         for (var i = _buckets[hash & (uint)(_buckets.Length - 1)]; i >= 0; i = _sets[i].NextInBucket)
         {
             ref var set = ref _sets[i];
-            if (set.Hash == hash && set.Length == canonical.Length && set.NextHop.Address == nextHop && Octets(i).SequenceEqual(canonical))
+            if (set.Hash == hash && set.Length == canonical.Length && set.NextHop.Address == nextHop
+                && Octets(i).SequenceEqual(canonical))
                 return i;
         }
         return Add(canonical, nextHop, hash);

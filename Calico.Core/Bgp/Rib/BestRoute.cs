@@ -17,7 +17,8 @@ public readonly record struct BestRoute(Cidr Prefix, ImmutableArray<BestNextHop>
     public bool IsGone => NextHops.IsEmpty;
 
     public bool Equals(BestRoute other) =>
-        Prefix == other.Prefix && LocalPref == other.LocalPref && NextHops.AsSpan().SequenceEqual(other.NextHops.AsSpan());
+        Prefix == other.Prefix && LocalPref == other.LocalPref
+            && NextHops.AsSpan().SequenceEqual(other.NextHops.AsSpan());
 
     public override int GetHashCode() => HashCode.Combine(Prefix, LocalPref, NextHops.Length);
 }

@@ -102,7 +102,8 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
             _endOfRibOwed = false;
         UpdatesSent += w.Messages;
         var written = prologue + w.Written.Length;
-        return full ? written : written + WriteMark(buffer[written..], Refreshing.Running, RefreshSubtype.EndOfRouteRefresh);
+        return full ? written
+            : written + WriteMark(buffer[written..], Refreshing.Running, RefreshSubtype.EndOfRouteRefresh);
     }
 
     // True if the buffer is full.
@@ -193,8 +194,10 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
         if (!ExportRules.Allows(table.Attributes.Facts(set), source, Target))
             return AttributeTable.None;
         if (Target.Export is { } policy)
-            set = policy.Apply(new PolicyRoute(table.PrefixTable[id].Key.ToCidr(), set, source, Target), table.Attributes);
-        return set != AttributeTable.None && ExportRules.TryNextHop(T.Family, table.Attributes.NextHop(set), Target, out told)
+            set = policy.Apply(new PolicyRoute(table.PrefixTable[id].Key.ToCidr(), set, source, Target),
+                table.Attributes);
+        return set != AttributeTable.None
+            && ExportRules.TryNextHop(T.Family, table.Attributes.NextHop(set), Target, out told)
             ? set
             : AttributeTable.None;
     }

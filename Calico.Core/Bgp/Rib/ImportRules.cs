@@ -11,7 +11,8 @@ namespace Calico.Core.Bgp.Rib;
 internal static class ImportRules
 {
     /// <summary>The interned set, or <see cref="AttributeTable.None"/> if the routes cannot be used.</summary>
-    public static int Admit(RibPeer source, IpAddr nextHop, ReadOnlySpan<byte> canonical, in ImportContext context, AttributeTable table)
+    public static int Admit(RibPeer source, IpAddr nextHop, ReadOnlySpan<byte> canonical, in ImportContext context,
+        AttributeTable table)
     {
         if (AsPath.ContainsAs(CanonicalAttributes.AsPathOf(canonical), source.LocalAs.Value))
             return AttributeTable.None;

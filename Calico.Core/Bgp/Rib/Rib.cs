@@ -21,7 +21,8 @@ public sealed record RibConfig(Asn LocalAs, RouterId RouterId)
 public readonly record struct RibCounters(int Received, int Advertised, long UpdatesSent);
 
 /// <summary>A route in the tables, for people and tests.</summary>
-public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathAttributes Attributes, bool IsBest, bool IsMultipath, bool IsStale);
+public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathAttributes Attributes, bool IsBest,
+    bool IsMultipath, bool IsStale);
 
 /// <summary>
 /// The routing information base of RFC 4271 section 3.2: Adj-RIBs-In, Loc-RIB and Adj-RIBs-Out of all families.
@@ -49,7 +50,8 @@ public sealed class Rib
         _own = [.. config.OwnAddresses];
         _peers = new RibPeer?[RibConfig.MaxPeers + 1];
         _peers[RibPeer.LocalIndex] = RibPeer.Local(config.LocalAs, config.RouterId);
-        _tables = [new RibTable<Prefix4>(_peers, _resolver, config.MaxPaths), new RibTable<Prefix6>(_peers, _resolver, config.MaxPaths)];
+        _tables = [new RibTable<Prefix4>(_peers, _resolver, config.MaxPaths),
+            new RibTable<Prefix6>(_peers, _resolver, config.MaxPaths)];
     }
 
     /// <summary>Until this is set no End-of-RIB is sent: our own routes may not be known yet (RFC 4724 section 4.1).</summary>
@@ -68,7 +70,8 @@ public sealed class Rib
             throw new ArgumentOutOfRangeException(nameof(peer), peer.Index, "not a peer's index");
         RemoveFeeds(peer.Index);
         _peers[peer.Index] = peer;
-        _feeds[peer.Index] = [.. Families.Both.Each().Select(f => peer.Context.Families.Has(f) ? Table(f).AddFeed(peer) : null)];
+        _feeds[peer.Index] = [.. Families.Both.Each()
+            .Select(f => peer.Context.Families.Has(f) ? Table(f).AddFeed(peer) : null)];
     }
 
     /// <summary>The speaker itself is configured differently; sessions that this concerns are reset by their owners.</summary>
@@ -122,7 +125,8 @@ public sealed class Rib
     {
         if (!_feeds.ContainsKey(peer) || _peers[peer] is not { } source)
             return;
-        var context = new ImportContext(_config.RouterId, a => _own.Contains(a) || a == source.NextHopV4 || a == source.NextHopV6);
+        var context = new ImportContext(_config.RouterId, a => _own.Contains(a) || a == source.NextHopV4
+            || a == source.NextHopV6);
         foreach (ref readonly var section in batch.Sections)
         {
             var table = Table(section.Family);
@@ -215,7 +219,8 @@ public sealed class Rib
     {
         var table = Table(family);
         return table.Dump().Select(r => new RibRoute(r.Prefix, table.Attributes.NextHop(r.Attributes), r.Source,
-            table.Attributes.Attributes(r.Attributes), (r.Flags & PathFlags.Best) != 0, (r.Flags & PathFlags.Multipath) != 0,
+            table.Attributes.Attributes(r.Attributes), (r.Flags & PathFlags.Best) != 0,
+                (r.Flags & PathFlags.Multipath) != 0,
             (r.Flags & PathFlags.Stale) != 0));
     }
 

@@ -6,7 +6,8 @@ namespace Calico.Core.Bgp.Rib;
 
 internal sealed partial class RibTable<T>
 {
-    private readonly Dictionary<(NextHopEntry Hop, NextHopResolution Resolution, ushort Peer), ImmutableArray<BestNextHop>> _singles = [];
+    private readonly Dictionary<(NextHopEntry Hop, NextHopResolution Resolution, ushort Peer),
+        ImmutableArray<BestNextHop>> _singles = [];
 
     /// <summary>Takes up to <paramref name="max"/> changed prefixes with their outcome of this moment.</summary>
     public void TakeBest(int max, ImmutableArray<BestRoute>.Builder into)
@@ -96,11 +97,13 @@ internal sealed partial class RibTable<T>
             if ((_paths[p].Flags & PathFlags.Multipath) == 0)
                 continue;
             var hop = SingleHop(p)[0];
-            if (!hops.Any(h => h.NextHop == hop.NextHop || (h.Gateway is { } gateway && gateway == hop.Gateway && h.LinkIndex == hop.LinkIndex)))
+            if (!hops.Any(h => h.NextHop == hop.NextHop
+                || (h.Gateway is { } gateway && gateway == hop.Gateway && h.LinkIndex == hop.LinkIndex)))
                 hops = hops.Add(hop);
         }
         // The order of arrival must not show.
-        return new(prefix, hops.Length > 1 ? hops.Sort(static (a, b) => a.NextHop.CompareTo(b.NextHop)) : hops, localPref);
+        return new(prefix, hops.Length > 1 ? hops.Sort(static (a, b) => a.NextHop.CompareTo(b.NextHop)) : hops,
+            localPref);
     }
 
     private ImmutableArray<BestNextHop> SingleHop(int path)

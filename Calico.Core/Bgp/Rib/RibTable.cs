@@ -98,7 +98,8 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     {
         var nlri = new NlriReader<T>(batch.Octets(section.Nlri, section.NlriLength));
         var set = section.Action == RouteAction.Announce
-            ? ImportRules.Admit(source, section.NextHop, batch.Octets(section.Attributes, section.AttributesLength), context, Attributes)
+            ? ImportRules.Admit(source, section.NextHop, batch.Octets(section.Attributes, section.AttributesLength),
+                context, Attributes)
             : AttributeTable.None;
         while (nlri.TryRead(out var prefix))
         {
@@ -217,7 +218,8 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
 
     internal ref readonly PathEntry Path(int path) => ref _paths[path];
 
-    internal RibPeer Peer(ushort index) => peers[index] ?? throw new InvalidOperationException($"a route of peer {index}, which is unknown");
+    internal RibPeer Peer(ushort index) =>
+        peers[index] ?? throw new InvalidOperationException($"a route of peer {index}, which is unknown");
 
     /// <summary>What of a prefix the readers can see, to tell whether a decision changed it.</summary>
     private readonly record struct Appearance(int Attributes, int Peer, ulong Multipath);
@@ -298,7 +300,8 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
 
     private bool IsFeasible(int path) => Attributes.Hop(_paths[path].Attributes).Resolution.Reachable;
 
-    private void SetFlags(int path, PathFlags flags) => _paths[path].Flags = (_paths[path].Flags & PathFlags.Stale) | flags;
+    private void SetFlags(int path, PathFlags flags) =>
+        _paths[path].Flags = (_paths[path].Flags & PathFlags.Stale) | flags;
 
     private void MoveToFront(int id, int path)
     {

@@ -16,7 +16,8 @@ public enum RouteAction : byte
 }
 
 /// <summary>A run of prefixes with one fate, as octets in the batch's buffer.</summary>
-internal readonly record struct RouteSection(RouteAction Action, Families Family, IpAddr NextHop, int Attributes, int AttributesLength, int Nlri, int NlriLength);
+internal readonly record struct RouteSection(RouteAction Action, Families Family, IpAddr NextHop, int Attributes,
+    int AttributesLength, int Nlri, int NlriLength);
 
 /// <summary>
 /// Decoded and checked routes of some messages on their way to the RIB: two flat arrays that are reused, nothing per
@@ -74,7 +75,8 @@ public sealed class RouteBatch
         AddSection(new(action, family, default, 0, 0, 0, 0));
     }
 
-    private void AddRoutes(RouteAction action, Families family, IpAddr nextHop, ReadOnlySpan<byte> attributes, ReadOnlySpan<byte> nlri)
+    private void AddRoutes(RouteAction action, Families family, IpAddr nextHop, ReadOnlySpan<byte> attributes,
+        ReadOnlySpan<byte> nlri)
     {
         if (nlri.IsEmpty)
             return;

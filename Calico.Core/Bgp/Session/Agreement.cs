@@ -24,7 +24,8 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
     public Families PreservedFamilies { get; init; }
 
     /// <summary>Checks the peer's OPEN against the configuration (RFC 4271 section 6.2) and draws the conclusions.</summary>
-    public static bool TryNegotiate(SessionConfig config, OpenMessage open, out Agreement? agreement, out NotificationError? error, out DownReason? reason)
+    public static bool TryNegotiate(SessionConfig config, OpenMessage open, out Agreement? agreement,
+        out NotificationError? error, out DownReason? reason)
     {
         agreement = null;
         error = null;
@@ -46,10 +47,12 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
         if (families == Families.None)
         {
             reason = new DownReason.OpenNoCommonFamily(config.Families, open.Capabilities.Families);
-            error = NotificationError.Of(ErrorCode.OpenMessage, OpenError.UnsupportedCapability, RequiredCapabilities(config.Families), reason.Sentence);
+            error = NotificationError.Of(ErrorCode.OpenMessage, OpenError.UnsupportedCapability,
+                RequiredCapabilities(config.Families), reason.Sentence);
             return false;
         }
-        var context = new WireContext(open.Capabilities.FourOctetAs is not null, open.Capabilities.ExtendedMessage, config.IsInternal, families);
+        var context = new WireContext(open.Capabilities.FourOctetAs is not null, open.Capabilities.ExtendedMessage,
+            config.IsInternal, families);
         var hold = open.HoldTime < config.HoldTime ? open.HoldTime : config.HoldTime;
         var keepalive = config.KeepaliveTime is { } wanted && wanted < hold / 3 ? wanted : hold / 3;
         agreement = new Agreement(open, context, hold, keepalive);

@@ -59,7 +59,8 @@ public sealed record SessionConfig
         ExtendedMessage = true,
         FourOctetAs = LocalAs,
         GracefulRestart = RestartTime is { } time
-            ? new(Restarting, false, time, [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting))])
+            ? new(Restarting, false, time,
+                [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting))])
             : null,
     });
 }

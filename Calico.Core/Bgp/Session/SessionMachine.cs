@@ -86,12 +86,20 @@ public static partial class SessionMachine
             case (_, SessionEvent.TransportFailed failed):
                 step.Lost(connection, failed.Detail);
                 break;
-            case (_, SessionEvent.NotificationReceived { Message: { Code: ErrorCode.Cease, Subcode: CeaseError.ConnectionCollisionResolution } }):
+            case (_, SessionEvent.NotificationReceived
+            {
+                Message:
+                {
+                    Code: ErrorCode.Cease,
+                    Subcode: CeaseError.ConnectionCollisionResolution
+                }
+            }):
                 step.LostCollision(connection);
                 break;
             case (_, SessionEvent.NotificationReceived received):
                 step.Fail(connection, null,
-                    new DownReason.NotificationReceived(received.Message.Code, received.Message.Subcode, received.Message.ShutdownText));
+                    new DownReason.NotificationReceived(received.Message.Code, received.Message.Subcode,
+                        received.Message.ShutdownText));
                 break;
             case (_, SessionEvent.MessageRejected rejected):
                 step.Fail(connection, rejected.Error.ToMessage(), new DownReason.MessageRejected(rejected.Error));
@@ -105,7 +113,8 @@ public static partial class SessionMachine
                 step.Establish(connection);
                 break;
 
-            case (SessionPhase.Established, SessionEvent.KeepaliveReceived or SessionEvent.UpdatesReceived or SessionEvent.RefreshReceived):
+            case (SessionPhase.Established,
+                SessionEvent.KeepaliveReceived or SessionEvent.UpdatesReceived or SessionEvent.RefreshReceived):
                 step.RewindHold(connection);
                 break;
 
@@ -149,7 +158,8 @@ public static partial class SessionMachine
         }
         // A second accepted transport means that the peer gave up the first one; one that got as far as OpenConfirm stays.
         if (connected.Direction == Direction.Incoming
-            && state.Connections.FirstOrDefault(c => c is { Direction: Direction.Incoming, Phase: < SessionPhase.Established }) is { } older)
+            && state.Connections.FirstOrDefault(c =>
+                c is { Direction: Direction.Incoming, Phase: < SessionPhase.Established }) is { } older)
         {
             if (older.Phase == SessionPhase.OpenConfirm)
             {

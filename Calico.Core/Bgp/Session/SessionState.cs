@@ -72,7 +72,8 @@ public sealed record SessionState
     {
         get
         {
-            var furthest = Dialing ? SessionPhase.Connect : Running && !Holding ? SessionPhase.Active : SessionPhase.Idle;
+            var furthest = Dialing ? SessionPhase.Connect : Running && !Holding ? SessionPhase.Active
+                : SessionPhase.Idle;
             foreach (var c in Connections)
                 furthest = c.Phase > furthest ? c.Phase : furthest;
             return furthest;

@@ -43,7 +43,8 @@ public static partial class SessionMachine
         /// <summary>ConnectRetryTimer_Expires: a dial that hangs is given up, then dial again, unless a transport exists.</summary>
         public void RetryConnect()
         {
-            if (config.Passive || State.Connections.Any(c => c.Direction == Direction.Outgoing || c.Phase >= SessionPhase.OpenConfirm))
+            if (config.Passive || State.Connections.Any(c => c.Direction == Direction.Outgoing
+                || c.Phase >= SessionPhase.OpenConfirm))
                 return;
             if (State.Dialing)
             {
@@ -117,7 +118,13 @@ public static partial class SessionMachine
             RewindHold(connection);
             StopTimer(TimerKind.ConnectRetry);
             StopTimer(TimerKind.Restart);
-            State = State with { Failures = 0, LastDown = State.Down, Down = null, Established = State.Established + 1 };
+            State = State with
+            {
+                Failures = 0,
+                LastDown = State.Down,
+                Down = null,
+                Established = State.Established + 1
+            };
             // RFC 4724 section 4.2: what the peer did not preserve is gone, the rest waits for End-of-RIB.
             var lost = State.Stale & ~agreement.PreservedFamilies;
             Add(new SessionEffect.SessionUp(connection.Id, agreement));
@@ -140,7 +147,8 @@ public static partial class SessionMachine
 
         public void HoldExpired(Connection connection) =>
             Fail(connection, NotificationMessage.Of(ErrorCode.HoldTimerExpired, 0),
-                new DownReason.HoldTimerExpired(connection.Agreement?.HoldTime ?? config.OpenHoldTime, connection.Phase));
+                new DownReason.HoldTimerExpired(connection.Agreement?.HoldTime ?? config.OpenHoldTime,
+                    connection.Phase));
 
         /// <summary>The FSM error of every state (RFC 6608).</summary>
         public void Unexpected(Connection connection, SessionEvent e)
@@ -158,7 +166,8 @@ public static partial class SessionMachine
                 SessionPhase.OpenConfirm => FsmError.UnexpectedInOpenConfirm,
                 _ => FsmError.UnexpectedInEstablished,
             };
-            Fail(connection, NotificationMessage.Of(ErrorCode.FiniteStateMachine, subcode), new DownReason.UnexpectedMessage(type, connection.Phase));
+            Fail(connection, NotificationMessage.Of(ErrorCode.FiniteStateMachine, subcode),
+                new DownReason.UnexpectedMessage(type, connection.Phase));
         }
 
         /// <summary>
@@ -182,7 +191,8 @@ public static partial class SessionMachine
         {
             Drop(connection, null);
             if (connection.Phase == SessionPhase.Established)
-                GoDown(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution, null), Families.None, default);
+                GoDown(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution,
+                    null), Families.None, default);
             if (State.Connections.IsEmpty && !State.Dialing)
                 StartConnectRetry();
         }
@@ -222,9 +232,11 @@ public static partial class SessionMachine
                     main.Agreement.RestartFamilies, main.Agreement.PeerRestartTime);
                 return true;
             }
-            if (State.Connections.FirstOrDefault(c => c.Id != connection.Id && c.Phase == SessionPhase.OpenConfirm) is not { } other)
+            if (State.Connections.FirstOrDefault(c => c.Id != connection.Id
+                && c.Phase == SessionPhase.OpenConfirm) is not { } other)
                 return true;
-            var localIsHigher = config.RouterId != open.RouterId ? config.RouterId > open.RouterId : config.LocalAs > open.MyAs;
+            var localIsHigher = config.RouterId != open.RouterId ? config.RouterId > open.RouterId
+                : config.LocalAs > open.MyAs;
             var winner = localIsHigher ? Direction.Outgoing : Direction.Incoming;
             var loser = connection.Direction == winner ? other : connection;
             Drop(loser, cease);
@@ -324,7 +336,8 @@ public static partial class SessionMachine
             Connections = [.. State.Connections.Select(c => c.Id == connection.Id ? connection : c)],
         };
 
-        private void StartTimer(SessionTimer timer, TimeSpan duration) => Add(new SessionEffect.StartTimer(timer, duration));
+        private void StartTimer(SessionTimer timer, TimeSpan duration) =>
+            Add(new SessionEffect.StartTimer(timer, duration));
         private void StopTimer(TimerKind kind) => StopTimer(new SessionTimer(kind));
         private void StopTimer(SessionTimer timer) => Add(new SessionEffect.StopTimer(timer));
         private void Add(SessionEffect effect) => _effects.Add(effect);

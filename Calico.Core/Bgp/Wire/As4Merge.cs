@@ -20,7 +20,8 @@ internal static class As4Merge
         AsPath.Widen(narrow, buffer);
         var wide = buffer.AsSpan(0, wideLength);
         // An aggregator that is not AS_TRANS was set behind the last four-octet speaker: its AS4_PATH is stale.
-        if (as4Path.IsEmpty || (aggregator.Length == 6 && BinaryPrimitives.ReadUInt16BigEndian(aggregator) != Asn.Trans.Value))
+        if (as4Path.IsEmpty || (aggregator.Length == 6
+            && BinaryPrimitives.ReadUInt16BigEndian(aggregator) != Asn.Trans.Value))
             return wide;
         var leading = AsPath.CountHops(wide) - AsPath.CountHops(as4Path);
         if (leading < 0)
@@ -31,7 +32,8 @@ internal static class As4Merge
     }
 
     /// <summary>The eight-octet form of a six-octet aggregator.</summary>
-    public static ReadOnlySpan<byte> Aggregator(ReadOnlySpan<byte> narrow, ReadOnlySpan<byte> as4Aggregator, Span<byte> buffer)
+    public static ReadOnlySpan<byte> Aggregator(ReadOnlySpan<byte> narrow, ReadOnlySpan<byte> as4Aggregator,
+        Span<byte> buffer)
     {
         if (narrow.Length != 6)
             return narrow;

@@ -52,7 +52,8 @@ public readonly record struct AttributeEdits
                     as4Path = WritePath(ref w, value);
                     break;
                 case AttributeType.MultiExitDisc when DropMed:
-                case AttributeType.LocalPref or AttributeType.OriginatorId or AttributeType.ClusterList when DropInternal:
+                case AttributeType.LocalPref or AttributeType.OriginatorId or AttributeType.ClusterList
+                    when DropInternal:
                     break;
                 case AttributeType.LocalPref:
                     localPrefDone = true;
@@ -76,7 +77,8 @@ public readonly record struct AttributeEdits
         if (done)
             return;
         done = true;
-        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Transitive, AttributeType.NextHop, (uint)NextHop!.Value.Bits);
+        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Transitive, AttributeType.NextHop,
+            (uint)NextHop!.Value.Bits);
     }
 
     private void WriteLocalPref(ref WireWriter w, ref bool done)
@@ -84,7 +86,8 @@ public readonly record struct AttributeEdits
         if (done)
             return;
         done = true;
-        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Transitive, AttributeType.LocalPref, DefaultLocalPref!.Value);
+        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Transitive, AttributeType.LocalPref,
+            DefaultLocalPref!.Value);
     }
 
     // Returns whether a number did not fit into two octets.
@@ -149,7 +152,8 @@ public readonly record struct AttributeEdits
         return asn.FitsTwoOctets;
     }
 
-    private void WriteAs4(ref WireWriter w, ref bool done, bool needed, ReadOnlySpan<byte> path, ReadOnlySpan<byte> aggregator)
+    private void WriteAs4(ref WireWriter w, ref bool done, bool needed, ReadOnlySpan<byte> path,
+        ReadOnlySpan<byte> aggregator)
     {
         if (done)
             return;

@@ -19,7 +19,8 @@ public enum AttributeTraits : ushort
 /// <summary>
 /// What the decision process and the export rules ask of an attribute set, read once when the set is interned.
 /// </summary>
-public readonly record struct AttributeFacts(Origin Origin, AttributeTraits Traits, ushort Hops, ushort ClusterListLength,
+public readonly record struct AttributeFacts(Origin Origin, AttributeTraits Traits, ushort Hops,
+    ushort ClusterListLength,
     uint NeighbourAs, uint Med, uint LocalPref, RouterId OriginatorId)
 {
     /// <summary>What LOCAL_PREF is where a route has none.</summary>

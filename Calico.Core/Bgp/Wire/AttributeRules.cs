@@ -23,12 +23,14 @@ public static class AttributeRules
         AttributeType.MultiExitDisc or AttributeType.OriginatorId or AttributeType.ClusterList
             or AttributeType.MpReachNlri or AttributeType.MpUnreachNlri => OptionalNonTransitive,
         AttributeType.Aggregator or AttributeType.Communities or AttributeType.ExtendedCommunities
-            or AttributeType.As4Path or AttributeType.As4Aggregator or AttributeType.LargeCommunities => OptionalTransitive,
+            or AttributeType.As4Path or AttributeType.As4Aggregator or AttributeType.LargeCommunities =>
+                OptionalTransitive,
         _ => null,
     };
 
     /// <summary>Judges flags and value; <see cref="AttributeProblem.None"/> has the verdict Accept.</summary>
-    public static AttributeProblem Check(AttributeType type, AttributeFlags flags, ReadOnlySpan<byte> value, in WireContext context)
+    public static AttributeProblem Check(AttributeType type, AttributeFlags flags, ReadOnlySpan<byte> value,
+        in WireContext context)
     {
         if (ExpectedKind(type) is not { } expected)
         {
@@ -37,8 +39,10 @@ public static class AttributeRules
                 : new(type, AttributeVerdict.SessionReset, UpdateError.UnrecognizedWellKnownAttribute,
                     "claims to be well-known and is not");
         }
-        if (!context.Internal && type is (AttributeType.LocalPref or AttributeType.OriginatorId or AttributeType.ClusterList))
-            return new(type, AttributeVerdict.AttributeDiscard, UpdateError.OptionalAttributeError, "means nothing from an external peer");
+        if (!context.Internal
+            && type is (AttributeType.LocalPref or AttributeType.OriginatorId or AttributeType.ClusterList))
+            return new(type, AttributeVerdict.AttributeDiscard, UpdateError.OptionalAttributeError,
+                "means nothing from an external peer");
         if ((flags & Kind) != expected)
         {
             // RFC 6793 section 6 discards its two; the aggregator is discarded whatever is wrong with it.
@@ -50,28 +54,30 @@ public static class AttributeRules
         return CheckValue(type, value, context);
     }
 
-    private static AttributeProblem CheckValue(AttributeType type, ReadOnlySpan<byte> value, in WireContext context) => type switch
-    {
-        AttributeType.Origin when value.Length != 1 => Length(type, value, AttributeVerdict.TreatAsWithdraw),
-        AttributeType.Origin when value[0] > (byte)Origin.Incomplete =>
-            new(type, AttributeVerdict.TreatAsWithdraw, UpdateError.InvalidOrigin, $"origin {value[0]} is undefined"),
-        AttributeType.AsPath => CheckPath(type, value, context.FourOctetAs, AttributeVerdict.TreatAsWithdraw),
-        AttributeType.As4Path => value.IsEmpty
-            ? Length(type, value, AttributeVerdict.AttributeDiscard)
-            : CheckPath(type, value, true, AttributeVerdict.AttributeDiscard),
-        AttributeType.NextHop when value.Length != 4 => Length(type, value, AttributeVerdict.TreatAsWithdraw),
-        AttributeType.NextHop when !IsUsableNextHop(IpAddr.FromBytes(value)) =>
-            new(type, AttributeVerdict.TreatAsWithdraw, UpdateError.InvalidNextHop, $"{IpAddr.FromBytes(value)} is not a host's address"),
-        AttributeType.MultiExitDisc or AttributeType.LocalPref or AttributeType.OriginatorId when value.Length != 4 =>
-            Length(type, value, AttributeVerdict.TreatAsWithdraw),
-        AttributeType.AtomicAggregate when !value.IsEmpty => Length(type, value, AttributeVerdict.AttributeDiscard),
-        AttributeType.Aggregator => CheckAggregator(type, value, context.FourOctetAs),
-        AttributeType.As4Aggregator => CheckAggregator(type, value, true),
-        AttributeType.Communities or AttributeType.ClusterList => Multiple(type, value, 4),
-        AttributeType.ExtendedCommunities => Multiple(type, value, 8),
-        AttributeType.LargeCommunities => Multiple(type, value, 12),
-        _ => AttributeProblem.None,
-    };
+    private static AttributeProblem CheckValue(AttributeType type, ReadOnlySpan<byte> value, in WireContext context) =>
+        type switch
+        {
+            AttributeType.Origin when value.Length != 1 => Length(type, value, AttributeVerdict.TreatAsWithdraw),
+            AttributeType.Origin when value[0] > (byte)Origin.Incomplete =>
+                new(type, AttributeVerdict.TreatAsWithdraw, UpdateError.InvalidOrigin, $"origin {value[0]} is undefined"),
+            AttributeType.AsPath => CheckPath(type, value, context.FourOctetAs, AttributeVerdict.TreatAsWithdraw),
+            AttributeType.As4Path => value.IsEmpty
+                ? Length(type, value, AttributeVerdict.AttributeDiscard)
+                : CheckPath(type, value, true, AttributeVerdict.AttributeDiscard),
+            AttributeType.NextHop when value.Length != 4 => Length(type, value, AttributeVerdict.TreatAsWithdraw),
+            AttributeType.NextHop when !IsUsableNextHop(IpAddr.FromBytes(value)) =>
+                new(type, AttributeVerdict.TreatAsWithdraw, UpdateError.InvalidNextHop,
+                    $"{IpAddr.FromBytes(value)} is not a host's address"),
+            AttributeType.MultiExitDisc or AttributeType.LocalPref or AttributeType.OriginatorId when value.Length != 4 =>
+                Length(type, value, AttributeVerdict.TreatAsWithdraw),
+            AttributeType.AtomicAggregate when !value.IsEmpty => Length(type, value, AttributeVerdict.AttributeDiscard),
+            AttributeType.Aggregator => CheckAggregator(type, value, context.FourOctetAs),
+            AttributeType.As4Aggregator => CheckAggregator(type, value, true),
+            AttributeType.Communities or AttributeType.ClusterList => Multiple(type, value, 4),
+            AttributeType.ExtendedCommunities => Multiple(type, value, 8),
+            AttributeType.LargeCommunities => Multiple(type, value, 12),
+            _ => AttributeProblem.None,
+        };
 
     /// <summary>
     /// Whether an address can be a next hop at all (RFC 4271 section 6.3). Whether it can be reached is for the RIB.
@@ -79,10 +85,12 @@ public static class AttributeRules
     public static bool IsUsableNextHop(IpAddr address) => !address.IsMulticast && !address.IsUnspecified
         && !(address.IsV4 && (uint)address.Bits >> 24 == 0);
 
-    private static AttributeProblem CheckPath(AttributeType type, ReadOnlySpan<byte> value, bool fourOctet, AttributeVerdict verdict)
+    private static AttributeProblem CheckPath(AttributeType type, ReadOnlySpan<byte> value, bool fourOctet,
+        AttributeVerdict verdict)
     {
         if (!AsPath.IsWellFormed(value, fourOctet))
-            return new(type, verdict, UpdateError.MalformedAsPath, "the segments do not fill the attribute, or one is empty or unknown");
+            return new(type, verdict, UpdateError.MalformedAsPath,
+                "the segments do not fill the attribute, or one is empty or unknown");
         return HasZeroOrConfederation(value, fourOctet ? 4 : 2)
             ? new(type, verdict, UpdateError.MalformedAsPath, "AS 0 (RFC 7607) or a confederation segment (RFC 5065)")
             : AttributeProblem.None;

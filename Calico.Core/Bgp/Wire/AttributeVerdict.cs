@@ -18,7 +18,8 @@ public enum AttributeVerdict : byte
 }
 
 /// <summary>One thing wrong with one attribute; <paramref name="Subcode"/> is of <see cref="ErrorCode.UpdateMessage"/>.</summary>
-public readonly record struct AttributeProblem(AttributeType Type, AttributeVerdict Verdict, byte Subcode, string Reason)
+public readonly record struct AttributeProblem(AttributeType Type, AttributeVerdict Verdict, byte Subcode,
+    string Reason)
 {
     public static AttributeProblem None => default;
 

@@ -95,7 +95,8 @@ public static class CanonicalAttributes
         }
     }
 
-    public static void Write(ref WireWriter w, AttributeFlags flags, AttributeType type, scoped ReadOnlySpan<byte> value)
+    public static void Write(ref WireWriter w, AttributeFlags flags, AttributeType type,
+        scoped ReadOnlySpan<byte> value)
     {
         WriteHead(ref w, flags, type, value.Length);
         w.WriteBytes(value);

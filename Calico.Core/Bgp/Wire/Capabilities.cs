@@ -30,13 +30,15 @@ public sealed record GracefulRestartCapability(bool RestartState, bool Notificat
         other is not null && RestartState == other.RestartState && NotificationSupport == other.NotificationSupport
         && RestartTime == other.RestartTime && Families.AsSpan().SequenceEqual(other.Families.AsSpan());
 
-    public override int GetHashCode() => HashCode.Combine(RestartState, NotificationSupport, RestartTime, Families.Length);
+    public override int GetHashCode() =>
+        HashCode.Combine(RestartState, NotificationSupport, RestartTime, Families.Length);
 }
 
 /// <summary>A capability without a meaning here; kept as it came.</summary>
 public readonly record struct OtherCapability(byte Code, ImmutableArray<byte> Value)
 {
-    public bool Equals(OtherCapability other) => Code == other.Code && Value.AsSpan().SequenceEqual(other.Value.AsSpan());
+    public bool Equals(OtherCapability other) =>
+        Code == other.Code && Value.AsSpan().SequenceEqual(other.Value.AsSpan());
     public override int GetHashCode() => HashCode.Combine(Code, Value.Length);
 }
 
@@ -67,7 +69,8 @@ public sealed record Capabilities
         result = known;
         while (!r.AtEnd)
         {
-            if (!r.TryReadByte(out var code) || !r.TryReadByte(out var length) || !r.TryReadNested(length, out var value)
+            if (!r.TryReadByte(out var code) || !r.TryReadByte(out var length)
+                || !r.TryReadNested(length, out var value)
                 || !result.TryAdd((CapabilityCode)code, ref value, out result))
                 return false;
         }
@@ -113,7 +116,8 @@ public sealed record Capabilities
         && Others.AsSpan().SequenceEqual(other.Others.AsSpan());
 
     public override int GetHashCode() =>
-        HashCode.Combine(RouteRefresh, EnhancedRouteRefresh, ExtendedMessage, GracefulRestart, FourOctetAs, Multiprotocol.Length);
+        HashCode.Combine(RouteRefresh, EnhancedRouteRefresh, ExtendedMessage, GracefulRestart, FourOctetAs,
+            Multiprotocol.Length);
 
     private bool TryAdd(CapabilityCode code, ref WireReader value, out Capabilities result)
     {
@@ -161,7 +165,8 @@ public sealed record Capabilities
         var families = ImmutableArray.CreateBuilder<RestartFamily>(value.Remaining / 4);
         while (value.TryReadUInt16(out var afi) && value.TryReadByte(out var safi) && value.TryReadByte(out var flags))
             families.Add(new(new AfiSafi(afi, safi), (flags & 0x80) != 0));
-        restart = new((head & 0x8000) != 0, (head & 0x4000) != 0, TimeSpan.FromSeconds(head & 0x0FFF), families.MoveToImmutable());
+        restart = new((head & 0x8000) != 0, (head & 0x4000) != 0, TimeSpan.FromSeconds(head & 0x0FFF),
+            families.MoveToImmutable());
         return true;
     }
 

@@ -57,7 +57,8 @@ public readonly record struct Prefix4 : IPrefix<Prefix4>
     public static bool TryRead(ref WireReader reader, out Prefix4 prefix)
     {
         prefix = default;
-        if (!reader.TryReadByte(out var length) || length > 32 || !reader.TryReadBytes((length + 7) >> 3, out var octets))
+        if (!reader.TryReadByte(out var length) || length > 32
+            || !reader.TryReadBytes((length + 7) >> 3, out var octets))
             return false;
         uint address = 0;
         for (var i = 0; i < octets.Length; i++)
@@ -121,7 +122,8 @@ public readonly record struct Prefix6 : IPrefix<Prefix6>
     public static bool TryRead(ref WireReader reader, out Prefix6 prefix)
     {
         prefix = default;
-        if (!reader.TryReadByte(out var length) || length > 128 || !reader.TryReadBytes((length + 7) >> 3, out var octets))
+        if (!reader.TryReadByte(out var length) || length > 128
+            || !reader.TryReadBytes((length + 7) >> 3, out var octets))
             return false;
         ulong high = 0, low = 0;
         for (var i = 0; i < octets.Length; i++)

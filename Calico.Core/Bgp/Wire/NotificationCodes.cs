@@ -86,7 +86,8 @@ public static class NotificationNames
     [
         [],
         ["", "connection not synchronized", "bad message length", "bad message type"],
-        ["unspecific", "unsupported version number", "bad peer AS", "bad BGP identifier", "unsupported optional parameter",
+        ["unspecific", "unsupported version number", "bad peer AS", "bad BGP identifier",
+            "unsupported optional parameter",
             "authentication failure", "unacceptable hold time", "unsupported capability"],
         ["", "malformed attribute list", "unrecognized well-known attribute", "missing well-known attribute",
             "attribute flags error", "attribute length error", "invalid ORIGIN attribute", "AS routing loop",

@@ -14,12 +14,14 @@ public sealed record NotificationError(ErrorCode Code, byte Subcode, ImmutableAr
         new(code, subcode, [.. data], reason);
 
     /// <summary>An UPDATE that cannot be understood at all (RFC 7606 "session reset").</summary>
-    public static NotificationError Update(byte subcode, string reason) => new(ErrorCode.UpdateMessage, subcode, [], reason);
+    public static NotificationError Update(byte subcode, string reason) =>
+        new(ErrorCode.UpdateMessage, subcode, [], reason);
 
     public NotificationMessage ToMessage() => new(Code, Subcode, Data);
 
     public bool Equals(NotificationError? other) =>
-        other is not null && Code == other.Code && Subcode == other.Subcode && Data.AsSpan().SequenceEqual(other.Data.AsSpan());
+        other is not null && Code == other.Code && Subcode == other.Subcode
+            && Data.AsSpan().SequenceEqual(other.Data.AsSpan());
 
     public override int GetHashCode() => HashCode.Combine(Code, Subcode, Data.Length);
 }

@@ -69,7 +69,8 @@ public sealed record NotificationMessage(ErrorCode Code, byte Subcode, Immutable
     }
 
     public bool Equals(NotificationMessage? other) =>
-        other is not null && Code == other.Code && Subcode == other.Subcode && Data.AsSpan().SequenceEqual(other.Data.AsSpan());
+        other is not null && Code == other.Code && Subcode == other.Subcode
+            && Data.AsSpan().SequenceEqual(other.Data.AsSpan());
 
     public override int GetHashCode() => HashCode.Combine(Code, Subcode, Data.Length);
 

@@ -49,7 +49,8 @@ public sealed record OpenMessage(Asn MyAs, TimeSpan HoldTime, RouterId RouterId,
         if (id == 0)
             return Fail(OpenError.BadBgpIdentifier, "the BGP identifier is 0.0.0.0", out error);
         if (hold is 1 or 2)
-            return Fail(OpenError.UnacceptableHoldTime, $"a hold time of {hold} s is below the RFC's minimum of 3 s", out error);
+            return Fail(OpenError.UnacceptableHoldTime, $"a hold time of {hold} s is below the RFC's minimum of 3 s",
+                out error);
         message = new(asn, TimeSpan.FromSeconds(hold), new RouterId(id), capabilities);
         return true;
     }
@@ -122,7 +123,8 @@ public sealed record OpenMessage(Asn MyAs, TimeSpan HoldTime, RouterId RouterId,
                 || !parameters.TryReadNested(extended ? size : shortSize, out var value))
                 return Fail(OpenError.Unspecific, "an optional parameter is cut off", out error);
             if (type != CapabilitiesParameter)
-                return Fail(OpenError.UnsupportedOptionalParameter, $"optional parameter {type} is not supported", out error);
+                return Fail(OpenError.UnsupportedOptionalParameter, $"optional parameter {type} is not supported",
+                    out error);
             if (!Capabilities.TryDecode(ref value, capabilities, out capabilities))
                 return Fail(OpenError.Unspecific, "a capability is cut off or has an impossible length", out error);
         }

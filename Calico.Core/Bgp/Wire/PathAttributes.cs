@@ -31,7 +31,8 @@ public readonly record struct Aggregator(Asn Asn, RouterId Id);
 /// <summary>A transitive attribute without a meaning here; it is passed on with the Partial bit (RFC 4271 section 5).</summary>
 public readonly record struct UnknownAttribute(byte Type, ImmutableArray<byte> Value)
 {
-    public bool Equals(UnknownAttribute other) => Type == other.Type && Value.AsSpan().SequenceEqual(other.Value.AsSpan());
+    public bool Equals(UnknownAttribute other) =>
+        Type == other.Type && Value.AsSpan().SequenceEqual(other.Value.AsSpan());
     public override int GetHashCode() => HashCode.Combine(Type, Value.Length);
 }
 
@@ -96,10 +97,12 @@ public sealed record PathAttributes
                 w.WriteUInt32(c.Value);
         }
         if (OriginatorId is { } originator)
-            CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional, AttributeType.OriginatorId, originator.Value);
+            CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional, AttributeType.OriginatorId,
+                originator.Value);
         if (!ClusterList.IsEmpty)
         {
-            CanonicalAttributes.WriteHead(ref w, AttributeFlags.Optional, AttributeType.ClusterList, ClusterList.Length * 4);
+            CanonicalAttributes.WriteHead(ref w, AttributeFlags.Optional, AttributeType.ClusterList,
+                ClusterList.Length * 4);
             foreach (var c in ClusterList)
                 w.WriteUInt32(c.Value);
         }
@@ -123,14 +126,16 @@ public sealed record PathAttributes
         WriteUnknownBelow(ref w, AttributeType.ExtendedCommunities, ref unknown);
         if (!ExtendedCommunities.IsEmpty)
         {
-            CanonicalAttributes.WriteHead(ref w, OptionalTransitive, AttributeType.ExtendedCommunities, ExtendedCommunities.Length * 8);
+            CanonicalAttributes.WriteHead(ref w, OptionalTransitive, AttributeType.ExtendedCommunities,
+                ExtendedCommunities.Length * 8);
             foreach (var c in ExtendedCommunities)
                 w.WriteUInt64(c.Value);
         }
         WriteUnknownBelow(ref w, AttributeType.LargeCommunities, ref unknown);
         if (!LargeCommunities.IsEmpty)
         {
-            CanonicalAttributes.WriteHead(ref w, OptionalTransitive, AttributeType.LargeCommunities, LargeCommunities.Length * 12);
+            CanonicalAttributes.WriteHead(ref w, OptionalTransitive, AttributeType.LargeCommunities,
+                LargeCommunities.Length * 12);
             foreach (var c in LargeCommunities)
             {
                 w.WriteUInt32(c.GlobalAdministrator);
@@ -150,7 +155,8 @@ public sealed record PathAttributes
     }
 
     private static void WriteUnknown(ref WireWriter w, UnknownAttribute unknown) =>
-        CanonicalAttributes.Write(ref w, OptionalTransitive | AttributeFlags.Partial, (AttributeType)unknown.Type, unknown.Value.AsSpan());
+        CanonicalAttributes.Write(ref w, OptionalTransitive | AttributeFlags.Partial, (AttributeType)unknown.Type,
+            unknown.Value.AsSpan());
 
     private int EncodedBound() => 64 + AsPath.Octets.Length + (4 * (Communities.Length + ClusterList.Length + 2))
         + (8 * ExtendedCommunities.Length) + (12 * LargeCommunities.Length) + 16 + Unknown.Sum(u => u.Value.Length + 4);
@@ -164,18 +170,32 @@ public sealed record PathAttributes
         AttributeType.AtomicAggregate => this with { AtomicAggregate = true },
         AttributeType.Aggregator => this with
         {
-            Aggregator = new(new Asn(BinaryPrimitives.ReadUInt32BigEndian(value)), new RouterId(BinaryPrimitives.ReadUInt32BigEndian(value[4..]))),
+            Aggregator = new(new Asn(BinaryPrimitives.ReadUInt32BigEndian(value)),
+                new RouterId(BinaryPrimitives.ReadUInt32BigEndian(value[4..]))),
         },
-        AttributeType.Communities => this with { Communities = ReadAll(value, 4, static v => new Community(BinaryPrimitives.ReadUInt32BigEndian(v))) },
-        AttributeType.OriginatorId => this with { OriginatorId = new RouterId(BinaryPrimitives.ReadUInt32BigEndian(value)) },
-        AttributeType.ClusterList => this with { ClusterList = ReadAll(value, 4, static v => new RouterId(BinaryPrimitives.ReadUInt32BigEndian(v))) },
+        AttributeType.Communities =>
+            this with
+            {
+                Communities = ReadAll(value, 4, static v =>
+            new Community(BinaryPrimitives.ReadUInt32BigEndian(v)))
+            },
+        AttributeType.OriginatorId =>
+            this with { OriginatorId = new RouterId(BinaryPrimitives.ReadUInt32BigEndian(value)) },
+        AttributeType.ClusterList =>
+            this with
+            {
+                ClusterList = ReadAll(value, 4, static v =>
+            new RouterId(BinaryPrimitives.ReadUInt32BigEndian(v)))
+            },
         AttributeType.ExtendedCommunities => this with
         {
-            ExtendedCommunities = ReadAll(value, 8, static v => new ExtendedCommunity(BinaryPrimitives.ReadUInt64BigEndian(v))),
+            ExtendedCommunities = ReadAll(value, 8, static v =>
+                new ExtendedCommunity(BinaryPrimitives.ReadUInt64BigEndian(v))),
         },
         AttributeType.LargeCommunities => this with
         {
-            LargeCommunities = ReadAll(value, 12, static v => new LargeCommunity(BinaryPrimitives.ReadUInt32BigEndian(v),
+            LargeCommunities = ReadAll(value, 12, static v =>
+                new LargeCommunity(BinaryPrimitives.ReadUInt32BigEndian(v),
                 BinaryPrimitives.ReadUInt32BigEndian(v[4..]), BinaryPrimitives.ReadUInt32BigEndian(v[8..]))),
         },
         _ => this with { Unknown = Unknown.Add(new((byte)type, [.. value])) },

@@ -59,7 +59,8 @@ public sealed class UpdateDecoder
     /// False means session reset; what is less than that is in <see cref="UpdateView.Verdict"/> and
     /// <see cref="Problems"/>.
     /// </summary>
-    public bool TryDecode(ReadOnlySpan<byte> body, in WireContext context, out UpdateView update, out NotificationError? error)
+    public bool TryDecode(ReadOnlySpan<byte> body, in WireContext context, out UpdateView update,
+        out NotificationError? error)
     {
         update = default;
         error = null;
@@ -103,7 +104,8 @@ public sealed class UpdateDecoder
         return true;
     }
 
-    private bool TryWalk(ReadOnlySpan<byte> attributes, in WireContext context, ref MpAttributes mp, out NotificationError? error)
+    private bool TryWalk(ReadOnlySpan<byte> attributes, in WireContext context, ref MpAttributes mp,
+        out NotificationError? error)
     {
         error = null;
         var seen = new SeenTypes();
@@ -116,7 +118,8 @@ public sealed class UpdateDecoder
             {
                 if (multiprotocol)
                     return Fail(UpdateError.MalformedAttributeList, $"attribute {(byte)type} appears twice", out error);
-                _problems.Add(new(type, AttributeVerdict.AttributeDiscard, UpdateError.MalformedAttributeList, "appears twice, the first counts"));
+                _problems.Add(new(type, AttributeVerdict.AttributeDiscard, UpdateError.MalformedAttributeList,
+                    "appears twice, the first counts"));
                 continue;
             }
             var problem = AttributeRules.Check(type, flags, value, context);
@@ -130,7 +133,8 @@ public sealed class UpdateDecoder
                 problem = new(type, AttributeVerdict.SessionReset, UpdateError.OptionalAttributeError, mpError);
             if (problem.Verdict == AttributeVerdict.SessionReset)
             {
-                error = NotificationError.Of(ErrorCode.UpdateMessage, problem.Subcode, attributes[start..r.Position], problem.ToString());
+                error = NotificationError.Of(ErrorCode.UpdateMessage, problem.Subcode, attributes[start..r.Position],
+                    problem.ToString());
                 return false;
             }
             if (problem.Verdict != AttributeVerdict.Accept)
@@ -146,7 +150,8 @@ public sealed class UpdateDecoder
         }
         if (mp.ReachFamily != Families.None && !AttributeRules.IsUsableNextHop(mp.NextHop))
         {
-            _problems.Add(new(AttributeType.MpReachNlri, AttributeVerdict.TreatAsWithdraw, UpdateError.OptionalAttributeError,
+            _problems.Add(new(AttributeType.MpReachNlri, AttributeVerdict.TreatAsWithdraw,
+                UpdateError.OptionalAttributeError,
                 $"next hop {mp.NextHop} is not a host's address"));
         }
         return true;
@@ -244,8 +249,10 @@ public sealed class UpdateDecoder
                     CanonicalAttributes.Write(ref w, slot.Flags, AttributeType.Aggregator, aggregator);
                     break;
                 default:
-                    var flags = AttributeRules.ExpectedKind(slot.Type) is null ? slot.Flags | AttributeFlags.Partial : slot.Flags;
-                    CanonicalAttributes.Write(ref w, flags & (AttributeFlags)0xE0, slot.Type, attributes.Slice(slot.Start, slot.Length));
+                    var flags = AttributeRules.ExpectedKind(slot.Type) is null ? slot.Flags | AttributeFlags.Partial
+                        : slot.Flags;
+                    CanonicalAttributes.Write(ref w, flags & (AttributeFlags)0xE0, slot.Type,
+                        attributes.Slice(slot.Start, slot.Length));
                     break;
             }
         }

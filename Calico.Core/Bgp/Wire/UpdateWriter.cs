@@ -10,7 +10,8 @@ public static class UpdateRoom
     /// be sent to this peer at all.
     /// </summary>
     public static bool Fits(Families family, int attributesLength, int maxMessage) =>
-        BgpFraming.HeaderLength + 4 + attributesLength + (family == Families.Ipv4Unicast ? 5 : 9 + 32 + 17) <= maxMessage;
+        BgpFraming.HeaderLength + 4 + attributesLength + (family == Families.Ipv4Unicast ? 5
+            : 9 + 32 + 17) <= maxMessage;
 }
 
 /// <summary>

@@ -23,7 +23,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         await HasRoute(one, "10.65.3.0/26", Address(2).ToString());
 
         var status = await one.PeerStatus();
-        Assert.Equal((SessionPhase.Established, 2, 1), (status.Phase, status.Counters.Received, status.Counters.Advertised));
+        Assert.Equal((SessionPhase.Established, 2, 1),
+            (status.Phase, status.Counters.Received, status.Counters.Advertised));
         Assert.Null(status.Down);
     }
 
@@ -86,7 +87,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         var two = Start(Config(2, Peer(2, 1)));
 
         await Eventually(async () => (await one.PeerStatus()).Down is DownReason.OpenBadPeerAs, "bad peer AS seen");
-        await Eventually(async () => (await two.PeerStatus()).Down is DownReason.NotificationReceived { Code: ErrorCode.OpenMessage, Subcode: OpenError.BadPeerAs },
+        await Eventually(async () => (await two.PeerStatus())
+            .Down is DownReason.NotificationReceived { Code: ErrorCode.OpenMessage, Subcode: OpenError.BadPeerAs },
             "bad peer AS received");
         Assert.Contains("configured is AS 65001", (await one.PeerStatus()).Down!.Sentence, StringComparison.Ordinal);
     }
@@ -111,7 +113,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         await HasRoute(two, "10.65.9.0/26", Address(1).ToString());
 
         await one.Actor.GracefulStop(TimeSpan.FromSeconds(10));
-        await Eventually(async () => await two.PeerStatus() is { Phase: not SessionPhase.Established, Restarting: true }, "restart noticed");
+        await Eventually(async () =>
+            await two.PeerStatus() is { Phase: not SessionPhase.Established, Restarting: true }, "restart noticed");
         Assert.Equal(2, (await two.Routes()).Count);
         Assert.Contains("without a word", (await two.PeerStatus()).Down!.Sentence, StringComparison.Ordinal);
 
@@ -131,10 +134,12 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         one.Originate("10.65.1.0/26");
         await HasRoute(two, "10.65.1.0/26", Address(1).ToString());
 
-        await one.Actor.Ask<BgpProtocol.SpeakerDecommissioned>(new BgpProtocol.DecommissionSpeaker("node is drained"), TimeSpan.FromSeconds(10));
+        await one.Actor.Ask<BgpProtocol.SpeakerDecommissioned>(new BgpProtocol.DecommissionSpeaker("node is drained"),
+            TimeSpan.FromSeconds(10));
 
         await LacksRoute(two, "10.65.1.0/26");
-        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.AdministrativeShutdown, "node is drained"),
+        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.AdministrativeShutdown,
+            "node is drained"),
             (await two.PeerStatus()).LastDown);
     }
 
@@ -188,7 +193,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         Assert.Equal(since, (await one.PeerStatus()).Since);
         Assert.Equal(1, (await one.PeerStatus()).Counters.Established);
         Assert.Equal(1, await one.Changes("10.65.2.0/26"));
-        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.PeerDeconfigured, null), (await three.PeerStatus()).LastDown);
+        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.PeerDeconfigured, null),
+            (await three.PeerStatus()).LastDown);
     }
 
     [Fact]
@@ -199,11 +205,13 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
 
         one.Configure(Config(1, Peer(1, 2) with { HoldTime = TimeSpan.FromSeconds(30), Kind = PeerKind.NodePeer }));
         await Eventually(async () => (await one.PeerStatus()).Kind == PeerKind.NodePeer, "configured");
-        Assert.Equal((SessionPhase.Established, 1), ((await one.PeerStatus()).Phase, (await one.PeerStatus()).Counters.Established));
+        Assert.Equal((SessionPhase.Established, 1),
+            ((await one.PeerStatus()).Phase, (await one.PeerStatus()).Counters.Established));
 
         one.Configure(Config(1, Peer(1, 2) with { Families = Families.Both }));
         await Eventually(async () => (await one.PeerStatus()).Counters.Established == 2, "reset");
-        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.OtherConfigurationChange, null), (await two.PeerStatus()).LastDown);
+        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.OtherConfigurationChange, null),
+            (await two.PeerStatus()).LastDown);
     }
 
     [Fact]
@@ -236,7 +244,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         one.Actor.Tell(new BgpProtocol.NextHopsChanged(new Fixed(NextHopResolution.Unreachable), default));
         await LacksRoute(one, "10.65.2.0/26");
 
-        one.Actor.Tell(new BgpProtocol.NextHopsChanged(new Fixed(new(true, IpAddr.Parse("192.0.2.254"), 7, 5)), [Cidr.Host(Address(2))]));
+        one.Actor.Tell(new BgpProtocol.NextHopsChanged(new Fixed(new(true, IpAddr.Parse("192.0.2.254"), 7, 5)),
+            [Cidr.Host(Address(2))]));
         await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
         var hop = (await one.Routes())[Cidr.Parse("10.65.2.0/26")].NextHops[0];
         Assert.Equal((IpAddr.Parse("192.0.2.254"), 7), (hop.Gateway!.Value, hop.LinkIndex));
@@ -272,7 +281,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
     public async Task Ten_thousand_routes_travel_and_go()
     {
         var (one, two) = StartPair();
-        var prefixes = Enumerable.Range(0, 10_000).Select(i => new Cidr(IpAddr.FromV4(0x0B000000u + ((uint)i << 8)), 24)).ToArray();
+        var prefixes = Enumerable.Range(0, 10_000)
+            .Select(i => new Cidr(IpAddr.FromV4(0x0B000000u + ((uint)i << 8)), 24)).ToArray();
         one.Actor.Tell(new BgpProtocol.OriginateRoutes([.. prefixes.Select(OriginatedRoute.Of)], []));
         one.Actor.Tell(new BgpProtocol.OriginationComplete());
         await Eventually(async () => (await two.Routes()).Count == prefixes.Length, "all there");
@@ -299,7 +309,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         var two = Start(Config(2, Peer(2, 1) with { Passive = true }));
         two.Originate("10.65.2.0/26");
 
-        await Eventually(async () => (await one.PeerStatus()).Down is DownReason.TcpTimedOut, "its answers are dropped");
+        await Eventually(async () => (await one.PeerStatus()).Down is DownReason.TcpTimedOut,
+            "its answers are dropped");
         Assert.Equal(0, (await two.PeerStatus()).Counters.Established);
     }
 
@@ -327,7 +338,8 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
 
         Sys.ActorSelection(one.Actor.Path + "/rib").Tell(Kill.Instance);
 
-        await Eventually(async () => await two.PeerStatus() is { Counters.Established: 2, Restarting: false }, "restarted and over");
+        await Eventually(async () => await two.PeerStatus() is { Counters.Established: 2, Restarting: false },
+            "restarted and over");
         Assert.Equal(1, await two.Changes("10.65.1.0/26"));
         await Eventually(async () => await one.Changes("10.65.2.0/26") == 2, "told to the kernel's writer again");
     }

@@ -21,10 +21,12 @@ public class HostileInputTests(ITestOutputHelper output) : SpeakerFixture(output
         await browser.Send(Encoding.ASCII.GetBytes("GET / HTTP/1.1\r\nHost: node\r\n\r\n"));
         var notification = await browser.ReadNotification();
 
-        Assert.Equal((ErrorCode.MessageHeader, HeaderError.ConnectionNotSynchronized), (notification!.Code, notification.Subcode));
+        Assert.Equal((ErrorCode.MessageHeader, HeaderError.ConnectionNotSynchronized),
+            (notification!.Code, notification.Subcode));
         Assert.Null(await browser.Read());
         var status = (await one.Status()).Peers;
-        Assert.Equal([(SessionPhase.Established, 1)], status.Where(p => p.Address == Address(2)).Select(p => (p.Phase, p.Counters.Established)));
+        Assert.Equal([(SessionPhase.Established, 1)], status.Where(p => p.Address == Address(2))
+            .Select(p => (p.Phase, p.Counters.Established)));
         Assert.Equal(1, await one.Changes("10.65.2.0/26"));
     }
 
@@ -46,7 +48,8 @@ public class HostileInputTests(ITestOutputHelper output) : SpeakerFixture(output
         {
             await bad.Establish(Open());
             await bad.Send(Convert.FromHexString("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF001306"));
-            Assert.Equal((ErrorCode.MessageHeader, HeaderError.BadMessageType), await bad.ReadNotification() is { } n ? (n.Code, n.Subcode) : default);
+            Assert.Equal((ErrorCode.MessageHeader, HeaderError.BadMessageType), await bad.ReadNotification() is { } n
+                ? (n.Code, n.Subcode) : default);
         }
         await Eventually(async () => (await one.PeerStatus()).Phase == SessionPhase.Active, "waiting again");
 
@@ -63,7 +66,8 @@ public class HostileInputTests(ITestOutputHelper output) : SpeakerFixture(output
         using var peer = await ScriptedPeer.Connect(Address(2), Address(1), Port);
         foreach (var octet in Open().Encode())
             await peer.Send(new[] { octet });
-        byte[] rest = [.. KeepaliveMessage.Bytes.ToArray(), .. Route("10.65.2.0/26"), .. Route("10.65.3.0/26"), .. KeepaliveMessage.Bytes.ToArray()];
+        byte[] rest = [.. KeepaliveMessage.Bytes.ToArray(), .. Route("10.65.2.0/26"), .. Route("10.65.3.0/26"),
+            .. KeepaliveMessage.Bytes.ToArray()];
 
         // The peer may send its routes only after our KEEPALIVE, which answers its OPEN.
         Assert.Equal(MessageType.Open, (await peer.Read())!.Value.Type);
@@ -103,7 +107,8 @@ public class HostileInputTests(ITestOutputHelper output) : SpeakerFixture(output
     private byte[] Route(string prefix)
     {
         var attributes = new WireWriter(new byte[100]);
-        new AttributeEdits { FourOctetAs = true, NextHop = Address(2) }.Write(ref attributes, PathAttributes.Local.Encode());
+        new AttributeEdits { FourOctetAs = true, NextHop = Address(2) }.Write(ref attributes,
+            PathAttributes.Local.Encode());
         var w = new UpdateWriter<Prefix4>(new byte[200], 4096);
         w.BeginAnnounce(attributes.Written, default);
         w.TryAdd(Prefix4.From(Cidr.Parse(prefix)));

@@ -7,7 +7,12 @@ namespace Calico.Tests.Actors.Bgp;
 [Layer("unit")]
 public class PeerConfigTests
 {
-    private static readonly PeerConfig Peer = new() { Name = "Mesh_10_0_0_2", Address = IpAddr.Parse("10.0.0.2"), As = new Asn(64512) };
+    private static readonly PeerConfig Peer = new()
+    {
+        Name = "Mesh_10_0_0_2",
+        Address = IpAddr.Parse("10.0.0.2"),
+        As = new Asn(64512)
+    };
 
     [Theory]
     [InlineData("10.0.0.1", "10.0.0.2", true)]
@@ -27,7 +32,12 @@ public class PeerConfigTests
         Assert.True(Peer.NeedsReset(Peer with { Port = 1790 }));
         Assert.True(Peer.NeedsReset(Peer with { Password = "x" }));
         Assert.True(Peer.NeedsReset(Peer with { SourceAddress = IpAddr.Parse("10.0.0.1") }));
-        Assert.False(Peer.NeedsReset(Peer with { Passive = true, HoldTime = TimeSpan.FromSeconds(9), NextHopMode = NextHopMode.Self }));
+        Assert.False(Peer.NeedsReset(Peer with
+        {
+            Passive = true,
+            HoldTime = TimeSpan.FromSeconds(9),
+            NextHopMode = NextHopMode.Self
+        }));
         Assert.False(Peer.NeedsReset(Peer));
     }
 }

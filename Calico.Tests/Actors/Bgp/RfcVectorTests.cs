@@ -34,6 +34,31 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         Assert.Empty(wrong);
     }
 
+    [SkippableFact]
+    public async Task Recorded_streams_end_sessions_at_worst()
+    {
+        const int FirstPeer = 10;
+        var streams = Rows("tcpdump-streams.json")
+            .SelectMany(r => new[] { (Octets: r.Hex("stream"), Established: false), (r.Hex("stream"), true) }).ToArray();
+        var peers = Enumerable.Range(FirstPeer, streams.Length).Select(host => PeerOf(1, host, new Asn(65001)));
+        var one = Start(Config(1, [Peer(1, 3) with { As = OurAs }, .. peers]) with { LocalAs = OurAs });
+        var other = Start(Config(3, Peer(3, 1) with { As = OurAs }) with { LocalAs = OurAs });
+        other.Originate("10.65.3.0/26");
+        await HasRoute(one, "10.65.3.0/26", Address(3).ToString());
+
+        // Each from an address of its own: a session that still ends has nothing to do with the next one.
+        for (var i = 0; i < streams.Length; i++)
+        {
+            using var peer = await ScriptedPeer.Connect(Address(FirstPeer + i), Address(1), Port);
+            if (streams[i].Established)
+                await peer.Establish(OpenOf(new Asn(65001), FirstPeer + i));
+            await peer.SendAndDrain(streams[i].Octets);
+        }
+
+        await HasRoute(one, "10.65.3.0/26", Address(3).ToString());
+        Assert.Equal(1, (await one.Status()).Peers.Single(p => p.Address == Address(3)).Counters.Established);
+    }
+
     private IReadOnlyList<JsonElement> Rows(string file)
     {
         var rows = CaseTables.Rows(Folder, file);
@@ -48,13 +73,15 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         var peerAs = row.Text("session") == "ibgp" ? OurAs : new Asn(65001);
         var one = Start(Config(own, PeerOf(own, remote, peerAs)) with { LocalAs = OurAs });
         using var peer = await ScriptedPeer.Connect(Address(remote), Address(own), Port);
-        var affected = row.TryGetProperty("affected", out var list) ? list.EnumerateArray().Select(p => p.GetString()!).ToArray() : [];
+        var affected = row.TryGetProperty("affected", out var list) ? list.EnumerateArray().Select(p => p.GetString()!)
+            .ToArray() : [];
         if (row.Text("phase") == "established")
         {
             await peer.Establish(OpenOf(peerAs, remote));
             foreach (var prefix in affected.Append(Control))
                 await peer.Send(Route(prefix, peerAs, remote));
-            await Eventually(async () => (await one.Routes()).Count == affected.Length + 1, $"{row.Text("id")}: good routes");
+            await Eventually(async () => (await one.Routes()).Count == affected.Length + 1,
+                $"{row.Text("id")}: good routes");
         }
         else
         {
@@ -67,23 +94,27 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
             "notification" => await ExpectNotification(peer, expect),
             "treat-as-withdraw" or "reject-route" => await ExpectRoutes(one, peer, [Control]),
             "attribute-discard" or "ignore" => await ExpectRoutes(one, peer, [.. affected, Control]),
-            "accept" when row.Text("phase") == "opensent" => (await peer.Read())?.Type == MessageType.Keepalive ? null : "no KEEPALIVE",
+            "accept" when row.Text("phase") == "opensent" =>
+                (await peer.Read())?.Type == MessageType.Keepalive ? null : "no KEEPALIVE",
             "accept" => await ExpectRoutes(one, peer,
-                [.. affected, Control, .. row.TryGetProperty("routes", out var routes) ? routes.EnumerateArray().Select(r => r.GetString()!) : Newcomers(row)]),
+                [.. affected, Control, .. row.TryGetProperty("routes", out var routes) ? routes.EnumerateArray()
+                    .Select(r => r.GetString()!) : Newcomers(row)]),
             var action => $"no replay for {action}",
         };
     }
 
     // Rows that are accepted and name neither "affected" nor "routes" carry 10.1.2.0/24 where they carry a route at all.
     private static IEnumerable<string> Newcomers(JsonElement row) =>
-        !row.TryGetProperty("affected", out _) && row.Text("hex").EndsWith("180a0102", StringComparison.Ordinal) ? ["10.1.2.0/24"] : [];
+        !row.TryGetProperty("affected", out _) && row.Text("hex").EndsWith("180a0102", StringComparison.Ordinal)
+            ? ["10.1.2.0/24"] : [];
 
     private static async Task<string?> ExpectNotification(ScriptedPeer peer, JsonElement expect)
     {
         var got = await peer.ReadNotification();
         if (got is null)
             return "closed without a NOTIFICATION";
-        return (byte)got.Code == expect.GetProperty("code").GetByte() && got.Subcode == expect.GetProperty("subcode").GetByte()
+        return (byte)got.Code == expect.GetProperty("code").GetByte()
+            && got.Subcode == expect.GetProperty("subcode").GetByte()
             ? null
             : $"got {(byte)got.Code}/{got.Subcode}";
     }
@@ -95,16 +126,19 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
         var wanted = expected.Order(StringComparer.Ordinal).ToArray();
         try
         {
-            await Eventually(async () => (await one.Routes()).Keys.Select(k => k.ToString()).Order(StringComparer.Ordinal).SequenceEqual(wanted), "routes");
+            await Eventually(async () => (await one.Routes()).Keys.Select(k => k.ToString())
+                .Order(StringComparer.Ordinal).SequenceEqual(wanted), "routes");
         }
         catch (Xunit.Sdk.XunitException)
         {
             return $"routes {string.Join(' ', (await one.Routes()).Keys)}";
         }
-        return (await one.PeerStatus()).Phase == SessionPhase.Established ? null : (await one.PeerStatus()).Down?.Sentence;
+        return (await one.PeerStatus()).Phase == SessionPhase.Established ? null : (await one.PeerStatus())
+            .Down?.Sentence;
     }
 
-    private PeerConfig PeerOf(int own, int remote, Asn peerAs) => Peer(own, remote) with { As = peerAs, Passive = true, Families = Families.Both };
+    private PeerConfig PeerOf(int own, int remote, Asn peerAs) =>
+        Peer(own, remote) with { As = peerAs, Passive = true, Families = Families.Both };
 
     private OpenMessage OpenOf(Asn peerAs, int remote) => new SessionConfig
     {

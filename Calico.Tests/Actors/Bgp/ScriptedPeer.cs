@@ -59,7 +59,8 @@ internal sealed class ScriptedPeer : IDisposable
         while (true)
         {
             var octets = _received.ToArray();
-            var status = BgpFraming.Inspect(octets, BgpFraming.ExtendedMaxLength, out var type, out var length, out var error);
+            var status = BgpFraming.Inspect(octets, BgpFraming.ExtendedMaxLength, out var type, out var length,
+                out var error);
             Assert.True(status != FrameStatus.Malformed, error?.Reason);
             if (status == FrameStatus.Complete)
             {
@@ -86,10 +87,30 @@ internal sealed class ScriptedPeer : IDisposable
     {
         while (await Read() is { } message)
         {
-            if (message.Type == MessageType.Notification && NotificationMessage.TryDecode(message.Body, out var notification))
+            if (message.Type == MessageType.Notification
+                && NotificationMessage.TryDecode(message.Body, out var notification))
                 return notification;
         }
         return null;
+    }
+
+    /// <summary>Sends what the other side takes, ends the stream and waits until the other side has ended its own.</summary>
+    public async Task SendAndDrain(ReadOnlyMemory<byte> octets)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        var buffer = new byte[65536];
+        try
+        {
+            await Send(octets);
+            _socket.Shutdown(SocketShutdown.Send);
+            while (await _socket.ReceiveAsync(buffer, SocketFlags.None, patience.Token) > 0)
+            {
+            }
+        }
+        catch (SocketException)
+        {
+            // It closed before it had read everything: that is an answer.
+        }
     }
 
     public void Dispose() => _socket.Dispose();

@@ -69,14 +69,17 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
     }
 
     protected Task Eventually(Func<Task<bool>> condition, string what) =>
-        AwaitAssertAsync(async () => Assert.True(await condition(), what), TimeSpan.FromSeconds(20), TimeSpan.FromMilliseconds(50));
+        AwaitAssertAsync(async () => Assert.True(await condition(), what), TimeSpan.FromSeconds(20),
+            TimeSpan.FromMilliseconds(50));
 
     internal Task IsEstablished(Speaker speaker, int peers = 1) =>
-        Eventually(async () => (await speaker.Status()).Peers.Count(p => p.Phase == SessionPhase.Established) == peers, "established");
+        Eventually(async () => (await speaker.Status()).Peers.Count(p => p.Phase == SessionPhase.Established) == peers,
+            "established");
 
     internal Task HasRoute(Speaker speaker, string prefix, params string[] nextHops) =>
         Eventually(async () => (await speaker.Routes()).TryGetValue(Cidr.Parse(prefix), out var route)
-            && route.NextHops.Select(h => h.NextHop.ToString()).SequenceEqual(nextHops.Order(StringComparer.Ordinal)), $"route {prefix}");
+            && route.NextHops.Select(h => h.NextHop.ToString()).SequenceEqual(nextHops.Order(StringComparer.Ordinal)),
+                $"route {prefix}");
 
     internal Task LacksRoute(Speaker speaker, string prefix) =>
         Eventually(async () => !(await speaker.Routes()).ContainsKey(Cidr.Parse(prefix)), $"no route {prefix}");
@@ -109,7 +112,8 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
 
         public void Originate(params string[] prefixes)
         {
-            Actor.Tell(new BgpProtocol.OriginateRoutes([.. prefixes.Select(p => OriginatedRoute.Of(Cidr.Parse(p)))], []));
+            Actor.Tell(new BgpProtocol.OriginateRoutes([.. prefixes.Select(p => OriginatedRoute.Of(Cidr.Parse(p)))],
+                []));
             Actor.Tell(new BgpProtocol.OriginationComplete());
         }
 

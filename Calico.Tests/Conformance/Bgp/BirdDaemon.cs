@@ -37,7 +37,12 @@ internal sealed class BirdDaemon : IAsyncDisposable
     /// <summary>What birdc answers; the empty text while it is not up.</summary>
     public async Task<string> Ask(string command)
     {
-        var start = new ProcessStartInfo("/usr/sbin/birdc") { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("/usr/sbin/birdc")
+        {
+            UseShellExecute = false,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true
+        };
         foreach (var argument in new[] { "-s", Socket }.Concat(command.Split(' ')))
             start.ArgumentList.Add(argument);
         using var process = Process.Start(start)!;

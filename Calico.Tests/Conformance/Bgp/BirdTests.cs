@@ -73,7 +73,8 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         var one = Start(Config(1, Peer(1, 2)));
 
         await Eventually(async () => (await one.PeerStatus()).Down is
-            DownReason.NotificationReceived { Code: ErrorCode.OpenMessage, Subcode: OpenError.BadPeerAs }, "bad peer AS");
+            DownReason.NotificationReceived { Code: ErrorCode.OpenMessage, Subcode: OpenError.BadPeerAs },
+                "bad peer AS");
     }
 
     [SkippableFact]
@@ -83,8 +84,10 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         await bird.Start([]);
         var one = Start(Config(1, Peer(1, 2) with { As = new Asn(65001) }));
 
-        await Eventually(async () => (await one.PeerStatus()).Down == new DownReason.OpenBadPeerAs(new Asn(65001), new Asn(65002)), "bad peer AS");
-        await Eventually(async () => (await bird.Ask("show protocols all calico")).Contains("Bad peer AS", StringComparison.Ordinal), "bird knows");
+        await Eventually(async () => (await one.PeerStatus())
+            .Down == new DownReason.OpenBadPeerAs(new Asn(65001), new Asn(65002)), "bad peer AS");
+        await Eventually(async () => (await bird.Ask("show protocols all calico"))
+            .Contains("Bad peer AS", StringComparison.Ordinal), "bird knows");
     }
 
     [SkippableFact]
@@ -97,7 +100,8 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         await HasRoute(one, "10.65.3.0/26", Address(2).ToString());
 
         await bird.Crash();
-        await Eventually(async () => await one.PeerStatus() is { Phase: not SessionPhase.Established, Restarting: true }, "restart noticed");
+        await Eventually(async () =>
+            await one.PeerStatus() is { Phase: not SessionPhase.Established, Restarting: true }, "restart noticed");
         Assert.Equal(2, (await one.Routes()).Count);
 
         await bird.Start(["10.65.2.0/26"], recover: true);
@@ -116,7 +120,8 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         await BirdShows(bird, "10.65.9.0/26");
 
         await one.Actor.GracefulStop(TimeSpan.FromSeconds(10));
-        await Eventually(async () => !(await bird.Ask("show protocols calico")).Contains("Established", StringComparison.Ordinal), "bird noticed");
+        await Eventually(async () => !(await bird.Ask("show protocols calico"))
+            .Contains("Established", StringComparison.Ordinal), "bird noticed");
         await BirdShows(bird, "10.65.1.0/26");
         await BirdShows(bird, "10.65.9.0/26");
 
@@ -136,10 +141,12 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         one.Originate("10.65.1.0/26");
         await BirdShows(bird, "10.65.1.0/26");
 
-        await one.Actor.Ask<BgpProtocol.SpeakerDecommissioned>(new BgpProtocol.DecommissionSpeaker("node is drained"), TimeSpan.FromSeconds(10));
+        await one.Actor.Ask<BgpProtocol.SpeakerDecommissioned>(new BgpProtocol.DecommissionSpeaker("node is drained"),
+            TimeSpan.FromSeconds(10));
 
         await BirdLacks(bird, "10.65.1.0/26");
-        await Eventually(async () => (await bird.Ask("show protocols all calico")).Contains("node is drained", StringComparison.Ordinal), "text");
+        await Eventually(async () => (await bird.Ask("show protocols all calico"))
+            .Contains("node is drained", StringComparison.Ordinal), "text");
     }
 
     [SkippableFact]
@@ -169,8 +176,10 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         one.Originate([.. prefixes.Select(p => "12" + p[2..])]);
 
         await Eventually(async () => (await one.Routes()).Count == prefixes.Length, "bird's routes");
-        await Eventually(async () => (await bird.Ask("show route count protocol calico")).StartsWith("BIRD", StringComparison.Ordinal)
-            && (await bird.Ask("show route count protocol calico")).Contains("20000 of ", StringComparison.Ordinal), "our routes");
+        await Eventually(async () => (await bird.Ask("show route count protocol calico"))
+            .StartsWith("BIRD", StringComparison.Ordinal)
+            && (await bird.Ask("show route count protocol calico")).Contains("20000 of ", StringComparison.Ordinal),
+                "our routes");
         await bird.Ask("disable own");
         await Eventually(async () => (await one.Routes()).IsEmpty, "bird's routes gone");
     }
@@ -193,12 +202,14 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
     private Task BirdShows(BirdDaemon bird, string prefix, params string[] attributes) => Eventually(async () =>
     {
         var text = await bird.Ask($"show route {prefix} all protocol calico");
-        return text.Contains(prefix, StringComparison.Ordinal) && attributes.All(a => text.Contains(a, StringComparison.Ordinal));
+        return text.Contains(prefix, StringComparison.Ordinal)
+            && attributes.All(a => text.Contains(a, StringComparison.Ordinal));
     }, $"bird shows {prefix}");
 
     private Task BirdLacks(BirdDaemon bird, string prefix) => Eventually(async () =>
     {
         var text = await bird.Ask($"show route {prefix} protocol calico");
-        return text.Contains("Network not found", StringComparison.Ordinal) || (text.Contains("ready", StringComparison.Ordinal) && !text.Contains(prefix, StringComparison.Ordinal));
+        return text.Contains("Network not found", StringComparison.Ordinal)
+            || (text.Contains("ready", StringComparison.Ordinal) && !text.Contains(prefix, StringComparison.Ordinal));
     }, $"bird lacks {prefix}");
 }

@@ -96,7 +96,8 @@ public class AllocationTests
         var w = new UpdateWriter<Prefix4>(new byte[5000], 5000);
         w.BeginAnnounce(attributes.Written, default);
         for (var i = 0; i < prefixes; i++)
-            Assert.True(w.TryAdd(Prefix4.From(new Cidr(IpAddr.FromV4((11u << 24) + ((uint)((number * 1000) + i) << 8)), 24))));
+            Assert.True(w.TryAdd(Prefix4.From(new Cidr(IpAddr.FromV4((11u << 24) + ((uint)((number * 1000) + i) << 8)),
+                24))));
         w.End();
         return w.Written.ToArray();
     }

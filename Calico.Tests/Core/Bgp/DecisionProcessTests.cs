@@ -55,7 +55,8 @@ public class DecisionProcessTests
         };
         foreach (var swap in new[] { false, true })
         {
-            Candidate[] both = swap ? [other with { Path = 1 }, Better[step] with { Path = 2 }] : [Better[step] with { Path = 2 }, other with { Path = 1 }];
+            Candidate[] both = swap ? [other with { Path = 1 }, Better[step] with { Path = 2 }]
+                : [Better[step] with { Path = 2 }, other with { Path = 1 }];
 
             DecisionProcess.Select(both);
 
@@ -66,7 +67,8 @@ public class DecisionProcessTests
     [Fact]
     public void Shorter_cluster_list_breaks_a_tie_of_identifiers()
     {
-        Candidate[] both = [Typical with { Path = 1, Facts = Typical.Facts with { ClusterListLength = 2 } }, Typical with { Path = 2, PeerAddress = IpAddr.Parse("10.0.0.99") }];
+        Candidate[] both = [Typical with { Path = 1, Facts = Typical.Facts with { ClusterListLength = 2 } },
+            Typical with { Path = 2, PeerAddress = IpAddr.Parse("10.0.0.99") }];
 
         DecisionProcess.Select(both);
 
@@ -77,7 +79,12 @@ public class DecisionProcessTests
     public void Med_counts_only_between_routes_of_one_neighbour()
     {
         var a = Typical with { Path = 1, RouterId = new(1), Facts = Typical.Facts with { Med = 100 } };
-        var b = Typical with { Path = 2, RouterId = new(2), Facts = Typical.Facts with { Med = 0, NeighbourAs = 65002 } };
+        var b = Typical with
+        {
+            Path = 2,
+            RouterId = new(2),
+            Facts = Typical.Facts with { Med = 0, NeighbourAs = 65002 }
+        };
         var c = Typical with { Path = 3, RouterId = new(3), Facts = Typical.Facts with { Med = 50 } };
         Candidate[] all = [a, b, c];
 
@@ -89,7 +96,8 @@ public class DecisionProcessTests
     [Fact]
     public void The_order_of_arrival_never_matters()
     {
-        var candidate = Gen.Select(Gen.Int[0, 1], Gen.UInt[0, 2], Gen.UInt[0, 2], Gen.UInt[1, 3], Gen.Bool, Gen.UInt[0, 1], Gen.UInt[0, 3]).Select(
+        var candidate = Gen.Select(Gen.Int[0, 1], Gen.UInt[0, 2], Gen.UInt[0, 2], Gen.UInt[1, 3], Gen.Bool,
+            Gen.UInt[0, 1], Gen.UInt[0, 3]).Select(
             (origin, med, hops, neighbour, external, metric, id) => Typical with
             {
                 External = external,

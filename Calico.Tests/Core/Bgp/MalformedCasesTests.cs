@@ -67,7 +67,9 @@ public class MalformedCasesTests(ITestOutputHelper output)
             var octets = row.Hex("hex");
 
             Assert.Equal(FrameStatus.Malformed, BgpFraming.Inspect(octets, BgpFraming.MaxLength, out _, out _, out _));
-            Assert.False(new UpdateDecoder().TryDecode(octets.AsSpan(19), new WireContext(true, false, false, Families.Both), out _, out _), row.Text("id"));
+            Assert.False(new UpdateDecoder()
+                .TryDecode(octets.AsSpan(19), new WireContext(true, false, false, Families.Both), out _, out _),
+                row.Text("id"));
         }
     }
 
@@ -85,7 +87,8 @@ public class MalformedCasesTests(ITestOutputHelper output)
         var count = 0;
         var decoder = new UpdateDecoder();
         FrameStatus status;
-        while ((status = BgpFraming.TryRead(ref stream, BgpFraming.MaxLength, out var type, out var body, out _)) == FrameStatus.Complete)
+        while ((status = BgpFraming.TryRead(ref stream, BgpFraming.MaxLength, out var type, out var body,
+            out _)) == FrameStatus.Complete)
         {
             count++;
             var octets = body.ToArray();
@@ -94,7 +97,8 @@ public class MalformedCasesTests(ITestOutputHelper output)
                 MessageType.Open => OpenMessage.TryDecode(octets, out _, out _),
                 MessageType.Notification => NotificationMessage.TryDecode(octets, out _),
                 MessageType.RouteRefresh => RouteRefreshMessage.TryDecode(octets, out _, out _),
-                MessageType.Update => decoder.TryDecode(octets, new WireContext(true, false, false, Families.Both), out _, out _)
+                MessageType.Update =>
+                    decoder.TryDecode(octets, new WireContext(true, false, false, Families.Both), out _, out _)
                     | decoder.TryDecode(octets, new WireContext(false, false, true, Families.Both), out _, out _),
                 _ => true,
             };
@@ -123,7 +127,8 @@ public class MalformedCasesTests(ITestOutputHelper output)
             return null;
         if (path.ToString() != row.Text("text"))
             return path.ToString();
-        if (path.Hops != row.GetProperty("hops").GetInt32() || AsPath.CountConfederationHops(path.Octets) != row.GetProperty("confedHops").GetInt32())
+        if (path.Hops != row.GetProperty("hops").GetInt32()
+            || AsPath.CountConfederationHops(path.Octets) != row.GetProperty("confedHops").GetInt32())
             return $"{path.Hops} hops";
         var loops = row.GetProperty("loopsWithAs").GetUInt32();
         if (loops != 0 && !path.Contains(new Asn(loops)))
@@ -135,8 +140,11 @@ public class MalformedCasesTests(ITestOutputHelper output)
     {
         var attributes = row.Hex("attributesHex");
         byte[] body = [0, 0, 0, (byte)attributes.Length, .. attributes, 24, 10, 1, 2];
-        var accepted = new UpdateDecoder().TryDecode(body, new WireContext(row.GetProperty("peerAs4").GetBoolean(), false, false, Families.Both), out var update, out _);
-        var result = !accepted ? "session-reset" : update.Verdict == AttributeVerdict.TreatAsWithdraw ? "treat-as-withdraw" : "accept";
+        var accepted = new UpdateDecoder()
+            .TryDecode(body, new WireContext(row.GetProperty("peerAs4").GetBoolean(), false, false, Families.Both),
+            out var update, out _);
+        var result = !accepted ? "session-reset" : update.Verdict == AttributeVerdict.TreatAsWithdraw
+            ? "treat-as-withdraw" : "accept";
         return result == row.Text("result") ? null : result;
     }
 

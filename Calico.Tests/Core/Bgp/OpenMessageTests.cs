@@ -7,7 +7,8 @@ namespace Calico.Tests.Core.Bgp;
 [Layer("unit")]
 public class OpenMessageTests
 {
-    private static readonly OpenMessage Full = new(new Asn(4200000000), TimeSpan.FromSeconds(90), RouterId.Parse("192.0.2.1"),
+    private static readonly OpenMessage Full = new(new Asn(4200000000), TimeSpan.FromSeconds(90),
+        RouterId.Parse("192.0.2.1"),
         new Capabilities
         {
             Multiprotocol = [AfiSafi.Of(Families.Ipv4Unicast), AfiSafi.Of(Families.Ipv6Unicast)],
@@ -36,7 +37,11 @@ public class OpenMessageTests
     {
         var open = Full with
         {
-            Capabilities = Full.Capabilities with { Others = [new(200, [.. new byte[200]]), new(201, [.. new byte[150]])] },
+            Capabilities = Full.Capabilities with
+            {
+                Others = [new(200, [.. new byte[200]]),
+                new(201, [.. new byte[150]])]
+            },
         };
 
         var octets = open.Encode();
@@ -98,7 +103,8 @@ public class OpenMessageTests
 
     [Fact]
     public void Decode_of_encode_is_identity() =>
-        Gen.Select(Gen.UInt[1, uint.MaxValue], Gen.Int[3, 65535], Gen.UInt[1, uint.MaxValue], Gen.Bool, Gen.Bool, Gen.Int[0, 4095], Gen.Byte.Array[0, 250])
+        Gen.Select(Gen.UInt[1, uint.MaxValue], Gen.Int[3, 65535], Gen.UInt[1, uint.MaxValue], Gen.Bool, Gen.Bool,
+            Gen.Int[0, 4095], Gen.Byte.Array[0, 250])
             .Sample((asn, hold, id, refresh, restarting, seconds, other) =>
             {
                 var open = new OpenMessage(new Asn(asn), TimeSpan.FromSeconds(hold), new RouterId(id), new Capabilities

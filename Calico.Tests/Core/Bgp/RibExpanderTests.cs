@@ -14,7 +14,8 @@ public class RibExpanderTests
 {
     private const int Peers = 5;
 
-    private static readonly RibPeer[] All = [.. Enumerable.Range(1, Peers).Select(i => RibHarness.Peer((ushort)i, isInternal: i <= 3))];
+    private static readonly RibPeer[] All = [.. Enumerable.Range(1, Peers)
+        .Select(i => RibHarness.Peer((ushort)i, isInternal: i <= 3))];
 
     private static readonly Cidr[] Prefixes =
     [
@@ -37,8 +38,10 @@ public class RibExpanderTests
     }
 
     private static readonly Gen<(Kind Kind, int Peer, int Prefix, int Set, int Hop)> Steps = Gen.Select(
-        Gen.Frequency((8, Gen.Const(Kind.Announce)), (3, Gen.Const(Kind.Withdraw)), (1, Gen.Const(Kind.Down)), (1, Gen.Const(Kind.Restart)),
-            (2, Gen.Const(Kind.Up)), (1, Gen.Const(Kind.Sweep)), (1, Gen.Const(Kind.Originate)), (1, Gen.Const(Kind.WithdrawLocal)),
+        Gen.Frequency((8, Gen.Const(Kind.Announce)), (3, Gen.Const(Kind.Withdraw)), (1, Gen.Const(Kind.Down)),
+            (1, Gen.Const(Kind.Restart)),
+            (2, Gen.Const(Kind.Up)), (1, Gen.Const(Kind.Sweep)), (1, Gen.Const(Kind.Originate)),
+                (1, Gen.Const(Kind.WithdrawLocal)),
             (1, Gen.Const(Kind.Resolve)), (3, Gen.Const(Kind.Take))),
         Gen.Int[0, Peers - 1], Gen.Int[0, Prefixes.Length - 1], Gen.Int[0, 11], Gen.Int[0, 3]);
 
@@ -119,7 +122,8 @@ public class RibExpanderTests
         return Compare(net, model, local, resolver);
     }
 
-    private static string Compare(RibHarness net, Dictionary<(ushort Peer, Cidr Prefix), (int Set, IpAddr Hop, bool Stale)> model,
+    private static string Compare(RibHarness net, Dictionary<(ushort Peer, Cidr Prefix),
+        (int Set, IpAddr Hop, bool Stale)> model,
         Dictionary<Cidr, PathAttributes> local, Resolver resolver)
     {
         var summary = new List<string>();
@@ -127,16 +131,19 @@ public class RibExpanderTests
         {
             var best = NaiveBest(prefix, model, resolver);
             var kernel = local.ContainsKey(prefix) ? [] : best.Select(b => b.Hop).Distinct().Order().ToList();
-            Assert.Equal(kernel, net.Kernel.TryGetValue(prefix, out var route) ? route.NextHops.Select(h => h.NextHop).Order() : []);
+            Assert.Equal(kernel, net.Kernel.TryGetValue(prefix, out var route) ? route.NextHops.Select(h => h.NextHop)
+                .Order() : []);
             foreach (var target in All.Where(p => net.IsUp(p.Index)))
             {
                 var expected = Expected(prefix, target, best, local);
-                var told = net.Told(target.Index).TryGetValue(prefix, out var seen) ? seen : default((PathAttributes Attributes, IpAddr NextHop)?);
+                var told = net.Told(target.Index).TryGetValue(prefix, out var seen) ? seen
+                    : default((PathAttributes Attributes, IpAddr NextHop)?);
                 Assert.Equal(expected, told);
             }
             summary.Add($"{prefix} {string.Join(',', kernel)}");
         }
-        Assert.Equal(local.Count + model.Count, net.Rib.Dump(Families.Ipv4Unicast).Count() + net.Rib.Dump(Families.Ipv6Unicast).Count());
+        Assert.Equal(local.Count + model.Count, net.Rib.Dump(Families.Ipv4Unicast)
+            .Count() + net.Rib.Dump(Families.Ipv6Unicast).Count());
         return string.Join('\n', summary);
     }
 
@@ -145,7 +152,8 @@ public class RibExpanderTests
         Dictionary<(ushort Peer, Cidr Prefix), (int Set, IpAddr Hop, bool Stale)> model, Resolver resolver)
     {
         var routes = model.Where(r => r.Key.Prefix == prefix && resolver.Resolve(r.Value.Hop).Reachable)
-            .Select(r => (Peer: All[r.Key.Peer - 1], Set: SetOf(All[r.Key.Peer - 1], r.Value.Set), r.Value.Hop)).ToList();
+            .Select(r => (Peer: All[r.Key.Peer - 1], Set: SetOf(All[r.Key.Peer - 1], r.Value.Set), r.Value.Hop))
+                .ToList();
         routes = Least(routes, r => -(long)(r.Set.LocalPref ?? 100));
         routes = Least(routes, r => r.Set.AsPath.Hops);
         routes = Least(routes, r => (int)r.Set.Origin);
@@ -155,17 +163,20 @@ public class RibExpanderTests
         return [.. routes.OrderBy(r => r.Peer.RouterId)];
     }
 
-    private static (PathAttributes, IpAddr)? Expected(Cidr prefix, RibPeer target, List<(RibPeer Peer, PathAttributes Set, IpAddr Hop)> best,
+    private static (PathAttributes, IpAddr)? Expected(Cidr prefix, RibPeer target,
+        List<(RibPeer Peer, PathAttributes Set, IpAddr Hop)> best,
         Dictionary<Cidr, PathAttributes> local)
     {
         var own = prefix.IsV4 ? target.NextHopV4!.Value : target.NextHopV6!.Value;
         if (local.TryGetValue(prefix, out var ours))
-            return target.IsInternal ? (ours with { LocalPref = 100 }, own) : (ours with { AsPath = AsPath.Sequence(64512) }, own);
+            return target.IsInternal ? (ours with { LocalPref = 100 }, own)
+                : (ours with { AsPath = AsPath.Sequence(64512) }, own);
         if (best.Count == 0 || best[0].Peer.Index == target.Index)
             return null;
         var (source, set, hop) = best[0];
         if (target.IsInternal)
-            return source.IsInternal || hop == target.Address ? null : (set with { LocalPref = set.LocalPref ?? 100 }, hop);
+            return source.IsInternal || hop == target.Address ? null
+                : (set with { LocalPref = set.LocalPref ?? 100 }, hop);
         return (set with { AsPath = Prepend(set.AsPath), LocalPref = null, Med = null }, own);
     }
 
@@ -178,7 +189,8 @@ public class RibExpanderTests
     private static List<TRow> Least<TRow>(List<TRow> rows, Func<TRow, long> key) =>
         rows.Count == 0 ? rows : [.. rows.Where(r => key(r) == rows.Min(key))];
 
-    private static void Remove(Dictionary<(ushort Peer, Cidr Prefix), (int Set, IpAddr Hop, bool Stale)> model, ushort peer,
+    private static void Remove(Dictionary<(ushort Peer, Cidr Prefix), (int Set, IpAddr Hop, bool Stale)> model,
+        ushort peer,
         Func<(int Set, IpAddr Hop, bool Stale), bool> which)
     {
         foreach (var key in model.Where(r => r.Key.Peer == peer && which(r.Value)).Select(r => r.Key).ToList())
@@ -188,7 +200,8 @@ public class RibExpanderTests
     private static PathAttributes SetOf(RibPeer peer, int set) => new()
     {
         Origin = (Origin)(set % 2),
-        AsPath = peer.IsInternal ? set % 3 == 0 ? AsPath.Empty : AsPath.Sequence(65004, 7) : AsPath.Sequence(peer.As.Value, (uint)(7 + (set % 2))),
+        AsPath = peer.IsInternal ? set % 3 == 0 ? AsPath.Empty : AsPath.Sequence(65004, 7)
+            : AsPath.Sequence(peer.As.Value, (uint)(7 + (set % 2))),
         Med = set % 4 == 0 ? null : (uint)(set % 3),
         LocalPref = peer.IsInternal ? set > 9 ? 200u : 100u : null,
     };
@@ -202,7 +215,8 @@ public class RibExpanderTests
         public NextHopResolution Resolve(IpAddr nextHop)
         {
             var n = (int)((uint)nextHop.Bits & 3);
-            return ((state >> n) & 1) != 0 ? NextHopResolution.Unreachable : new(true, null, n, (uint)((state + n) % 2));
+            return ((state >> n) & 1) != 0 ? NextHopResolution.Unreachable
+                : new(true, null, n, (uint)((state + n) % 2));
         }
     }
 }

@@ -11,29 +11,34 @@ internal sealed class RibHarness
     public static readonly RouterId OwnId = RouterId.Parse("10.0.0.100");
 
     private readonly UpdateDecoder _decoder = new();
-    private readonly Dictionary<ushort, (RibPeer Peer, Dictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told, Families EndOfRib)> _peers = [];
+    private readonly Dictionary<ushort,
+        (RibPeer Peer, Dictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told,
+        Families EndOfRib)> _peers = [];
 
     public RibHarness(INextHopResolver? resolver = null) =>
-        Rib = new Rib(new RibConfig(Own, OwnId) { OwnAddresses = [IpAddr.Parse("10.0.0.100")] }, resolver) { EndOfRibAllowed = true };
+        Rib = new Rib(new RibConfig(Own, OwnId) { OwnAddresses = [IpAddr.Parse("10.0.0.100")] },
+            resolver)
+        { EndOfRibAllowed = true };
 
     public Rib Rib { get; }
     public Dictionary<Cidr, BestRoute> Kernel { get; } = [];
     public List<string> Order { get; } = [];
 
-    public static RibPeer Peer(ushort index, bool isInternal, IRoutePolicy? import = null, IRoutePolicy? export = null, bool enhanced = false) => new()
-    {
-        Index = index,
-        Address = IpAddr.FromV4(0x0A000000u + index),
-        As = isInternal ? Own : new Asn(65000u + index),
-        LocalAs = Own,
-        RouterId = new RouterId(0x0A000000u + index),
-        Context = new WireContext(true, false, isInternal, Families.Both),
-        NextHopV4 = IpAddr.Parse("10.0.0.100"),
-        NextHopV6 = IpAddr.Parse("fd00::100"),
-        Import = import,
-        Export = export,
-        EnhancedRefresh = enhanced,
-    };
+    public static RibPeer Peer(ushort index, bool isInternal, IRoutePolicy? import = null, IRoutePolicy? export = null,
+        bool enhanced = false) => new()
+        {
+            Index = index,
+            Address = IpAddr.FromV4(0x0A000000u + index),
+            As = isInternal ? Own : new Asn(65000u + index),
+            LocalAs = Own,
+            RouterId = new RouterId(0x0A000000u + index),
+            Context = new WireContext(true, false, isInternal, Families.Both),
+            NextHopV4 = IpAddr.Parse("10.0.0.100"),
+            NextHopV6 = IpAddr.Parse("fd00::100"),
+            Import = import,
+            Export = export,
+            EnhancedRefresh = enhanced,
+        };
 
     public void Up(RibPeer peer)
     {
@@ -49,7 +54,8 @@ internal sealed class RibHarness
 
     public bool IsUp(ushort peer) => _peers.ContainsKey(peer);
 
-    public IReadOnlyDictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told(ushort peer) => _peers[peer].Told;
+    public IReadOnlyDictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told(ushort peer) =>
+        _peers[peer].Told;
 
     public Families EndOfRib(ushort peer) => _peers[peer].EndOfRib;
 
@@ -64,7 +70,8 @@ internal sealed class RibHarness
             Apply<Prefix6>(from, attributes, nextHop, prefixes);
     }
 
-    public void Withdraw(RibPeer from, params string[] prefixes) => Withdraw(from, [.. prefixes.Select(p => Cidr.Parse(p))]);
+    public void Withdraw(RibPeer from, params string[] prefixes) =>
+        Withdraw(from, [.. prefixes.Select(p => Cidr.Parse(p))]);
 
     public void Withdraw(RibPeer from, IReadOnlyList<Cidr> prefixes)
     {
@@ -119,7 +126,8 @@ internal sealed class RibHarness
         else
         {
             var set = new WireWriter(new byte[8192]);
-            new AttributeEdits { FourOctetAs = true, NextHop = nextHop.IsV4 ? nextHop : null }.Write(ref set, attributes.Encode());
+            new AttributeEdits { FourOctetAs = true, NextHop = nextHop.IsV4 ? nextHop : null }.Write(ref set,
+                attributes.Encode());
             w.BeginAnnounce(set.Written.ToArray(), nextHop.ToBytes());
         }
         foreach (var prefix in prefixes)
@@ -135,7 +143,8 @@ internal sealed class RibHarness
         var (peer, told, endOfRib) = _peers[index];
         ForEachMessage(stream, peer.Context, (UpdateView update) =>
         {
-            foreach (var prefix in Nlri.ToList<Prefix4>(update.Withdrawn).Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Withdrawn)))
+            foreach (var prefix in Nlri.ToList<Prefix4>(update.Withdrawn)
+                .Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Withdrawn)))
             {
                 Assert.True(told.Remove(prefix), $"{prefix} was withdrawn from {index} and never announced");
                 Order.Add($"{index} -{prefix}");
@@ -152,11 +161,13 @@ internal sealed class RibHarness
 
     private delegate void OnUpdate(UpdateView update);
 
-    private void ForEachMessage(ReadOnlySpan<byte> stream, WireContext context, OnUpdate onUpdate, Action<RouteRefreshMessage>? onRefresh = null)
+    private void ForEachMessage(ReadOnlySpan<byte> stream, WireContext context, OnUpdate onUpdate,
+        Action<RouteRefreshMessage>? onRefresh = null)
     {
         while (!stream.IsEmpty)
         {
-            Assert.Equal(FrameStatus.Complete, BgpFraming.Inspect(stream, context.MaxMessageLength, out var type, out var length, out _));
+            Assert.Equal(FrameStatus.Complete,
+                BgpFraming.Inspect(stream, context.MaxMessageLength, out var type, out var length, out _));
             var body = stream[19..length];
             if (type == MessageType.RouteRefresh)
             {

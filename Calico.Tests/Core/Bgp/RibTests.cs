@@ -28,7 +28,8 @@ public class RibTests
         _net.TakeAll();
 
         Assert.Equal((new PathAttributes { LocalPref = 100 }, IpAddr.Parse("10.0.0.100")), _net.Told(1)[Block]);
-        Assert.Equal((new PathAttributes { AsPath = AsPath.Sequence(64512) }, IpAddr.Parse("10.0.0.100")), _net.Told(3)[Block]);
+        Assert.Equal((new PathAttributes { AsPath = AsPath.Sequence(64512) }, IpAddr.Parse("10.0.0.100")),
+            _net.Told(3)[Block]);
         Assert.Empty(_net.Kernel);
     }
 
@@ -51,13 +52,15 @@ public class RibTests
         Assert.Equal((IpAddr.Parse("10.0.0.1"), Internal1.Address), (hop.NextHop, hop.Peer));
         Assert.Empty(_net.Told(1));
         Assert.Empty(_net.Told(2));
-        Assert.Equal((new PathAttributes { AsPath = AsPath.Sequence(64512) }, IpAddr.Parse("10.0.0.100")), _net.Told(3)[Cidr.Parse("10.65.2.0/26")]);
+        Assert.Equal((new PathAttributes { AsPath = AsPath.Sequence(64512) }, IpAddr.Parse("10.0.0.100")),
+            _net.Told(3)[Cidr.Parse("10.65.2.0/26")]);
     }
 
     [Fact]
     public void A_route_from_outside_reaches_the_mesh_with_its_next_hop_unchanged()
     {
-        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003, 7), Med = 7 }, "172.16.0.9", "192.0.2.0/24");
+        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003, 7), Med = 7 }, "172.16.0.9",
+            "192.0.2.0/24");
         _net.TakeAll();
 
         var (attributes, nextHop) = _net.Told(1)[Cidr.Parse("192.0.2.0/24")];
@@ -73,7 +76,9 @@ public class RibTests
     [InlineData(0xFC000001u, true, true)]
     public void Well_known_communities_are_honoured(uint community, bool toMesh, bool toOutside)
     {
-        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003), Communities = [new(community)] }, "10.0.0.3", "192.0.2.0/24");
+        _net.Announce(External3,
+            new PathAttributes { AsPath = AsPath.Sequence(65003), Communities = [new(community)] }, "10.0.0.3",
+            "192.0.2.0/24");
         _net.TakeAll();
 
         Assert.Equal(toMesh, _net.Told(1).Count == 1);
@@ -83,7 +88,8 @@ public class RibTests
     [Fact]
     public void Routes_that_were_here_before_are_not_used()
     {
-        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003, 64512) }, "10.0.0.3", "192.0.2.0/24");
+        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003, 64512) }, "10.0.0.3",
+            "192.0.2.0/24");
         _net.Announce(Internal1, new PathAttributes { OriginatorId = RibHarness.OwnId }, "10.0.0.9", "192.0.3.0/24");
         _net.Announce(Internal1, PathAttributes.Local, "10.0.0.100", "192.0.4.0/24");
         _net.TakeAll();
@@ -96,7 +102,8 @@ public class RibTests
     public void A_looped_route_replaces_the_good_one_it_follows()
     {
         _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003) }, "10.0.0.3", "192.0.2.0/24");
-        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003, 64512) }, "10.0.0.3", "192.0.2.0/24");
+        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003, 64512) }, "10.0.0.3",
+            "192.0.2.0/24");
         _net.TakeAll();
 
         Assert.Empty(_net.Kernel);
@@ -108,7 +115,8 @@ public class RibTests
         _net.Announce(Internal1, PathAttributes.Local, "10.0.0.1", "10.65.9.0/26");
         _net.Announce(Internal2, PathAttributes.Local, "10.0.0.2", "10.65.9.0/26");
         _net.TakeAll();
-        Assert.Equal(["10.0.0.1", "10.0.0.2"], _net.Kernel[Cidr.Parse("10.65.9.0/26")].NextHops.Select(h => h.NextHop.ToString()));
+        Assert.Equal(["10.0.0.1", "10.0.0.2"],
+            _net.Kernel[Cidr.Parse("10.65.9.0/26")].NextHops.Select(h => h.NextHop.ToString()));
 
         _net.Withdraw(Internal1, "10.65.9.0/26");
         _net.TakeAll();
@@ -228,7 +236,11 @@ public class RibTests
     [Fact]
     public void Next_hops_are_resolved_and_resolved_again_only_where_they_changed()
     {
-        var routes = new FakeResolver { ["10.0.0.0/24"] = new(true, null, 2, 0), ["10.1.0.0/24"] = new(true, IpAddr.Parse("10.0.0.254"), 2, 20) };
+        var routes = new FakeResolver
+        {
+            ["10.0.0.0/24"] = new(true, null, 2, 0),
+            ["10.1.0.0/24"] = new(true, IpAddr.Parse("10.0.0.254"), 2, 20)
+        };
         var net = new RibHarness(routes);
         net.Up(Internal1);
         net.Up(Internal2);
@@ -236,9 +248,14 @@ public class RibTests
         net.Announce(Internal2, PathAttributes.Local, "10.2.0.1", "10.65.3.0/26");
         net.TakeAll();
         var hop = Assert.Single(Assert.Single(net.Kernel).Value.NextHops);
-        Assert.Equal((IpAddr.Parse("10.1.0.1"), (IpAddr?)IpAddr.Parse("10.0.0.254"), 2), (hop.NextHop, hop.Gateway, hop.LinkIndex));
+        Assert.Equal((IpAddr.Parse("10.1.0.1"), (IpAddr?)IpAddr.Parse("10.0.0.254"), 2),
+            (hop.NextHop, hop.Gateway, hop.LinkIndex));
 
-        var later = new FakeResolver { ["10.1.0.0/24"] = new(true, IpAddr.Parse("10.0.0.253"), 3, 20), ["10.2.0.0/24"] = new(true, null, 4, 0) };
+        var later = new FakeResolver
+        {
+            ["10.1.0.0/24"] = new(true, IpAddr.Parse("10.0.0.253"), 3, 20),
+            ["10.2.0.0/24"] = new(true, null, 4, 0)
+        };
         net.Rib.ResolveNextHops(later, [Cidr.Parse("10.2.0.0/24")]);
         net.TakeAll();
         Assert.Equal(["10.2.0.1"], later.Asked);
@@ -264,7 +281,8 @@ public class RibTests
         net.TakeAll();
 
         Assert.Equal("10.65.2.0/26", Assert.Single(net.Kernel.Keys).ToString());
-        Assert.Equal(["64512:1", "64512:1"], net.Told(3)[Cidr.Parse("10.65.2.0/26")].Attributes.Communities.Select(c => c.ToString()));
+        Assert.Equal(["64512:1", "64512:1"],
+            net.Told(3)[Cidr.Parse("10.65.2.0/26")].Attributes.Communities.Select(c => c.ToString()));
         net.Withdraw(Internal1, "10.65.2.0/26");
         net.TakeAll();
         net.Announce(Internal1, PathAttributes.Local, "10.0.0.1", "10.66.0.0/26");
@@ -302,7 +320,9 @@ public class RibTests
 
         // It fits into the message it came in, but not with our AS in front.
         var communities = Enumerable.Repeat(Community.Of(1, 1), 1011);
-        _net.Announce(External3, new PathAttributes { AsPath = AsPath.Sequence(65003), Communities = [.. communities] }, "10.0.0.3", "192.0.2.0/24");
+        _net.Announce(External3,
+            new PathAttributes { AsPath = AsPath.Sequence(65003), Communities = [.. communities] }, "10.0.0.3",
+            "192.0.2.0/24");
         _net.TakeAll();
 
         Assert.Empty(_net.Told(4));
@@ -327,7 +347,8 @@ public class RibTests
             if (Cidr.Parse("10.66.0.0/16").Contains(route.Prefix))
                 return AttributeTable.None;
             var set = attributes.Attributes(route.AttributeSet);
-            return attributes.Intern(set with { Communities = set.Communities.Add(Community.Of(64512, 1)) }, attributes.NextHop(route.AttributeSet));
+            return attributes.Intern(set with { Communities = set.Communities.Add(Community.Of(64512, 1)) },
+                attributes.NextHop(route.AttributeSet));
         }
     }
 }

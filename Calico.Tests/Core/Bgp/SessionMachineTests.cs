@@ -16,7 +16,11 @@ public class SessionMachineTests
         PeerAddress = IpAddr.Parse("10.0.0.2"),
     };
 
-    private static readonly SessionConfig PeerConfig = Config with { RouterId = RouterId.Parse("10.0.0.2"), PeerAddress = IpAddr.Parse("10.0.0.1") };
+    private static readonly SessionConfig PeerConfig = Config with
+    {
+        RouterId = RouterId.Parse("10.0.0.2"),
+        PeerAddress = IpAddr.Parse("10.0.0.1")
+    };
     private static readonly ConnectionId Out = new(1);
     private static readonly ConnectionId In = new(2);
     private static readonly SessionEvent OpenOnOut = new SessionEvent.OpenReceived(Out, PeerConfig.BuildOpen());
@@ -111,7 +115,8 @@ public class SessionMachineTests
         _state = SessionState.Initial;
         _config = Config with { PeerAs = new Asn(65001) };
         Reach(SessionPhase.OpenSent);
-        On(new SessionEvent.OpenReceived(Out, PeerConfig.BuildOpen() with { RouterId = Config.RouterId, MyAs = new Asn(65001) }));
+        On(new SessionEvent.OpenReceived(Out,
+            PeerConfig.BuildOpen() with { RouterId = Config.RouterId, MyAs = new Asn(65001) }));
         Assert.Equal(SessionPhase.OpenConfirm, _state.Phase);
     }
 
@@ -172,7 +177,8 @@ public class SessionMachineTests
         {
             Reach(SessionPhase.OpenSent);
             On(new SessionEvent.MessageRejected(Out, NotificationError.Of(ErrorCode.MessageHeader, 1, "garbage")));
-            Assert.Contains(new SessionEffect.StartTimer(new(TimerKind.IdleHold), TimeSpan.FromSeconds(expected)), _effects);
+            Assert.Contains(new SessionEffect.StartTimer(new(TimerKind.IdleHold), TimeSpan.FromSeconds(expected)),
+                _effects);
             On(new SessionEvent.TimerExpired(new(TimerKind.IdleHold)));
             Assert.Equal(SessionPhase.Connect, _state.Phase);
         }
@@ -203,7 +209,8 @@ public class SessionMachineTests
 
         On(new SessionEvent.TimerExpired(new(TimerKind.Keepalive, Out)));
         Assert.Equal<SessionEffect>(
-            [new SessionEffect.SendKeepalive(Out), new SessionEffect.StartTimer(new(TimerKind.Keepalive, Out), TimeSpan.FromSeconds(24))], [.. _effects]);
+            [new SessionEffect.SendKeepalive(Out),
+                new SessionEffect.StartTimer(new(TimerKind.Keepalive, Out), TimeSpan.FromSeconds(24))], [.. _effects]);
     }
 
     [Fact]
@@ -222,7 +229,8 @@ public class SessionMachineTests
     [Theory]
     [InlineData("10.0.0.1", "10.0.0.2", Direction.Incoming)]
     [InlineData("10.0.0.2", "10.0.0.1", Direction.Outgoing)]
-    public void Of_two_transports_the_one_dialled_by_the_higher_identifier_lives(string ours, string theirs, Direction survivor)
+    public void Of_two_transports_the_one_dialled_by_the_higher_identifier_lives(string ours, string theirs,
+        Direction survivor)
     {
         _config = Config with { RouterId = RouterId.Parse(ours) };
         var open = PeerConfig.BuildOpen() with { RouterId = RouterId.Parse(theirs) };
@@ -280,9 +288,11 @@ public class SessionMachineTests
     public void A_notification_or_a_peer_without_the_capability_keeps_nothing()
     {
         Reach(SessionPhase.Established);
-        On(new SessionEvent.NotificationReceived(Out, NotificationMessage.Shutdown(CeaseError.AdministrativeShutdown, "upgrade")));
+        On(new SessionEvent.NotificationReceived(Out,
+            NotificationMessage.Shutdown(CeaseError.AdministrativeShutdown, "upgrade")));
         Assert.Contains(_effects, e => e is SessionEffect.SessionDown { KeepStale: Families.None });
-        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.AdministrativeShutdown, "upgrade"), _state.Down);
+        Assert.Equal(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.AdministrativeShutdown,
+            "upgrade"), _state.Down);
 
         _state = SessionState.Initial;
         Reach(SessionPhase.OpenSent);
@@ -332,7 +342,8 @@ public class SessionMachineTests
         On(new SessionEvent.Stop(CeaseError.AdministrativeShutdown, "node is drained"));
 
         if (phase >= SessionPhase.OpenSent)
-            Assert.Equal("node is drained", AssertNotified(ErrorCode.Cease, CeaseError.AdministrativeShutdown).ShutdownText);
+            Assert.Equal("node is drained", AssertNotified(ErrorCode.Cease, CeaseError.AdministrativeShutdown)
+                .ShutdownText);
         Assert.Equal(SessionPhase.Idle, _state.Phase);
         Assert.Empty(_state.Connections);
         Assert.DoesNotContain(_effects, e => e is SessionEffect.StartTimer);
@@ -377,7 +388,8 @@ public class SessionMachineTests
         Assert.Equal(phase, _state.Phase);
     }
 
-    private void On(SessionEvent e) => (_state, _effects) = SessionMachine.Step(_state, e, _config, new SessionClock(_now, 0.8));
+    private void On(SessionEvent e) =>
+        (_state, _effects) = SessionMachine.Step(_state, e, _config, new SessionClock(_now, 0.8));
 
     private NotificationMessage AssertNotified(ErrorCode code, byte subcode)
     {

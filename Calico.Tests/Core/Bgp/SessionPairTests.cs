@@ -49,7 +49,8 @@ public class SessionPairTests
 
         public Network(bool passive)
         {
-            _speakers = [new Speaker(this, 0, "10.0.0.1", "10.0.0.2", false), new Speaker(this, 1, "10.0.0.2", "10.0.0.1", passive)];
+            _speakers = [new Speaker(this, 0, "10.0.0.1", "10.0.0.2", false),
+                new Speaker(this, 1, "10.0.0.2", "10.0.0.1", passive)];
             foreach (var speaker in _speakers)
                 speaker.On(new SessionEvent.Start());
         }
@@ -88,7 +89,8 @@ public class SessionPairTests
         public void Run(ReadOnlySpan<int> choices)
         {
             Walk(choices);
-            for (var i = 0; i < 200 && !(SameTransport && Phases == (SessionPhase.Established, SessionPhase.Established)); i++)
+            for (var i = 0; i < 200
+                && !(SameTransport && Phases == (SessionPhase.Established, SessionPhase.Established)); i++)
             {
                 Walk([1]);
                 if (_wire.Count == 0 && _speakers.SelectMany(s => s.Timers).Any())
@@ -110,8 +112,10 @@ public class SessionPairTests
         public void Dial(int from)
         {
             var id = new ConnectionId(++_transports);
-            Send(1 - from, id.Number, () => _speakers[1 - from].On(new SessionEvent.TransportConnected(id, Direction.Incoming)));
-            Send(from, id.Number, () => _speakers[from].On(new SessionEvent.TransportConnected(id, Direction.Outgoing)));
+            Send(1 - from, id.Number, () =>
+                _speakers[1 - from].On(new SessionEvent.TransportConnected(id, Direction.Incoming)));
+            Send(from, id.Number, () =>
+                _speakers[from].On(new SessionEvent.TransportConnected(id, Direction.Outgoing)));
         }
 
         public void Send(int to, int transport, Action deliver) => _wire.Add((to, transport, deliver));
@@ -150,16 +154,21 @@ public class SessionPairTests
                         net.Dial(number);
                         break;
                     case SessionEffect.SendOpen x:
-                        net.Send(1 - number, x.Connection.Number, () => other.On(new SessionEvent.OpenReceived(x.Connection, x.Open)));
+                        net.Send(1 - number, x.Connection.Number, () =>
+                            other.On(new SessionEvent.OpenReceived(x.Connection, x.Open)));
                         break;
                     case SessionEffect.SendKeepalive x:
-                        net.Send(1 - number, x.Connection.Number, () => other.On(new SessionEvent.KeepaliveReceived(x.Connection)));
+                        net.Send(1 - number, x.Connection.Number, () =>
+                            other.On(new SessionEvent.KeepaliveReceived(x.Connection)));
                         break;
                     case SessionEffect.SendNotification x:
-                        net.Send(1 - number, x.Connection.Number, () => other.On(new SessionEvent.NotificationReceived(x.Connection, x.Message)));
+                        net.Send(1 - number, x.Connection.Number, () =>
+                            other.On(new SessionEvent.NotificationReceived(x.Connection, x.Message)));
                         break;
                     case SessionEffect.CloseTransport x:
-                        net.Send(1 - number, x.Connection.Number, () => other.On(new SessionEvent.TransportFailed(x.Connection, TransportFault.ClosedByPeer, "closed")));
+                        net.Send(1 - number, x.Connection.Number, () =>
+                            other.On(new SessionEvent.TransportFailed(x.Connection, TransportFault.ClosedByPeer,
+                            "closed")));
                         break;
                     case SessionEffect.StartTimer { Timer.Kind: TimerKind.ConnectRetry or TimerKind.IdleHold } x:
                         Timers.Remove(x.Timer);

@@ -23,7 +23,8 @@ public class UpdateDecoderTests
             Assert.Equal(["10.1.3.0/24"], Prefixes(update.Withdrawn));
             Assert.Equal(["10.1.2.0/24"], Prefixes(update.Announced));
             Assert.Equal(IpAddr.Parse("192.0.2.1"), update.NextHop);
-            Assert.Equal(new PathAttributes { AsPath = AsPath.Sequence(65001) }, PathAttributes.Decode(update.Attributes));
+            Assert.Equal(new PathAttributes { AsPath = AsPath.Sequence(65001) },
+                PathAttributes.Decode(update.Attributes));
         });
     }
 
@@ -38,13 +39,15 @@ public class UpdateDecoderTests
             Assert.Equal(AttributeVerdict.Accept, update.Verdict);
             Assert.Equal(IpAddr.Parse("2001:db8::1"), update.Multiprotocol.NextHop);
             Assert.Equal(IpAddr.Parse("fe80::1"), update.Multiprotocol.LinkLocalNextHop);
-            Assert.Equal("2001:db8:0:1::/64", Assert.Single(Calico.Core.Bgp.Wire.Nlri.ToList<Prefix6>(update.Multiprotocol.Announced)).ToString());
+            Assert.Equal("2001:db8:0:1::/64",
+                Assert.Single(Calico.Core.Bgp.Wire.Nlri.ToList<Prefix6>(update.Multiprotocol.Announced)).ToString());
         });
     }
 
     [Fact]
     public void Bits_behind_the_prefix_length_do_not_matter() =>
-        Decode("0000" + "0014" + Good + "0C0AFF", External, (update, _) => Assert.Equal(["10.240.0.0/12"], Prefixes(update.Announced)));
+        Decode("0000" + "0014" + Good + "0C0AFF", External, (update, _) =>
+            Assert.Equal(["10.240.0.0/12"], Prefixes(update.Announced)));
 
     [Theory]
     [InlineData("800404000000", "a MED cut off by the end of the attributes")]
@@ -83,7 +86,8 @@ public class UpdateDecoderTests
         Decode("0000" + Length(attributes) + attributes + Nlri, External, (update, _) =>
         {
             Assert.Equal(AttributeVerdict.AttributeDiscard, update.Verdict);
-            Assert.Equal(new PathAttributes { AsPath = AsPath.Sequence(65001) }, PathAttributes.Decode(update.Attributes));
+            Assert.Equal(new PathAttributes { AsPath = AsPath.Sequence(65001) },
+                PathAttributes.Decode(update.Attributes));
         });
     }
 
@@ -160,7 +164,8 @@ public class UpdateDecoderTests
 
     [Fact]
     public void Routes_of_families_that_were_not_agreed_are_ignored() =>
-        Decode("0004" + "180A0103" + "0014" + Good + Nlri, External with { Families = Families.Ipv6Unicast }, (update, _) =>
+        Decode("0004" + "180A0103" + "0014" + Good + Nlri, External with { Families = Families.Ipv6Unicast },
+            (update, _) =>
         {
             Assert.True(update.Withdrawn.IsEmpty);
             Assert.True(update.Announced.IsEmpty);
@@ -189,7 +194,8 @@ public class UpdateDecoderTests
     {
         Gen.Select(Gen.Byte.Array[0, 150], Gen.Bool, Gen.Bool).Sample((bytes, fourOctet, isInternal) =>
         {
-            new UpdateDecoder().TryDecode(bytes, new WireContext(fourOctet, false, isInternal, Families.Both), out _, out _);
+            new UpdateDecoder().TryDecode(bytes, new WireContext(fourOctet, false, isInternal, Families.Both), out _,
+                out _);
         }, iter: 5000);
     }
 
@@ -205,7 +211,8 @@ public class UpdateDecoderTests
                 : new[] { a.Item1, a.Item2, (byte)a.Item3.Length }.Concat(a.Item3)).ToArray();
             byte[] body = [0, 0, (byte)(octets.Length >> 8), (byte)octets.Length, .. octets, 24, 10, 1, 2];
             var context = new WireContext(fourOctet, false, isInternal, Families.Both);
-            if (!new UpdateDecoder().TryDecode(body, context, out var update, out _) || update.Verdict >= AttributeVerdict.TreatAsWithdraw)
+            if (!new UpdateDecoder().TryDecode(body, context, out var update, out _)
+                || update.Verdict >= AttributeVerdict.TreatAsWithdraw)
                 return;
             var canonical = update.Attributes.ToArray();
             Assert.Equal(canonical, PathAttributes.Decode(canonical).Encode());
@@ -216,14 +223,16 @@ public class UpdateDecoderTests
     private static List<string> Prefixes(ReadOnlySpan<byte> field) =>
         [.. Calico.Core.Bgp.Wire.Nlri.ToList<Prefix4>(field).Select(p => p.ToString())];
 
-    private static string Length(string hex) => (hex.Length / 2).ToString("X4", System.Globalization.CultureInfo.InvariantCulture);
+    private static string Length(string hex) =>
+        (hex.Length / 2).ToString("X4", System.Globalization.CultureInfo.InvariantCulture);
 
     private delegate void Check(UpdateView update, IReadOnlyList<AttributeProblem> problems);
 
     private static void Decode(string body, WireContext context, Check check)
     {
         var decoder = new UpdateDecoder();
-        Assert.True(decoder.TryDecode(Convert.FromHexString(body), context, out var update, out var error), error?.Reason);
+        Assert.True(decoder.TryDecode(Convert.FromHexString(body), context, out var update, out var error),
+            error?.Reason);
         check(update, decoder.Problems);
     }
 }

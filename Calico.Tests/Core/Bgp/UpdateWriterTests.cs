@@ -42,7 +42,8 @@ public class UpdateWriterTests
     [Fact]
     public void The_octets_of_an_ipv4_update_are_the_expected_ones()
     {
-        var messages = Pack<Prefix4>(PathAttributes.Local, [Cidr.Parse("10.65.1.0/26"), Cidr.Parse("10.65.2.0/26")], 4096);
+        var messages = Pack<Prefix4>(PathAttributes.Local, [Cidr.Parse("10.65.1.0/26"), Cidr.Parse("10.65.2.0/26")],
+            4096);
 
         Assert.Equal("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" + "0036" + "02" + "0000" + "0015" + "40010100" + "400200"
             + "400304C0000201" + "40050400000064" + "1A0A410100" + "1A0A410200", Hex(messages));
@@ -61,8 +62,10 @@ public class UpdateWriterTests
     [Fact]
     public void Withdrawals_and_end_of_rib_have_their_own_form()
     {
-        Assert.EndsWith("02" + "0005" + "1A0A410100" + "0000", Hex(Withdraw<Prefix4>("10.65.1.0/26")), StringComparison.Ordinal);
-        Assert.EndsWith("02" + "0000" + "000E" + "900F000A" + "000201" + "30FD0000010000", Hex(Withdraw<Prefix6>("fd00:1::/48")), StringComparison.Ordinal);
+        Assert.EndsWith("02" + "0005" + "1A0A410100" + "0000", Hex(Withdraw<Prefix4>("10.65.1.0/26")),
+            StringComparison.Ordinal);
+        Assert.EndsWith("02" + "0000" + "000E" + "900F000A" + "000201" + "30FD0000010000",
+            Hex(Withdraw<Prefix6>("fd00:1::/48")), StringComparison.Ordinal);
         Assert.EndsWith("001702" + "00000000", Hex(EndOfRib<Prefix4>()), StringComparison.Ordinal);
         Assert.EndsWith("001D02" + "00000006" + "800F03000201", Hex(EndOfRib<Prefix6>()), StringComparison.Ordinal);
     }
@@ -90,7 +93,8 @@ public class UpdateWriterTests
             edits.Write(ref w, canonical);
             byte[] body = [0, 0, (byte)(w.Position >> 8), (byte)w.Position, .. w.Written, 24, 10, 1, 2];
 
-            Assert.True(new UpdateDecoder().TryDecode(body, Context with { FourOctetAs = false }, out var update, out var error), error?.Reason);
+            Assert.True(new UpdateDecoder()
+                .TryDecode(body, Context with { FourOctetAs = false }, out var update, out var error), error?.Reason);
             Assert.Equal(set, PathAttributes.Decode(update.Attributes));
         }, iter: 500);
 
@@ -106,11 +110,18 @@ public class UpdateWriterTests
             ClusterList = [new RouterId(2)],
             Communities = [Community.Of(64512, 1)],
         };
-        var edits = new AttributeEdits { FourOctetAs = true, Prepend = new Asn(64512), DropInternal = true, DropMed = true };
+        var edits = new AttributeEdits
+        {
+            FourOctetAs = true,
+            Prepend = new Asn(64512),
+            DropInternal = true,
+            DropMed = true
+        };
 
         var seen = Apply(edits, set);
 
-        Assert.Equal(new PathAttributes { AsPath = AsPath.Sequence(64512, 65001, 7), Communities = set.Communities }, seen);
+        Assert.Equal(new PathAttributes { AsPath = AsPath.Sequence(64512, 65001, 7), Communities = set.Communities },
+            seen);
     }
 
     [Fact]
@@ -120,14 +131,16 @@ public class UpdateWriterTests
         var full = AsPath.Sequence([.. Enumerable.Range(1, 255).Select(i => (uint)i)]);
 
         Assert.Equal(256, Apply(edits, new PathAttributes { AsPath = full }).AsPath.Hops);
-        Assert.Equal("64512 {7}", Apply(edits, new PathAttributes { AsPath = AsPath.Empty.Then(SegmentType.Set, 7) }).AsPath.ToString());
+        Assert.Equal("64512 {7}", Apply(edits, new PathAttributes { AsPath = AsPath.Empty.Then(SegmentType.Set, 7) })
+            .AsPath.ToString());
         Assert.Equal("64512", Apply(edits, PathAttributes.Local).AsPath.ToString());
     }
 
     [Fact]
     public void A_buffer_that_is_too_small_ends_between_two_prefixes()
     {
-        var prefixes = Enumerable.Range(0, 2000).Select(i => Prefix4.From(new Cidr(IpAddr.FromV4((uint)i << 8), 24))).ToArray();
+        var prefixes = Enumerable.Range(0, 2000).Select(i => Prefix4.From(new Cidr(IpAddr.FromV4((uint)i << 8), 24)))
+            .ToArray();
         Span<byte> buffer = new byte[5000];
         var attributes = Attributes<Prefix4>(PathAttributes.Local);
         var w = new UpdateWriter<Prefix4>(buffer, 4096);
@@ -140,7 +153,8 @@ public class UpdateWriterTests
 
         Assert.InRange(added, 1100, 1250);
         Assert.Equal(2, w.Messages);
-        CheckRoundTrip<Prefix4>(w.Written.ToArray(), PathAttributes.Local with { LocalPref = 100 }, [.. prefixes.Take(added).Select(p => p.ToCidr())], 4096);
+        CheckRoundTrip<Prefix4>(w.Written.ToArray(), PathAttributes.Local with { LocalPref = 100 },
+            [.. prefixes.Take(added).Select(p => p.ToCidr())], 4096);
     }
 
     private static PathAttributes Apply(AttributeEdits edits, PathAttributes set)
@@ -206,7 +220,8 @@ public class UpdateWriterTests
             Assert.True(decoder.TryDecode(body.FirstSpan, Context, out var update, out var error), error?.Reason);
             Assert.Equal(AttributeVerdict.Accept, update.Verdict);
             Assert.Equal(expected, PathAttributes.Decode(update.Attributes));
-            seen.AddRange(Calico.Core.Bgp.Wire.Nlri.ToList<T>(T.Family == Families.Ipv4Unicast ? update.Announced : update.Multiprotocol.Announced));
+            seen.AddRange(Calico.Core.Bgp.Wire.Nlri.ToList<T>(T.Family == Families.Ipv4Unicast ? update.Announced
+                : update.Multiprotocol.Announced));
         }
         Assert.Equal(0, sequence.Length);
         Assert.Equal(prefixes, seen);

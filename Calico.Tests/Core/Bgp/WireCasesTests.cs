@@ -24,7 +24,8 @@ public class WireCasesTests(ITestOutputHelper output)
     {
         var wrong = new List<string>();
         var right = 0;
-        foreach (var row in Rows("encode-decode.json").Where(r => r.Text("scope") == "core" && !OutOfSlice.ContainsKey(r.Text("id"))))
+        foreach (var row in Rows("encode-decode.json")
+            .Where(r => r.Text("scope") == "core" && !OutOfSlice.ContainsKey(r.Text("id"))))
         {
             if (Check(row) is { } reason)
                 wrong.Add($"{row.Text("id")}: {reason}");
@@ -43,12 +44,14 @@ public class WireCasesTests(ITestOutputHelper output)
     public void Messages_of_other_families_keep_the_framing_and_never_throw()
     {
         var count = 0;
-        foreach (var row in Rows("encode-decode.json").Concat(Rows("decode-only.json")).Where(r => r.Text("scope") != "core"))
+        foreach (var row in Rows("encode-decode.json").Concat(Rows("decode-only.json"))
+            .Where(r => r.Text("scope") != "core"))
         {
             var octets = row.Hex("hex");
             var hasHeader = !row.TryGetProperty("hasHeader", out var flag) || flag.GetBoolean();
             if (hasHeader)
-                Assert.Equal(FrameStatus.Complete, BgpFraming.Inspect(octets, BgpFraming.ExtendedMaxLength, out _, out var length, out _));
+                Assert.Equal(FrameStatus.Complete,
+                    BgpFraming.Inspect(octets, BgpFraming.ExtendedMaxLength, out _, out var length, out _));
             var body = hasHeader ? octets.AsSpan(19) : octets;
             OpenMessage.TryDecode(body, out _, out _);
             foreach (var families in new[] { Families.None, Families.Both })
@@ -71,7 +74,8 @@ public class WireCasesTests(ITestOutputHelper output)
     private static string? Check(JsonElement row)
     {
         var octets = row.Hex("hex");
-        if (BgpFraming.Inspect(octets, BgpFraming.MaxLength, out var type, out var length, out _) != FrameStatus.Complete || length != octets.Length)
+        if (BgpFraming.Inspect(octets, BgpFraming.MaxLength, out var type, out var length,
+            out _) != FrameStatus.Complete || length != octets.Length)
             return "framing";
         var body = octets.AsSpan(BgpFraming.HeaderLength);
         switch (type)
@@ -81,7 +85,8 @@ public class WireCasesTests(ITestOutputHelper output)
                     && OpenMessage.TryDecode(open!.Encode().AsSpan(19), out var again, out _) && again == open
                     ? null : openError?.Reason ?? "open does not come back";
             case MessageType.Notification:
-                return NotificationMessage.TryDecode(body, out var notification) && notification.Encode().AsSpan().SequenceEqual(octets)
+                return NotificationMessage.TryDecode(body, out var notification)
+                    && notification.Encode().AsSpan().SequenceEqual(octets)
                     ? null : "notification";
             case MessageType.Update:
                 return CheckUpdate(row, body, octets);
@@ -105,18 +110,22 @@ public class WireCasesTests(ITestOutputHelper output)
         var meaning = json.GetProperty("update");
         var announced = Routes(meaning, "announce");
         var withdrawn = Withdrawn(meaning);
-        var seenAnnounced = Nlri.ToList<Prefix4>(update.Announced).Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Announced));
-        var seenWithdrawn = Nlri.ToList<Prefix4>(update.Withdrawn).Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Withdrawn));
+        var seenAnnounced = Nlri.ToList<Prefix4>(update.Announced)
+            .Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Announced));
+        var seenWithdrawn = Nlri.ToList<Prefix4>(update.Withdrawn)
+            .Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Withdrawn));
         if (!announced.Select(a => a.Prefix).SequenceEqual(seenAnnounced) || !withdrawn.SequenceEqual(seenWithdrawn))
             return $"prefixes {string.Join(' ', seenAnnounced)}";
         if (announced.Count == 0)
-            return Withdraw(withdrawn).AsSpan().SequenceEqual(octets) || withdrawn[0].Version == IpVersion.V6 ? null : "withdrawal octets";
+            return Withdraw(withdrawn).AsSpan().SequenceEqual(octets) || withdrawn[0].Version == IpVersion.V6 ? null
+                : "withdrawal octets";
         var nextHop = announced[0].Prefix.IsV4 ? update.NextHop : update.Multiprotocol.NextHop;
         var expected = Attributes(meaning.GetProperty("attribute"));
         if (nextHop != announced[0].NextHop || !PathAttributes.Decode(update.Attributes).Equals(expected))
             return $"attributes {Convert.ToHexString(update.Attributes)} next hop {nextHop}";
         // The octets differ only in the place of MP_REACH_NLRI, which exabgp puts in order of its type.
-        return announced[0].Prefix.IsV4 && !Announce(expected, announced).AsSpan().SequenceEqual(octets) ? "octets" : null;
+        return announced[0].Prefix.IsV4 && !Announce(expected, announced).AsSpan().SequenceEqual(octets) ? "octets"
+            : null;
     }
 
     private static byte[] Announce(PathAttributes set, List<(Cidr Prefix, IpAddr NextHop)> routes)
@@ -152,7 +161,8 @@ public class WireCasesTests(ITestOutputHelper output)
     }
 
     private static List<Cidr> Withdrawn(JsonElement meaning) => meaning.TryGetProperty("withdraw", out var families)
-        ? [.. families.EnumerateObject().SelectMany(f => f.Value.EnumerateArray()).Select(r => Cidr.Parse(r.Text("nlri")))]
+        ? [.. families.EnumerateObject().SelectMany(f => f.Value.EnumerateArray())
+            .Select(r => Cidr.Parse(r.Text("nlri")))]
         : [];
 
     private static PathAttributes Attributes(JsonElement json)
@@ -167,15 +177,29 @@ public class WireCasesTests(ITestOutputHelper output)
                 "med" => set with { Med = value.GetUInt32() },
                 "local-preference" => set with { LocalPref = value.GetUInt32() },
                 "as-path" => set with { AsPath = Path(value) },
-                "community" => set with { Communities = [.. Numbers(value).Select(n => Community.Of((ushort)n[0], (ushort)n[1]))] },
-                "large-community" => set with { LargeCommunities = [.. Numbers(value).Select(n => new LargeCommunity(n[0], n[1], n[2]))] },
+                "community" => set with
+                {
+                    Communities = [.. Numbers(value)
+                    .Select(n => Community.Of((ushort)n[0], (ushort)n[1]))]
+                },
+                "large-community" => set with
+                {
+                    LargeCommunities = [.. Numbers(value)
+                    .Select(n => new LargeCommunity(n[0], n[1], n[2]))]
+                },
                 "extended-community" => set with
                 {
-                    ExtendedCommunities = [.. value.EnumerateArray().Select(c => new ExtendedCommunity(c.GetProperty("value").GetUInt64()))],
+                    ExtendedCommunities = [.. value.EnumerateArray()
+                        .Select(c => new ExtendedCommunity(c.GetProperty("value").GetUInt64()))],
                 },
                 "originator-id" => set with { OriginatorId = RouterId.Parse(value.GetString()!) },
-                "cluster-list" => set with { ClusterList = [.. value.EnumerateArray().Select(c => RouterId.Parse(c.GetString()!))] },
-                _ => throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture, $"unknown attribute {attribute.Name}")),
+                "cluster-list" => set with
+                {
+                    ClusterList = [.. value.EnumerateArray()
+                    .Select(c => RouterId.Parse(c.GetString()!))]
+                },
+                _ => throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture,
+                    $"unknown attribute {attribute.Name}")),
             };
         }
         return set;
