@@ -42,9 +42,6 @@ public sealed record VethPair(string Name, string PeerName, int PeerNamespaceFd)
     public MacAddress? Mac { get; init; }
     public MacAddress? PeerMac { get; init; }
     public int Queues { get; init; } = 1;
-
-    /// <summary>The peer is born up, too.</summary>
-    public bool PeerUp { get; init; }
 }
 
 /// <summary>What to change on a device; null leaves a property as it is.</summary>

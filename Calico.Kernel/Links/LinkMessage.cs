@@ -23,7 +23,8 @@ internal static class LinkMessage
         var info = BeginKind(ref w, "veth");
         var data = w.BeginNested(LinkAttribute.InfoData);
         var peer = w.BeginNested(LinkAttribute.VethPeer);
-        WriteHeader(ref w, 0, pair.PeerUp);
+        // The peer cannot be born up: it is registered before it has its other end (ENOTCONN).
+        WriteHeader(ref w, 0, null);
         w.AttributeString(LinkAttribute.Name, pair.PeerName);
         if (pair.PeerNamespaceFd >= 0)
             w.AttributeInt32(LinkAttribute.NamespaceFd, pair.PeerNamespaceFd);

@@ -1,13 +1,14 @@
 using System.Runtime.ExceptionServices;
+using Calico.Kernel.Netlink;
 
 namespace Calico.Kernel.Namespaces;
 
 /// <summary>
 /// A thread that stays inside one network namespace and does short jobs there: opening sockets, reading and writing
-/// sysctls. It starts with the first job and ends when the last holder lets go. Jobs for the namespace that the
-/// process itself runs in are done on the calling thread.
+/// sysctls. It starts with the first job and ends when the last holder lets go, who closes the descriptor, too. Jobs for
+/// the namespace that the process itself runs in are done on the calling thread.
 /// </summary>
-internal sealed class NamespaceWorker(int namespaceFd, bool isOwnNamespace) : IDisposable
+internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _work = new(0);
@@ -63,12 +64,14 @@ internal sealed class NamespaceWorker(int namespaceFd, bool isOwnNamespace) : ID
         {
             if (_holders == 0 || --_holders > 0)
                 return;
-            if (_thread is null)
-                return;
-            _job = null;
-            _work.Release();
-            _thread.Join();
-            _thread = null;
+            if (_thread is not null)
+            {
+                _job = null;
+                _work.Release();
+                _thread.Join();
+                _thread = null;
+            }
+            space.Dispose();
         }
     }
 
@@ -81,7 +84,7 @@ internal sealed class NamespaceWorker(int namespaceFd, bool isOwnNamespace) : ID
         {
             try
             {
-                NamespaceThread.Enter(namespaceFd);
+                NamespaceThread.Enter(space.Fd);
             }
             catch (KernelException e)
             {

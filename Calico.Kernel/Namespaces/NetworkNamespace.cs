@@ -20,16 +20,24 @@ public sealed class NetworkNamespace : INetworkNamespace
 {
     private readonly FdHandle _fd;
     private readonly NamespaceWorker _worker;
+    private bool _disposed;
 
     private NetworkNamespace(FdHandle fd, string path)
     {
         _fd = fd;
         Path = path;
         Identity = InodeOf(fd.Fd, "", Libc.AtEmptyPath);
-        _worker = new NamespaceWorker(fd.Fd, Identity == InodeOf(Libc.AtFdCwd, "/proc/self/ns/net", 0));
+        _worker = new NamespaceWorker(fd, Identity == InodeOf(Libc.AtFdCwd, "/proc/self/ns/net", 0));
     }
 
-    public int Fd => _fd.Fd;
+    public int Fd
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _fd.Fd;
+        }
+    }
 
     /// <summary>Where it was opened from; for messages.</summary>
     public string Path { get; }
@@ -107,8 +115,10 @@ public sealed class NetworkNamespace : INetworkNamespace
 
     public void Dispose()
     {
+        if (_disposed)
+            return;
+        _disposed = true;
         _worker.Dispose();
-        _fd.Dispose();
     }
 
     public override string ToString() => $"{Path} net:[{Identity}]";

@@ -77,7 +77,8 @@ internal static class RouteMessage
     {
         var message = w.BeginMessage(RouteMessageType.GetRoute, NetlinkFlags.None);
         w.WriteBytes([AddressFamily.Of(destination.Version), (byte)destination.BitLength, 0, 0, 0, 0, 0, 0]);
-        w.WriteUInt32(RouteAttribute.FlagLookupTable);
+        // IPv6 names the table anyway and refuses the flag.
+        w.WriteUInt32(destination.IsV4 ? RouteAttribute.FlagLookupTable : 0);
         w.AttributeAddress(RouteAttribute.Destination, destination);
         w.EndMessage(message);
     }

@@ -47,8 +47,10 @@ internal sealed class RouteTable(NetlinkSocket socket) : NetlinkTable(socket), I
         return answer switch
         {
             Errno.None => sink.Route,
-            // No route, and then the answers of unreachable, prohibit and blackhole routes.
-            Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.EACCES or Errno.EINVAL => null,
+            // No route, and then the answers of unreachable, prohibit and blackhole routes. A wrong request is EINVAL, too,
+            // but with the reason.
+            Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.EACCES => null,
+            Errno.EINVAL when detail is null => null,
             _ => throw new KernelException(answer, "look up route", destination.ToString(), detail),
         };
     }

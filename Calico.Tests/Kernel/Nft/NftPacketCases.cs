@@ -22,7 +22,7 @@ internal static class NftPacketCases
 
     public sealed record Case(bool Tcp, bool Udp, bool Icmp, NftRule[] Rules);
 
-    public static Dictionary<string, Case> Rules(bool v6)
+    public static Dictionary<string, Case> CasesOf(bool v6)
     {
         var version = v6 ? IpVersion.V6 : IpVersion.V4;
         var (client, server) = v6 ? (Client6, Server6) : (Client4, Server4);

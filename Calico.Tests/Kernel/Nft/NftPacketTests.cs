@@ -54,7 +54,7 @@ public sealed class NftPacketTests : IDisposable
         get
         {
             var data = new TheoryData<string, bool, bool, bool>();
-            foreach (var c in Rules(v6: false))
+            foreach (var c in CasesOf(v6: false))
                 data.Add(c.Key, c.Value.Tcp, c.Value.Udp, c.Value.Icmp);
             return data;
         }
@@ -151,7 +151,7 @@ public sealed class NftPacketTests : IDisposable
         var table = v6 ? NftSamples.V6 : NftSamples.V4;
         var chain = new NftChain("forward", new NftBaseHook(NftChainType.Filter, NftHook.Forward, 0));
         var transaction = new NftTransaction(table, [.. Objects(v6), new NftOp.AddChain(chain),
-            .. Rules(v6)[name].Rules.Select(r => new NftOp.AppendRule("forward", r))]);
+            .. CasesOf(v6)[name].Rules.Select(r => new NftOp.AppendRule("forward", r))]);
         using var real = _router.Open(table);
         using var fake = new FakeNftTable(table);
         real.Commit(transaction);
