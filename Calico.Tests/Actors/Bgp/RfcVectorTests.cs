@@ -38,8 +38,8 @@ public class RfcVectorTests(ITestOutputHelper output) : SpeakerFixture(output)
     public async Task Recorded_streams_end_sessions_at_worst()
     {
         const int FirstPeer = 10;
-        var streams = Rows("tcpdump-streams.json")
-            .SelectMany(r => new[] { (Octets: r.Hex("stream"), Established: false), (r.Hex("stream"), true) }).ToArray();
+        (byte[] Octets, bool Established)[] streams =
+            [.. Rows("tcpdump-streams.json").SelectMany(_ => new[] { false, true }, (r, established) => (r.Hex("stream"), established))];
         var peers = Enumerable.Range(FirstPeer, streams.Length).Select(host => PeerOf(1, host, new Asn(65001)));
         var one = Start(Config(1, [Peer(1, 3) with { As = OurAs }, .. peers]) with { LocalAs = OurAs });
         var other = Start(Config(3, Peer(3, 1) with { As = OurAs }) with { LocalAs = OurAs });
