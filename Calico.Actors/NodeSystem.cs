@@ -52,9 +52,10 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///     bgp          sessions, RIB
 ///     routing      resources and blocks to BGP, BGP to routes
 ///     facts        pools and labels for the calls of the runtime
+///     sentinel     ends the system when one of these has stopped for good
 /// </code>
-/// Start order is dependency order. Every child is restarted at most ten times a minute; beyond that its supervisor
-/// stops the system and the process ends, which leaves the kernel as it is.
+/// Start order is dependency order. Every child is restarted at most ten times a minute; beyond that it is stopped, the
+/// sentinel ends the system and with it the process, which leaves the kernel as it is.
 /// </summary>
 public static class NodeSystem
 {
@@ -70,6 +71,7 @@ public static class NodeSystem
         var routing = system.ActorOf(RoutingActor.Props(options.Node, ports.Host, upstream, lease, routes), "routing");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
+        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts), "sentinel");
         return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts);
     }
 
@@ -92,7 +94,7 @@ public static class NodeSystem
         """);
 }
 
-/// <summary>Restart what failed, ten times a minute at most; then stop everything rather than limp.</summary>
+/// <summary>Restart what failed, ten times a minute at most; then stop it, which the sentinel sees.</summary>
 public sealed class NodeSupervisorStrategy : SupervisorStrategyConfigurator
 {
     public override SupervisorStrategy Create() =>

@@ -23,6 +23,7 @@ public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider
 ///     index          labels and addresses of all endpoints, members of selectors
 ///     policies       the log of what this member's policy owners compiled
 ///     gateway        the link to this node's forwarding half
+///     sentinel       ends this life when one of these has stopped for good
 ///   sharded          block (CIDR) · node (name) · policy (key)
 ///   singleton        feed, with its warden that wakes the owners
 /// </code>
@@ -68,7 +69,8 @@ public static class MeshSystem
         var warden = WardenActor.Props(nodes, policies, options.Pace * 2);
         system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, epoch), PoisonPill.Instance,
             ClusterSingletonManagerSettings.Create(system)), "feed");
-        system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
-        system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
+        var gateway = system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
+        var bootstrap = system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
+        system.ActorOf(SentinelActor.Props(replica, policyLog, index, gateway, bootstrap), "sentinel");
     }
 }

@@ -1,5 +1,7 @@
+using System.Collections;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Calico.Core.Net;
 using Calico.Core.Policy.Distribution;
 
@@ -11,9 +13,18 @@ public static class PolicyJson
     private static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
-        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         Converters = { new CidrConverter(), new JsonStringEnumConverter() },
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { LeaveOutEmptyLists } },
     };
+
+    // Most lists of most rules are empty, and an absent list is read as empty. Other values are always written: what a
+    // field is when absent is not always its type's default.
+    private static void LeaveOutEmptyLists(JsonTypeInfo type)
+    {
+        foreach (var property in type.Properties.Where(p => typeof(ICollection).IsAssignableFrom(p.PropertyType)))
+            property.ShouldSerialize = (_, value) => value is ICollection { Count: > 0 };
+    }
 
     public static byte[] Encode(PolicyEntry entry) => JsonSerializer.SerializeToUtf8Bytes(entry, Options);
 

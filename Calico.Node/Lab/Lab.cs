@@ -132,11 +132,18 @@ internal sealed class Lab
     public async Task ApplyAsync(string file)
     {
         var manifest = LabManifest.Load(file);
+        await LabStore.ControlAsync(this, "apply", manifest.Converted);
         await Ctl.ApplyTextAsync(manifest.Resources);
         Change(s => s.Namespaces = [.. s.Namespaces.Union(manifest.Namespaces)]);
     }
 
-    public Task DeleteAsync(string file) => Ctl.DeleteTextAsync(LabManifest.Load(file).Resources);
+    public async Task DeleteAsync(string file)
+    {
+        var manifest = LabManifest.Load(file);
+        await Ctl.DeleteTextAsync(manifest.Resources);
+        await LabStore.ControlAsync(this, "delete", manifest.Converted);
+        Change(s => s.Namespaces = [.. s.Namespaces.Except(manifest.Namespaces)]);
+    }
 
     public Task<Matrix> MatrixAsync(LabPort port) => MatrixAsync(port, _ => true);
 
@@ -198,7 +205,7 @@ internal sealed class Lab
         if (State.Namespaces.Contains(name))
             return;
         var manifest = LabManifest.ForNamespace(name);
-        await Ctl.ApplyTextAsync(manifest.Resources);
+        await LabStore.ControlAsync(this, "apply", manifest.Converted);
         Change(s => s.Namespaces.Add(name));
     }
 

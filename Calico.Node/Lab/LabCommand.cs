@@ -12,7 +12,7 @@ public static class LabCommand
     {
         var command = new Command("lab", "A cluster on one machine, in network namespaces: real nodes, a router with BIRD, pods wired by the CNI plugin.")
         {
-            Up(), Apply(), Delete(), Pod(), Node(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(), Store(),
+            Up(), Apply(), Delete(), Pod(), Node(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(), Store(), Control(),
         };
         command.SetAction((_, _) => ChangeAsync(async lab =>
         {
@@ -190,6 +190,18 @@ public static class LabCommand
         command.Hidden = true;
         command.SetAction((result, cancellation) => ReportAsync(() =>
             LabStore.PrintAsync(result.GetRequiredValue(prefix), Console.Out, cancellation)));
+        return command;
+    }
+
+    // What writes as the controllers do, inside the lab's network; started by the lab itself.
+    private static Command Control()
+    {
+        var verb = new Argument<string>("verb");
+        verb.AcceptOnlyFromAmong("apply", "delete");
+        var command = new Command("control", "Stores or deletes the resources on standard input.") { verb };
+        command.Hidden = true;
+        command.SetAction((result, cancellation) => ReportAsync(() =>
+            LabStore.ControlAsync(result.GetRequiredValue(verb) == "delete", Console.In, cancellation)));
         return command;
     }
 

@@ -34,9 +34,9 @@ internal sealed class LabCtl(LabPlace place, Topology topology, Pki pki)
         return await Processes.RunAsync(inside, environment, null, [LabPlace.CtlProgram, .. arguments]);
     }
 
-    public Task ApplyTextAsync(string resources) => FeedAsync("apply", resources, "-f", "-");
+    public Task ApplyTextAsync(string resources) => resources == "[]" ? Task.CompletedTask : FeedAsync("apply", resources, "-f", "-");
 
-    public Task DeleteTextAsync(string resources) => FeedAsync("delete", resources, "--skip-not-exists", "-f", "-");
+    public Task DeleteTextAsync(string resources) => resources == "[]" ? Task.CompletedTask : FeedAsync("delete", resources, "--skip-not-exists", "-f", "-");
 
     /// <summary>The router is an external peer of every node, at its address on that node's segment.</summary>
     public static string BgpPeers(IEnumerable<LabNode> nodes) => new JsonArray([.. nodes.Select(n => new JsonObject

@@ -11,7 +11,7 @@ namespace Calico.Node.Lab;
 /// A file of resources as <c>calicoctl</c> takes them. The lab has no Kubernetes API: what a cluster's controllers would
 /// do with Namespaces and NetworkPolicies is done here, with the same conversion.
 /// </summary>
-internal sealed record LabManifest(string Resources, IReadOnlyList<string> Namespaces)
+internal sealed record LabManifest(string Resources, string Converted, IReadOnlyList<string> Namespaces)
 {
     public static LabManifest Load(string file)
     {
@@ -43,6 +43,7 @@ internal sealed record LabManifest(string Resources, IReadOnlyList<string> Names
     private static LabManifest Convert(IEnumerable<(JsonElement Json, string Place)> documents)
     {
         var resources = new JsonArray();
+        var converted = new JsonArray();
         var namespaces = new List<string>();
         foreach (var (json, place) in documents)
         {
@@ -53,10 +54,10 @@ internal sealed record LabManifest(string Resources, IReadOnlyList<string> Names
                     case ("v1", "Namespace"):
                         var space = KubeCodec.Decode<KubeNamespace>(json);
                         namespaces.Add(space.Metadata.Name ?? throw new LabException($"{place}: the Namespace has no name"));
-                        resources.Add(ToNode(ProfileConversion.FromNamespace(space)));
+                        converted.Add(ToNode(ProfileConversion.FromNamespace(space)));
                         break;
                     case ("networking.k8s.io/v1", "NetworkPolicy"):
-                        resources.Add(ToNode(Convert(KubeCodec.Decode<KubeNetworkPolicy>(json), place)));
+                        converted.Add(ToNode(Convert(KubeCodec.Decode<KubeNetworkPolicy>(json), place)));
                         break;
                     case (Resource.CurrentApiVersion, _):
                         resources.Add(JsonNode.Parse(json.GetRawText()));
@@ -70,7 +71,7 @@ internal sealed record LabManifest(string Resources, IReadOnlyList<string> Names
                 throw new LabException($"{place}: {e.Message}", e);
             }
         }
-        return new LabManifest(resources.ToJsonString(), namespaces);
+        return new LabManifest(resources.ToJsonString(), converted.ToJsonString(), namespaces);
     }
 
     // Under the name that Calico gives such a policy in etcd.

@@ -144,7 +144,7 @@ public sealed class LabTextTests : IDisposable
     public void Kubernetes_objects_become_what_their_controllers_would_make_of_them()
     {
         var manifest = LabManifest.Load(LabPlace.Manifest("stars/namespaces.yaml"));
-        var profiles = JsonNode.Parse(manifest.Resources)!.AsArray();
+        var profiles = JsonNode.Parse(manifest.Converted)!.AsArray();
 
         Assert.Equal(["stars", "client", "management-ui"], manifest.Namespaces);
         Assert.Equal(["kns.stars", "kns.client", "kns.management-ui"], profiles.Select(p => p!["metadata"]!["name"]!.GetValue<string>()));
@@ -160,7 +160,7 @@ public sealed class LabTextTests : IDisposable
     [InlineData("recipes/allow-port.yaml", 1)]
     public void Every_manifest_of_the_lab_converts_to_named_policies(string file, int count)
     {
-        var policies = JsonNode.Parse(LabManifest.Load(LabPlace.Manifest(file)).Resources)!.AsArray();
+        var policies = JsonNode.Parse(LabManifest.Load(LabPlace.Manifest(file)).Converted)!.AsArray();
 
         Assert.Equal(count, policies.Count);
         Assert.All(policies, p =>

@@ -32,9 +32,10 @@ public sealed class AttributeTable
     private int[] _buckets = NewBuckets(64);
     private int _top;
     private int _free = -1;
-    private INextHopResolver _resolver;
 
-    internal AttributeTable(INextHopResolver resolver) => _resolver = resolver;
+    internal AttributeTable(INextHopResolver resolver) => Resolver = resolver;
+
+    internal INextHopResolver Resolver { get; private set; }
 
     /// <summary>Sets in use.</summary>
     public int Count { get; private set; }
@@ -102,7 +103,7 @@ public sealed class AttributeTable
     /// </summary>
     internal List<NextHopEntry> Resolve(INextHopResolver resolver, IReadOnlyCollection<Cidr>? changed)
     {
-        _resolver = resolver;
+        Resolver = resolver;
         var different = new List<NextHopEntry>();
         foreach (var hop in _nextHops.Values)
         {
@@ -146,7 +147,7 @@ public sealed class AttributeTable
         if (_nextHops.TryGetValue(nextHop, out var hop))
             return hop;
         hop = new(nextHop);
-        hop.Resolution = hop.IsSelf ? NextHopResolution.Direct : _resolver.Resolve(nextHop);
+        hop.Resolution = hop.IsSelf ? NextHopResolution.Direct : Resolver.Resolve(nextHop);
         _nextHops.Add(nextHop, hop);
         return hop;
     }

@@ -22,6 +22,9 @@ internal interface IExportFeed
 
     /// <summary>What may be told, or how, changed: everything is looked at again.</summary>
     void Retarget(RibPeer target);
+
+    /// <summary>The routes of this machine changed, and with them perhaps the way to the peer.</summary>
+    void Relink(INextHopResolver resolver, IReadOnlyCollection<Cidr>? changed);
 }
 
 /// <summary>
@@ -29,9 +32,16 @@ internal interface IExportFeed
 /// must be looked at again, and what to say is computed when it is said. However far the peer lags, this does not
 /// grow. Prefixes are written in groups of one attribute set each, so that messages are full.
 /// </summary>
-internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExportFeed
+internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopResolver resolver) : IExportFeed
     where T : unmanaged, IPrefix<T>
 {
+    // What the prefixes of one run of messages have in common.
+    private readonly record struct Group(int Set, bool Transit)
+    {
+        public static readonly Group Fresh = new(int.MinValue, false);
+        public static readonly Group Withdrawn = new(AttributeTable.None, false);
+    }
+
     private enum Refreshing
     {
         No,
@@ -45,6 +55,7 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
     private byte[] _attributes = new byte[512];
     private Refreshing _refresh;
     private bool _endOfRibOwed = true;
+    private NextHopResolution _link = resolver.Resolve(target.Address);
 
     public RibPeer Target { get; private set; } = target;
 
@@ -84,6 +95,18 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
         MarkAll();
     }
 
+    public void Relink(INextHopResolver newResolver, IReadOnlyCollection<Cidr>? changed)
+    {
+        if (changed is not null && !changed.Any(c => c.Contains(Target.Address)))
+            return;
+        var now = newResolver.Resolve(Target.Address);
+        if (now == _link)
+            return;
+        _link = now;
+        if (Target.IsExternal)
+            MarkAll();
+    }
+
     public void Clear()
     {
         for (var id = _dirty.Next(0); id >= 0; id = _dirty.Next(id + 1))
@@ -109,7 +132,7 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
     // True if the buffer is full.
     private bool WriteRoutes(ref UpdateWriter<T> w)
     {
-        var current = int.MinValue;
+        var current = Group.Fresh;
         while (_dirty.Count > 0)
         {
             if (!_plan.TryPeek(out var id))
@@ -128,25 +151,25 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
         return false;
     }
 
-    private bool Write(ref UpdateWriter<T> w, int id, ref int current)
+    private bool Write(ref UpdateWriter<T> w, int id, ref Group current)
     {
-        var set = Export(id, out var source, out var told);
-        if (set != AttributeTable.None && set != current)
-            set = BeginGroup(ref w, set, source!, told, ref current);
-        if (set == AttributeTable.None)
+        var group = Export(id, out var source, out var told);
+        if (group.Set != AttributeTable.None && group != current)
+            group = BeginGroup(ref w, group, source!, told, ref current);
+        if (group.Set == AttributeTable.None)
         {
             if (!_advertised.Contains(id))
             {
                 Done(id);
                 return true;
             }
-            if (current != AttributeTable.None)
+            if (current != Group.Withdrawn)
                 w.BeginWithdraw();
-            current = AttributeTable.None;
+            current = Group.Withdrawn;
         }
         if (!w.TryAdd(table.PrefixTable[id].Key))
             return false;
-        if (set == AttributeTable.None)
+        if (group.Set == AttributeTable.None)
             _advertised.Remove(id);
         else
             _advertised.Add(id);
@@ -160,53 +183,55 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target) : IExport
         table.Unpin(id);
     }
 
-    // Returns the set, or None if it is too long for a message to this peer (RFC 8654 section 4).
-    private int BeginGroup(ref UpdateWriter<T> w, int set, RibPeer source, IpAddr told, ref int current)
+    // Returns the group, or that of withdrawn routes if its set is too long for a message to this peer (RFC 8654
+    // section 4).
+    private Group BeginGroup(ref UpdateWriter<T> w, Group group, RibPeer source, IpAddr told, ref Group current)
     {
         w.End();
-        current = int.MinValue;
-        var canonical = table.Attributes.Octets(set);
+        current = Group.Fresh;
+        var canonical = table.Attributes.Octets(group.Set);
         if (_attributes.Length < AttributeEdits.Bound(canonical.Length))
             _attributes = new byte[AttributeEdits.Bound(canonical.Length) * 2];
         var attributes = new WireWriter(_attributes);
-        ExportRules.Edits(T.Family, told, !source.IsLocal, Target).Write(ref attributes, canonical);
+        ExportRules.Edits(T.Family, told, source, Target).Write(ref attributes, canonical);
         if (!UpdateRoom.Fits(T.Family, attributes.Position, Target.Context.MaxMessageLength))
-            return AttributeTable.None;
+            return Group.Withdrawn;
         Span<byte> nextHop = _nextHop;
         w.BeginAnnounce(_attributes.AsSpan(0, attributes.Position), nextHop[..told.WriteTo(nextHop)]);
-        current = set;
-        return set;
+        current = group;
+        return group;
     }
 
     private readonly byte[] _nextHop = new byte[16];
 
-    /// <summary>The set to announce for the prefix, or None if the peer shall not have it.</summary>
-    internal int Export(int id, out RibPeer? source, out IpAddr told)
+    // What to announce the prefix with; that of withdrawn routes if the peer shall not have it.
+    private Group Export(int id, out RibPeer? source, out IpAddr told)
     {
         source = null;
         told = default;
         var best = table.BestPath(id);
         if (best < 0)
-            return AttributeTable.None;
+            return Group.Withdrawn;
         ref readonly var entry = ref table.Path(best);
         source = table.Peer(entry.Peer);
         var set = entry.Attributes;
         if (!ExportRules.Allows(table.Attributes.Facts(set), source, Target))
-            return AttributeTable.None;
+            return Group.Withdrawn;
         if (Target.Export is { } policy)
             set = policy.Apply(new PolicyRoute(table.PrefixTable[id].Key.ToCidr(), set, source, Target),
                 table.Attributes);
+        var transit = ExportRules.IsTransit(source, Target);
         return set != AttributeTable.None
-            && ExportRules.TryNextHop(T.Family, table.Attributes.NextHop(set), Target, out told)
-            ? set
-            : AttributeTable.None;
+            && ExportRules.TryNextHop(T.Family, table.Attributes.Hop(set), Target, _link, transit, out told)
+            ? new Group(set, transit)
+            : Group.Withdrawn;
     }
 
     private void BuildPlan()
     {
         _plan.Begin(table.Attributes.Capacity);
         for (var id = _dirty.Next(0); id >= 0; id = _dirty.Next(id + 1))
-            _plan.Add(id, Export(id, out _, out _));
+            _plan.Add(id, Export(id, out _, out _).Set);
         _plan.End();
     }
 

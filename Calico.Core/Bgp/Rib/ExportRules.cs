@@ -9,11 +9,19 @@ namespace Calico.Core.Bgp.Rib;
 ///   source \ target    internal                           external
 ///   ours               next hop own address               next hop own address, path = own AS
 ///   external           next hop unchanged, LOCAL_PREF     next hop own address, own AS in front, no MED
-///   internal           never                              next hop own address, own AS in front, no MED
+///   internal           never                              own AS in front, MED <see cref="TransitMed"/>; next hop
+///                                                         unchanged if on the link shared with the peer, else own;
+///                                                         never what we forward through the peer itself
 /// </code>
+/// Every node of a mesh tells an external router about every block. The MED makes the router choose the node that
+/// originates a block as long as that node tells it, and the last rule keeps a node from attracting what it would send
+/// straight back.
 /// </summary>
 internal static class ExportRules
 {
+    /// <summary>Of routes that were learned from our own AS: worse than none, which counts as 0.</summary>
+    public const uint TransitMed = 1;
+
     /// <summary>Whether a route may go to the peer at all; the policy is asked afterwards.</summary>
     public static bool Allows(in AttributeFacts facts, RibPeer source, RibPeer target)
     {
@@ -27,32 +35,41 @@ internal static class ExportRules
     }
 
     /// <summary>False if there is no next hop that the peer could use.</summary>
-    public static bool TryNextHop(Families family, IpAddr nextHop, RibPeer target, out IpAddr told)
+    /// <param name="hop">The route's next hop.</param>
+    /// <param name="link">How the peer itself is reached.</param>
+    /// <param name="transit">Learned from our own AS, for another.</param>
+    public static bool TryNextHop(Families family, NextHopEntry hop, RibPeer target, NextHopResolution link, bool transit,
+        out IpAddr told)
     {
-        var self = nextHop.IsUnspecified || target.NextHopMode switch
-        {
-            NextHopMode.Self => true,
-            NextHopMode.Keep => false,
-            _ => target.IsExternal,
-        };
-        told = nextHop;
+        var automatic = target.NextHopMode == NextHopMode.Auto;
+        var self = hop.IsSelf || target.NextHopMode == NextHopMode.Self
+            || (automatic && target.IsExternal && !(transit && SharesLink(hop.Resolution, link)));
+        told = hop.Address;
         if (self)
         {
             if (target.OwnNextHop(family) is not { } own)
                 return false;
             told = own;
         }
-        // RFC 4271 section 5.1.3: nobody is told that it is itself the next hop.
-        return told != target.Address;
+        // RFC 4271 section 5.1.3: nobody is told that it is itself the next hop; nor is it a detour over us.
+        return told != target.Address && !(transit && hop.Resolution.Gateway == target.Address);
     }
 
-    public static AttributeEdits Edits(Families family, IpAddr told, bool learned, RibPeer target) => new()
+    public static AttributeEdits Edits(Families family, IpAddr told, RibPeer source, RibPeer target) => new()
     {
         FourOctetAs = target.Context.FourOctetAs,
         NextHop = family == Families.Ipv4Unicast ? told : null,
         Prepend = target.IsExternal ? target.LocalAs : null,
         DropInternal = target.IsExternal,
-        DropMed = target.IsExternal && learned,
+        DropMed = target.IsExternal && !source.IsLocal,
+        Med = IsTransit(source, target) ? TransitMed : null,
         DefaultLocalPref = target.IsInternal ? AttributeFacts.DefaultLocalPref : null,
     };
+
+    public static bool IsTransit(RibPeer source, RibPeer target) => source.IsInternal && target.IsExternal;
+
+    // The third-party next hop of RFC 4271 section 5.1.3.
+    private static bool SharesLink(NextHopResolution hop, NextHopResolution peer) =>
+        hop is { Reachable: true, Gateway: null, LinkIndex: not 0 }
+        && peer is { Reachable: true, Gateway: null } && hop.LinkIndex == peer.LinkIndex;
 }

@@ -34,7 +34,7 @@ internal sealed partial class RibTable<T>
 
     public IExportFeed AddFeed(RibPeer target)
     {
-        var feed = new ExportFeed<T>(this, target);
+        var feed = new ExportFeed<T>(this, target, Attributes.Resolver);
         _feeds.Add(feed);
         feed.MarkAll();
         return feed;
@@ -78,6 +78,16 @@ internal sealed partial class RibTable<T>
         foreach (var feed in _feeds)
         {
             if (!(internalOnly && feed.Target.IsInternal))
+                feed.Mark(id);
+        }
+    }
+
+    // How a next hop is reached shows in what external peers are told.
+    private void MarkExternalFeeds(int id)
+    {
+        foreach (var feed in _feeds)
+        {
+            if (feed.Target.IsExternal)
                 feed.Mark(id);
         }
     }

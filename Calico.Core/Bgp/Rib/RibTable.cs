@@ -203,10 +203,14 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
                     // The gateway may have changed where the choice has not.
                     if ((_paths[path].Flags & PathFlags.Multipath) != 0)
                         MarkBest(id);
+                    if ((_paths[path].Flags & PathFlags.Best) != 0)
+                        MarkExternalFeeds(id);
                     Decide(id, before);
                 }
             }
         }
+        foreach (var feed in _feeds)
+            feed.Relink(newResolver, changed);
     }
 
     /// <summary>The best route's path, or -1.</summary>

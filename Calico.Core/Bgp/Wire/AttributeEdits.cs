@@ -17,6 +17,9 @@ public readonly record struct AttributeEdits
 
     public bool DropMed { get; init; }
 
+    /// <summary>MULTI_EXIT_DISC to send; together with <see cref="DropMed"/> it replaces the set's.</summary>
+    public uint? Med { get; init; }
+
     /// <summary>LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST are left out (external peers).</summary>
     public bool DropInternal { get; init; }
 
@@ -34,6 +37,7 @@ public readonly record struct AttributeEdits
         var as4Path = false;
         ReadOnlySpan<byte> wideAggregator = default, wholePath = default;
         var nextHopDone = NextHop is null;
+        var medDone = Med is null;
         var localPrefDone = DropInternal || DefaultLocalPref is null;
         var as4Done = FourOctetAs;
         var r = new AttributeReader(canonical);
@@ -41,6 +45,8 @@ public readonly record struct AttributeEdits
         {
             if (type > AttributeType.NextHop)
                 WriteNextHop(ref w, ref nextHopDone);
+            if (type > AttributeType.MultiExitDisc)
+                WriteMed(ref w, ref medDone);
             if (type > AttributeType.LocalPref)
                 WriteLocalPref(ref w, ref localPrefDone);
             if (type > AttributeType.As4Path)
@@ -68,6 +74,7 @@ public readonly record struct AttributeEdits
             }
         }
         WriteNextHop(ref w, ref nextHopDone);
+        WriteMed(ref w, ref medDone);
         WriteLocalPref(ref w, ref localPrefDone);
         WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
     }
@@ -79,6 +86,14 @@ public readonly record struct AttributeEdits
         done = true;
         CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Transitive, AttributeType.NextHop,
             (uint)NextHop!.Value.Bits);
+    }
+
+    private void WriteMed(ref WireWriter w, ref bool done)
+    {
+        if (done)
+            return;
+        done = true;
+        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional, AttributeType.MultiExitDisc, Med!.Value);
     }
 
     private void WriteLocalPref(ref WireWriter w, ref bool done)

@@ -27,6 +27,7 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
     private readonly Dictionary<string, SetAssembler> _members = [];
     private readonly Dictionary<string, Held> _entries = [];
     private readonly Dictionary<string, long> _resources = [];
+    private readonly Dictionary<string, string> _unreadable = [];
     private readonly HashSet<string> _dirtySets = [];
     private readonly Dictionary<string, long> _setRevisions = [];
     private bool _resourcesInSync;
@@ -40,9 +41,10 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
 
     public bool InSync => _resourcesInSync && !Missing.Any();
 
-    /// <summary>Resources that could not be compiled, with the reason.</summary>
+    /// <summary>Resources that could not be compiled, and entries that this node cannot read, with the reason.</summary>
     public IEnumerable<(string ResourceKey, string Error)> Errors =>
-        _entries.Values.Where(h => h.Entry.Error is not null).Select(h => (h.Entry.ResourceKey, h.Entry.Error!));
+        _entries.Values.Where(h => h.Entry.Error is not null).Select(h => (h.Entry.ResourceKey, h.Entry.Error!))
+            .Concat(_unreadable.Select(u => (u.Key, u.Value)));
 
     /// <summary>The resource feed says that this policy or profile is at this revision, or with null gone.</summary>
     public void ResourceIs(string resourceKey, long? revision)
@@ -53,6 +55,7 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
             return;
         }
         _resources.Remove(resourceKey);
+        _unreadable.Remove(resourceKey);
         if (_entries.Remove(resourceKey, out var held))
             Forget(held.Entry);
     }
@@ -74,7 +77,7 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
             }
             else if (item.Key.StartsWith(PolicyEntry.Prefix, StringComparison.Ordinal) && item.Value is { } value)
             {
-                Take(member, decode(value));
+                Take(member, item.Key[PolicyEntry.Prefix.Length..], value);
             }
         }
     }
@@ -93,6 +96,21 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
         _dirtySets.Clear();
         if (InSync)
             graph.SetInSync();
+    }
+
+    // An entry of a member with a newer version may be unreadable: what was in force stays, and the resource counts as
+    // missing, so that nothing new is let through under rules that are not known.
+    private void Take(string member, string resourceKey, ReadOnlyMemory<byte> value)
+    {
+        try
+        {
+            Take(member, decode(value));
+            _unreadable.Remove(resourceKey);
+        }
+        catch (FormatException e)
+        {
+            _unreadable[resourceKey] = $"{member} published what this version cannot read: {e.Message}";
+        }
     }
 
     private void Take(string member, PolicyEntry entry)

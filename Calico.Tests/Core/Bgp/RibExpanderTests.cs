@@ -135,7 +135,7 @@ public class RibExpanderTests
                 .Order() : []);
             foreach (var target in All.Where(p => net.IsUp(p.Index)))
             {
-                var expected = Expected(prefix, target, best, local);
+                var expected = Expected(prefix, target, best, local, resolver);
                 var told = net.Told(target.Index).TryGetValue(prefix, out var seen) ? seen
                     : default((PathAttributes Attributes, IpAddr NextHop)?);
                 Assert.Equal(expected, told);
@@ -165,7 +165,7 @@ public class RibExpanderTests
 
     private static (PathAttributes, IpAddr)? Expected(Cidr prefix, RibPeer target,
         List<(RibPeer Peer, PathAttributes Set, IpAddr Hop)> best,
-        Dictionary<Cidr, PathAttributes> local)
+        Dictionary<Cidr, PathAttributes> local, Resolver resolver)
     {
         var own = prefix.IsV4 ? target.NextHopV4!.Value : target.NextHopV6!.Value;
         if (local.TryGetValue(prefix, out var ours))
@@ -177,7 +177,15 @@ public class RibExpanderTests
         if (target.IsInternal)
             return source.IsInternal || hop == target.Address ? null
                 : (set with { LocalPref = set.LocalPref ?? 100 }, hop);
-        return (set with { AsPath = Prepend(set.AsPath), LocalPref = null, Med = null }, own);
+        var outside = set with { AsPath = Prepend(set.AsPath), LocalPref = null, Med = null };
+        if (source.IsExternal)
+            return (outside, own);
+        var way = resolver.Resolve(hop);
+        if (way.Gateway == target.Address)
+            return null;
+        var peer = resolver.Resolve(target.Address);
+        var shared = way.Gateway is null && peer is { Reachable: true, Gateway: null } && way.LinkIndex == peer.LinkIndex;
+        return (outside with { Med = 1 }, shared && way.LinkIndex != 0 ? hop : own);
     }
 
     private static AsPath Prepend(AsPath path)
@@ -209,14 +217,16 @@ public class RibExpanderTests
     private static IpAddr HopOf(Cidr prefix, int hop) =>
         prefix.IsV4 ? IpAddr.FromV4(0xAC100000u + (uint)hop) : IpAddr.Parse("fd00:9::").Add((UInt128)(uint)(hop + 1));
 
-    /// <summary>Decides by its number which next hops are reachable and how far they are.</summary>
+    /// <summary>Decides by its number which next hops are reachable, how, and how far they are.</summary>
     private sealed class Resolver(int state) : INextHopResolver
     {
         public NextHopResolution Resolve(IpAddr nextHop)
         {
             var n = (int)((uint)nextHop.Bits & 3);
-            return ((state >> n) & 1) != 0 ? NextHopResolution.Unreachable
-                : new(true, null, n, (uint)((state + n) % 2));
+            if (((state >> n) & 1) != 0)
+                return NextHopResolution.Unreachable;
+            var gateway = (state + n) % 3 == 1 ? All[4].Address : (IpAddr?)null;
+            return new(true, gateway, n, (uint)((state + n) % 2));
         }
     }
 }

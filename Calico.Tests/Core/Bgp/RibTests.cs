@@ -52,8 +52,39 @@ public class RibTests
         Assert.Equal((IpAddr.Parse("10.0.0.1"), Internal1.Address), (hop.NextHop, hop.Peer));
         Assert.Empty(_net.Told(1));
         Assert.Empty(_net.Told(2));
-        Assert.Equal((new PathAttributes { AsPath = AsPath.Sequence(64512) }, IpAddr.Parse("10.0.0.100")),
+        Assert.Equal((new PathAttributes { AsPath = AsPath.Sequence(64512), Med = 1 }, IpAddr.Parse("10.0.0.100")),
             _net.Told(3)[Cidr.Parse("10.65.2.0/26")]);
+    }
+
+    [Fact]
+    public void A_router_on_the_same_link_is_told_the_node_itself_and_never_what_goes_through_the_router()
+    {
+        var net = new RibHarness(new FakeResolver
+        {
+            ["10.0.0.0/24"] = new(true, null, 2, 0),
+            ["10.1.0.0/24"] = new(true, External3.Address, 2, 1),
+            ["10.2.0.0/24"] = new(true, IpAddr.Parse("10.0.0.254"), 2, 1),
+        });
+        net.Up(Internal1);
+        net.Up(External3);
+        net.Announce(Internal1, PathAttributes.Local, "10.0.0.1", "10.65.1.0/26");
+        net.Announce(Internal1, PathAttributes.Local, "10.1.0.1", "10.65.2.0/26");
+        net.Announce(Internal1, PathAttributes.Local, "10.2.0.1", "10.65.3.0/26");
+        net.TakeAll();
+
+        Assert.Equal(["10.0.0.1", "10.0.0.100"], Hops());
+
+        net.Rib.ResolveNextHops(new FakeResolver
+        {
+            ["10.0.0.1/32"] = new(true, null, 3, 0),
+            ["10.0.0.0/24"] = new(true, null, 2, 0),
+            ["10.1.0.0/24"] = new(true, IpAddr.Parse("10.0.0.254"), 2, 1),
+        });
+        net.TakeAll();
+
+        Assert.Equal(["10.0.0.100", "10.0.0.100"], Hops());
+
+        IEnumerable<string> Hops() => net.Told(3).OrderBy(t => t.Key).Select(t => t.Value.NextHop.ToString());
     }
 
     [Fact]
