@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using Akka.Actor;
 using Akka.Event;
 using Calico.Actors.Protocol;
@@ -128,12 +129,14 @@ public sealed class NftWriterActor : ReceiveActor, IWithTimers
     private void OnFlush()
     {
         _scheduled = false;
+        var began = Stopwatch.GetTimestamp();
         var fault = _tables.Values.Select(t => Commit(t.Delta, t.Kernel)).ToList().OfType<string>().FirstOrDefault();
         if (fault is not null && fault != _fault)
             _log.Error("nftables: {Fault}; reading the table again and trying on", fault);
         else if (fault is null && _fault is not null)
             _log.Info("nftables: in order again");
         _fault = fault;
+        DataplaneMetrics.Applied(began, fault is not null);
         foreach (var (id, replyTo) in _waiting)
             replyTo.Tell(fault is null ? new NftProtocol.Committed(id) : new NftProtocol.Refused(id, fault));
         if (fault is null)

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using Akka.Actor;
 using Akka.Event;
 using Calico.Kernel;
@@ -138,14 +139,21 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         var changes = _tracker.Pending().ToArray();
         var results = new Errno[changes.Length];
         if (changes.Length > 0)
-            _routes.Apply(changes, results);
-        for (var i = 0; i < changes.Length; i++)
-            Settle(changes[i], results[i]);
+            Apply(changes, results);
         foreach (var (id, replyTo, keys) in _waiting)
             replyTo.Tell(new RouteProtocol.RoutesCommitted(id, [.. keys.Where(_failed.ContainsKey).Select(k => (k, _failed[k]))]));
         _waiting.Clear();
         if (_tracker.HasWork)
             Timers.StartSingleTimer(nameof(Retry), Retry.Instance, TimeSpan.FromSeconds(2));
+    }
+
+    private void Apply(RouteChange[] changes, Errno[] results)
+    {
+        var began = Stopwatch.GetTimestamp();
+        _routes.Apply(changes, results);
+        DataplaneMetrics.Applied(began, results.Any(r => r is not Errno.None));
+        for (var i = 0; i < changes.Length; i++)
+            Settle(changes[i], results[i]);
     }
 
     private void Settle(RouteChange change, Errno result)

@@ -7,6 +7,7 @@ using Calico.Actors.Gateway;
 using Calico.Actors.Protocol;
 using Calico.Core.Feed;
 using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Core.Nft;
 using Calico.Core.Policy;
 using Calico.Core.Policy.Distribution;
@@ -139,8 +140,15 @@ public sealed class EnforcerActor : ReceiveActor
             _graph.RemoveTier(name);
             return;
         }
-        var tier = (Tier)ResourceCodec.Decode(ResourceKind.Tier, value.Span);
-        _graph.UpdateTier(new TierState(name, tier.Spec.Order, tier.Spec.DefaultAction?.ToString() == "Pass"));
+        try
+        {
+            var tier = (Tier)ResourceCodec.Decode(ResourceKind.Tier, value.Span);
+            _graph.UpdateTier(new TierState(name, tier.Spec.Order, tier.Spec.DefaultAction?.ToString() == "Pass"));
+        }
+        catch (InvalidResourceException e)
+        {
+            _log.Error("tier {Tier} cannot be read and stays as it was: {Cause}", name, e.Message);
+        }
     }
 
     private void OnPolicies(UpstreamProtocol.PoliciesChanged changed)

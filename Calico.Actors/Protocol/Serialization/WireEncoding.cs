@@ -116,7 +116,8 @@ public sealed class MessageReader(byte[] buffer)
 
     public string? OptionalText() => Bool() ? Text() : null;
 
-    public ReadOnlyMemory<byte>? OptionalBytes() => Bool() ? new ReadOnlyMemory<byte>(Bytes()) : null;
+    // Spelled out: a bare null would become an empty memory on its way.
+    public ReadOnlyMemory<byte>? OptionalBytes() => Bool() ? new ReadOnlyMemory<byte>(Bytes()) : default(ReadOnlyMemory<byte>?);
 
     public IpAddr? Address()
     {

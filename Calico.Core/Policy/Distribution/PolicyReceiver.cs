@@ -55,7 +55,7 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
             return;
         }
         _resources.Remove(resourceKey);
-        _unreadable.Remove(resourceKey);
+        _unreadable.Remove(PolicyEntry.KeyOf(resourceKey));
         if (_entries.Remove(resourceKey, out var held))
             Forget(held.Entry);
     }
@@ -70,15 +70,30 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
             _members[member] = sets = new SetAssembler();
         foreach (var item in items)
         {
-            if (SetAssembler.TryParseKey(item.Key, out var setId))
+            try
             {
-                sets.Apply(item);
-                _dirtySets.Add(setId);
+                Apply(member, sets, item);
+                _unreadable.Remove(item.Key);
             }
-            else if (item.Key.StartsWith(PolicyEntry.Prefix, StringComparison.Ordinal) && item.Value is { } value)
+            catch (FormatException e)
             {
-                Take(member, item.Key[PolicyEntry.Prefix.Length..], value);
+                // Of a member with a newer version, perhaps. What was in force stays; a policy whose entry cannot be read
+                // counts as missing, so that nothing new is let through under rules that are not known.
+                _unreadable[item.Key] = $"{member} published what this version cannot read: {e.Message}";
             }
+        }
+    }
+
+    private void Apply(string member, SetAssembler sets, FeedItem item)
+    {
+        if (SetAssembler.TryParseKey(item.Key, out var setId))
+        {
+            sets.Apply(item);
+            _dirtySets.Add(setId);
+        }
+        else if (item.Key.StartsWith(PolicyEntry.Prefix, StringComparison.Ordinal) && item.Value is { } value)
+        {
+            Take(member, decode(value));
         }
     }
 
@@ -96,21 +111,6 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
         _dirtySets.Clear();
         if (InSync)
             graph.SetInSync();
-    }
-
-    // An entry of a member with a newer version may be unreadable: what was in force stays, and the resource counts as
-    // missing, so that nothing new is let through under rules that are not known.
-    private void Take(string member, string resourceKey, ReadOnlyMemory<byte> value)
-    {
-        try
-        {
-            Take(member, decode(value));
-            _unreadable.Remove(resourceKey);
-        }
-        catch (FormatException e)
-        {
-            _unreadable[resourceKey] = $"{member} published what this version cannot read: {e.Message}";
-        }
     }
 
     private void Take(string member, PolicyEntry entry)

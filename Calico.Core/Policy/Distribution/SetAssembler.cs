@@ -17,6 +17,8 @@ public sealed class SetAssembler
         public bool IsComplete => Count is { } n && Enumerable.Range(0, n).All(i => Buckets.ContainsKey((n, i)));
     }
 
+    private const int MaxBuckets = 1 << 20;
+
     private readonly Dictionary<string, State> _sets = [];
 
     /// <summary>Whether the key is about a set; then the set's id.</summary>
@@ -32,28 +34,35 @@ public sealed class SetAssembler
     }
 
     /// <summary>Takes an entry; the key must be a set's.</summary>
+    /// <exception cref="FormatException">The entry says nothing about a set that could be understood; nothing changed.</exception>
     public void Apply(FeedItem item)
     {
         if (!TryParseKey(item.Key, out var setId))
             throw new ArgumentException($"'{item.Key}' is not about a set", nameof(item));
-        if (!_sets.TryGetValue(setId, out var state))
-            _sets[setId] = state = new State();
         var parts = item.Key[(4 + setId.Length)..].Split('/', StringSplitOptions.RemoveEmptyEntries);
+        var state = _sets.GetValueOrDefault(setId) ?? new State();
         if (parts.Length == 0)
         {
-            state.Count = item.Value is { } header ? int.Parse(Encoding.ASCII.GetString(header.Span), CultureInfo.InvariantCulture) : null;
+            state.Count = item.Value is { } header ? Number(Encoding.ASCII.GetString(header.Span)) : null;
         }
         else
         {
-            var bucket = (int.Parse(parts[0], CultureInfo.InvariantCulture), int.Parse(parts[1], CultureInfo.InvariantCulture));
+            if (parts.Length != 2)
+                throw new FormatException($"'{item.Key}' names no bucket");
+            var bucket = (Number(parts[0]), Number(parts[1]));
             if (item.Value is { } members)
                 state.Buckets[bucket] = MemberCodec.Decode(members.Span);
             else
                 state.Buckets.Remove(bucket);
         }
+        _sets[setId] = state;
         if (state.Count is null && state.Buckets.Count == 0)
             _sets.Remove(setId);
     }
+
+    private static int Number(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var n) && n <= MaxBuckets
+        ? n
+        : throw new FormatException($"'{text}' is no number of buckets");
 
     /// <summary>The members if every bucket is here, else null.</summary>
     public ImmutableArray<SetMember>? Members(string setId) => _sets.TryGetValue(setId, out var state) && state.IsComplete
