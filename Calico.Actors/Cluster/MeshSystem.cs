@@ -57,7 +57,7 @@ public static class MeshSystem
         var extractor = new EntityExtractor(options.Shards);
 
         var blocks = sharding.Start("block", BlockActor.Props(ports.Datastore, ports.Time), settings, extractor);
-        var nodes = sharding.Start("node", NodeActor.Props(options, ports.Probe, ports.Time, blocks), settings, extractor);
+        var nodes = sharding.Start("node", NodeActor.Props(options, ports.Datastore, ports.Probe, ports.Time, blocks), settings, extractor);
 
         var feed = system.ActorOf(ClusterSingletonProxy.Props("/user/feed", ClusterSingletonProxySettings.Create(system)), "feed-proxy");
         var replica = system.ActorOf(ReplicaActor.Props(feed, options.Node, epoch), "replica");

@@ -1,16 +1,17 @@
-using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Cluster.Sharding;
 using Akka.Event;
 using Calico.Actors.Ipam;
 using Calico.Core.Net;
+using Calico.Datastore;
 
 namespace Calico.Actors.Cluster;
 
 /// <summary>
 /// Owns the answer to "is this node there?". A sharded entity, one per node name, told every few seconds what is seen
-/// of the node; holds nothing that the next observation does not bring back. When the node is known to be gone it has
-/// the owners of the node's blocks take them back, again and again until they say so.
+/// of the node; holds nothing that the next observation does not bring back. When the node is known to be gone it
+/// deletes its workload endpoints, so that no policy goes on meaning their addresses, and then has the owners of the
+/// node's blocks take them back, again and again until the datastore shows nothing of the node.
 /// <code>
 ///            member                        not a member, host answers
 ///   Alive ◄──────────────► AgentDown ◄──────────────────────────────┐
@@ -23,8 +24,10 @@ namespace Calico.Actors.Cluster;
 public sealed class NodeActor : ReceiveActor
 {
     private sealed record Probed(bool Answers) : Protocol.ITick;
+    private sealed record EndpointsDeleted(NodeProtocol.NodeObserved Of, Exception? Failure) : Protocol.ITick;
 
     private readonly MeshOptions _options;
+    private readonly IDatastore _datastore;
     private readonly IHostProbe _probe;
     private readonly TimeProvider _time;
     private readonly IActorRef _blocks;
@@ -34,15 +37,17 @@ public sealed class NodeActor : ReceiveActor
     private NodeProtocol.Phase _phase;
     private DateTimeOffset _lastAnswer;
     private bool _probing;
+    private bool _deleting;
     private int _missing;
 
     /// <param name="blocks">The shard region of the block owners.</param>
-    public static Props Props(MeshOptions options, IHostProbe probe, TimeProvider time, IActorRef blocks) =>
-        Akka.Actor.Props.Create(() => new NodeActor(options, probe, time, blocks));
+    public static Props Props(MeshOptions options, IDatastore datastore, IHostProbe probe, TimeProvider time, IActorRef blocks) =>
+        Akka.Actor.Props.Create(() => new NodeActor(options, datastore, probe, time, blocks));
 
-    public NodeActor(MeshOptions options, IHostProbe probe, TimeProvider time, IActorRef blocks)
+    public NodeActor(MeshOptions options, IDatastore datastore, IHostProbe probe, TimeProvider time, IActorRef blocks)
     {
         _options = options;
+        _datastore = datastore;
         _probe = probe;
         _time = time;
         _blocks = blocks;
@@ -51,6 +56,7 @@ public sealed class NodeActor : ReceiveActor
         Receive<NodeProtocol.NodeObserved>(OnObserved);
         Receive<NodeProtocol.GetNode>(g => Sender.Tell(new NodeProtocol.NodeStatus(g.Node, _phase, _seen?.Address, _seen?.Blocks ?? [])));
         Receive<Probed>(OnProbed);
+        Receive<EndpointsDeleted>(OnEndpointsDeleted);
         Receive<BlockProtocol.HolderRetired>(r => _log.Debug("node {Node}: block {Block} is free of it", r.Node, r.Block));
         Receive<ReceiveTimeout>(_ => Context.Parent.Tell(new Passivate(PoisonPill.Instance)));
     }
@@ -85,7 +91,7 @@ public sealed class NodeActor : ReceiveActor
             ProbeHost(observed.Address);
         }
         if (_phase is NodeProtocol.Phase.Gone)
-            TakeBackBlocks(observed);
+            TakeBack(observed);
     }
 
     private void Enter(NodeProtocol.Phase phase)
@@ -117,13 +123,37 @@ public sealed class NodeActor : ReceiveActor
         {
             _log.Warning("node {Node}: agent and host have been silent for {Silent}; taking its blocks back", _seen!.Node, silent);
             Enter(NodeProtocol.Phase.Gone);
-            TakeBackBlocks(_seen);
+            TakeBack(_seen);
         }
     }
 
-    private void TakeBackBlocks(NodeProtocol.NodeObserved observed)
+    private void TakeBack(NodeProtocol.NodeObserved observed)
     {
-        foreach (var block in observed.Blocks)
-            _blocks.Tell(new BlockProtocol.RetireHolder(block, observed.Node));
+        if (_deleting)
+            return;
+        if (observed.Endpoints.IsEmpty)
+        {
+            foreach (var block in observed.Blocks)
+                _blocks.Tell(new BlockProtocol.RetireHolder(block, observed.Node));
+            return;
+        }
+        _deleting = true;
+        // Their names contain the node's: nobody else writes them.
+        _datastore.CommitAsync(new Transaction([], [.. observed.Endpoints.Select(Write.Delete)]), _stopped.Token)
+            .PipeTo(Self, success: _ => new EndpointsDeleted(observed, null), failure: e => new EndpointsDeleted(observed, e));
+    }
+
+    private void OnEndpointsDeleted(EndpointsDeleted deleted)
+    {
+        _deleting = false;
+        if (deleted.Failure is { } failure)
+        {
+            _log.Warning("node {Node}: its workload endpoints could not be deleted: {Cause}", deleted.Of.Node, failure.Message);
+            return;
+        }
+        _log.Info("node {Node}: {Count} workload endpoints deleted", deleted.Of.Node, deleted.Of.Endpoints.Length);
+        // There may be more than fitted; the next observation tells.
+        if (_phase is NodeProtocol.Phase.Gone && deleted.Of.Endpoints.Length < NodeProtocol.MaxEndpoints)
+            TakeBack(deleted.Of with { Endpoints = [] });
     }
 }

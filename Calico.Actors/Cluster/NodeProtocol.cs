@@ -15,10 +15,15 @@ public static class NodeProtocol
 {
     /// <summary>
     /// Sent every few seconds for every node: whether it is a member now, whether its Node resource exists, at which
-    /// address it can be probed, and which blocks the datastore says it holds.
+    /// address it can be probed, and what the datastore says it has: its blocks, and the keys of its workload endpoints
+    /// (at most <see cref="MaxEndpoints"/>; the rest follow when these are gone), which are told of nodes that are not
+    /// members.
     /// </summary>
     public sealed record NodeObserved(string Node, bool IsMember, bool ResourceExists, IpAddr? Address,
-        ImmutableArray<Cidr> Blocks) : IWithNode;
+        ImmutableArray<Cidr> Blocks, ImmutableArray<string> Endpoints) : IWithNode;
+
+    /// <summary>What fits into one transaction of the datastore.</summary>
+    public const int MaxEndpoints = 100;
 
     public sealed record GetNode(string Node) : IWithNode;
 

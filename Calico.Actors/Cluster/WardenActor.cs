@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Cluster;
 using Calico.Actors.Feed;
@@ -33,6 +32,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     private readonly Dictionary<string, long> _policyRevisions = [];
     private readonly Dictionary<string, IpAddr?> _nodeAddresses = [];
     private readonly Dictionary<string, SortedSet<Cidr>> _blocks = [];
+    private readonly Dictionary<string, SortedSet<string>> _endpoints = [];
     private bool _inSync;
     private int _round;
 
@@ -63,7 +63,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
             if (ResourceKey.TryParse(item.Key, out var key))
                 Take(key, item);
             else if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
-                Take(host, block, item);
+                Take(_blocks, host, block, item.Value is not null);
         }
         // Before everything is listed, a node whose resource has not been read yet would look deleted.
         _inSync = changed.InSync;
@@ -79,6 +79,11 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
                 _policyRevisions[item.Key] = item.Revision;
             _policies.Tell(new PolicyProtocol.TouchPolicy(item.Key, item.Value is null ? 0 : item.Revision));
         }
+        else if (key.Kind == ResourceKind.WorkloadEndpoint)
+        {
+            if (WorkloadEndpointName.TryParse(key.Name, out var endpoint))
+                Take(_endpoints, endpoint.Node, item.Key, item.Value is not null);
+        }
         else if (key.Kind == ResourceKind.Node)
         {
             if (item.Value is not { } value)
@@ -90,16 +95,16 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         }
     }
 
-    private void Take(string host, Cidr block, FeedItem item)
+    private static void Take<T>(Dictionary<string, SortedSet<T>> ofNodes, string node, T item, bool exists)
     {
-        if (!_blocks.TryGetValue(host, out var blocks))
-            _blocks[host] = blocks = [];
-        if (item.Value is not null)
-            blocks.Add(block);
+        if (!ofNodes.TryGetValue(node, out var items))
+            ofNodes[node] = items = [];
+        if (exists)
+            items.Add(item);
         else
-            blocks.Remove(block);
-        if (blocks.Count == 0)
-            _blocks.Remove(host);
+            items.Remove(item);
+        if (items.Count == 0)
+            ofNodes.Remove(node);
     }
 
     private static IpAddr? AddressOf(ReadOnlyMemory<byte> json)
@@ -119,7 +124,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     {
         if (!_inSync)
             return;
-        foreach (var node in _nodeAddresses.Keys.Concat(_blocks.Keys).Distinct().ToList())
+        foreach (var node in _nodeAddresses.Keys.Union(_blocks.Keys).Union(_endpoints.Keys).ToList())
             Observe(node);
         if (_round++ % TouchEvery != 0)
             return;
@@ -131,7 +136,8 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     {
         var isMember = _cluster.State.Members.Any(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Joining
             && MeshPaths.NodeOf(m) == node && !_cluster.State.Unreachable.Contains(m));
-        _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node),
-            _nodeAddresses.GetValueOrDefault(node), _blocks.TryGetValue(node, out var blocks) ? [.. blocks] : ImmutableArray<Cidr>.Empty));
+        _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node), _nodeAddresses.GetValueOrDefault(node),
+            [.. _blocks.GetValueOrDefault(node) ?? []],
+            isMember ? [] : [.. (_endpoints.GetValueOrDefault(node) ?? []).Take(NodeProtocol.MaxEndpoints)]));
     }
 }

@@ -136,20 +136,27 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
 
     private async Task<object?> RetireAsync(BlockProtocol.RetireHolder retire)
     {
-        for (var attempt = 0; attempt < 5; attempt++)
+        var total = 0;
+        for (var lost = 0; lost < 5;)
         {
             var block = await _datastore.GetAsync(IpamKeys.Block(retire.Block), _stopped.Token);
             var affinity = await _datastore.GetAsync(IpamKeys.Affinity(retire.Node, retire.Block), _stopped.Token);
             if (affinity is null && (block is null || IpamJson.ParseBlock(block.Value).AffineHost != retire.Node))
-                return new BlockProtocol.HolderRetired(retire.Block, retire.Node, 0);
+                return new BlockProtocol.HolderRetired(retire.Block, retire.Node, total);
             var handles = await HandlesOfAsync(block, retire.Node);
-            var (transaction, freed) = BlockTransactions.Retire(retire.Node, block, affinity, handles);
+            var (transaction, freed, isLast) = BlockTransactions.Retire(retire.Node, block, affinity, handles);
             var result = await _datastore.CommitAsync(transaction, _stopped.Token);
             if (!result.Succeeded)
+            {
+                lost++;
+                continue;
+            }
+            total += freed;
+            if (!isLast)
                 continue;
             _log.Info("block {Block} taken back from {Node}, {Freed} addresses freed, epoch {Epoch}", retire.Block,
-                retire.Node, freed, result.Revision);
-            return new BlockProtocol.HolderRetired(retire.Block, retire.Node, freed);
+                retire.Node, total, result.Revision);
+            return new BlockProtocol.HolderRetired(retire.Block, retire.Node, total);
         }
         return null;
     }
@@ -160,7 +167,8 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
         if (block is null)
             return handles.ToImmutable();
         var ids = IpamJson.ParseBlock(block.Value).Assigned()
-            .Where(a => BlockTransactions.BelongsTo(a.Owner, node)).Select(a => a.Owner.HandleId).OfType<string>().Distinct();
+            .Where(a => BlockTransactions.BelongsTo(a.Owner, node)).Select(a => a.Owner.HandleId).OfType<string>().Distinct()
+            .Take(BlockTransactions.MaxFreed);
         foreach (var id in ids)
         {
             if (await _datastore.GetAsync(IpamKeys.Handle(id), _stopped.Token) is { } handle)

@@ -11,6 +11,9 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 internal static class BlockTransactions
 {
+    /// <summary>etcd takes 128 operations a transaction, and an address may cost one for its handle.</summary>
+    public const int MaxFreed = 100;
+
     /// <summary>
     /// Makes the node the holder: its affinity, written now, is the epoch of the grant, and the block names it. A block
     /// without owner keeps the addresses that others borrowed from it.
@@ -33,30 +36,31 @@ internal static class BlockTransactions
 
     /// <summary>
     /// Takes the block from a node that is gone: its own addresses are freed with their handles, addresses that other
-    /// nodes borrowed stay, a block that is empty then is removed.
+    /// nodes borrowed stay, a block that is empty then is removed. Of a large block at most <see cref="MaxFreed"/>
+    /// addresses go at a time; the node stays its holder until the last of them is free.
     /// </summary>
-    public static (Transaction Transaction, int Freed) Retire(string node, KeyValue? block, KeyValue? affinity,
+    public static (Transaction Transaction, int Freed, bool IsLast) Retire(string node, KeyValue? block, KeyValue? affinity,
         IReadOnlyDictionary<string, KeyValue> handles)
     {
         var compares = ImmutableArray.CreateBuilder<Compare>();
         var writes = ImmutableArray.CreateBuilder<Write>();
         if (affinity is not null)
-        {
             compares.Add(Compare.At(affinity.Key, affinity.ModRevision));
-            writes.Add(Write.Delete(affinity.Key));
-        }
         var freed = 0;
+        var isLast = true;
         if (block is not null)
         {
             var contents = IpamJson.ParseBlock(block.Value);
             compares.Add(Compare.At(block.Key, block.ModRevision));
             if (contents.AffineHost == node)
             {
-                var released = contents.ReleaseWhere((_, o) => BelongsTo(o, node));
+                var released = contents.ReleaseWhere((_, o) => BelongsTo(o, node) && freed++ < MaxFreed);
+                isLast = freed <= MaxFreed;
                 freed = released.Count;
-                contents.Affinity = null;
+                if (isLast)
+                    contents.Affinity = null;
                 contents.SequenceNumber++;
-                writes.Add(contents.IsEmpty ? Write.Delete(block.Key) : Write.Put(block.Key, IpamJson.WriteBlock(contents)));
+                writes.Add(isLast && contents.IsEmpty ? Write.Delete(block.Key) : Write.Put(block.Key, IpamJson.WriteBlock(contents)));
                 foreach (var group in released.Where(r => r.Owner.HandleId is not null).GroupBy(r => r.Owner.HandleId!))
                 {
                     if (handles.GetValueOrDefault(group.Key) is not { } handle)
@@ -66,7 +70,9 @@ internal static class BlockTransactions
                 }
             }
         }
-        return (new Transaction(compares.ToImmutable(), writes.ToImmutable()), freed);
+        if (affinity is not null && isLast)
+            writes.Add(Write.Delete(affinity.Key));
+        return (new Transaction(compares.ToImmutable(), writes.ToImmutable()), freed, isLast);
     }
 
     /// <summary>

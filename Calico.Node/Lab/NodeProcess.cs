@@ -77,6 +77,8 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
             ["CALICO_IPV4POOL_NAT_OUTGOING"] = "false",
             ["CALICO_IPV6POOL_CIDR"] = "none",
             ["FELIX_IPV6SUPPORT"] = "false",
+            // A lab's node that is cut off does not come back: nobody has to delete its Node resource first.
+            ["CALICO_NODE_GONE_TIMEOUT"] = "10",
             ["CALICO_RUN_DIR"] = place.NodeRunFolder(node.Name),
             ["CALICO_LIB_DIR"] = Path.Combine(place.NodeFolder(node.Name), "lib"),
             ["CALICO_MESH_CERT_FILE"] = files.Certificate,

@@ -48,8 +48,8 @@ public sealed class MeshSerializer(ExtendedActorSystem system) : SerializerWithS
             r => new(r.Cidr(), r.Text(), (int)r.Varint())),
         Of<NodeProtocol.NodeObserved>("NO",
             (w, m) => w.Text(m.Node).Bool(m.IsMember).Bool(m.ResourceExists).Address(m.Address)
-                .List(m.Blocks, (x, b) => x.Cidr(b)),
-            r => new(r.Text(), r.Bool(), r.Bool(), r.Address(), r.List(x => x.Cidr()))),
+                .List(m.Blocks, (x, b) => x.Cidr(b)).List(m.Endpoints, (x, e) => x.Text(e)),
+            r => new(r.Text(), r.Bool(), r.Bool(), r.Address(), r.List(x => x.Cidr()), r.List(x => x.Text()))),
         Of<NodeProtocol.GetNode>("NG", (w, m) => w.Text(m.Node), r => new(r.Text())),
         Of<NodeProtocol.NodeStatus>("NS",
             (w, m) => w.Text(m.Node).Byte((byte)m.Phase).Address(m.Address).List(m.Blocks, (x, b) => x.Cidr(b)),
