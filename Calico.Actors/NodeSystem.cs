@@ -66,7 +66,7 @@ public static class NodeSystem
         var lease = system.ActorOf(LeaseActor.Props(ports.Datastore, options.Node, upstream, ports.Time, options.Lease), "lease");
         var routes = system.ActorOf(RouteWriterActor.Props(ports.Host, options.Routes).WithDispatcher(Dispatchers.KernelWriter), "routes");
         var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(Dispatchers.KernelWriter), "links");
-        var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, ports.Host, routes, lease), "registry");
+        var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, options.Routes.InterfacePrefix, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
         var routing = system.ActorOf(RoutingActor.Props(options.Node, ports.Host, upstream, lease, routes), "routing");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");

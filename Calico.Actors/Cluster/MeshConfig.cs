@@ -21,6 +21,8 @@ internal static class MeshConfig
           actor {
             provider = cluster
             ask-timeout = 5s
+            # The sentinel ends this life when one of them has failed.
+            guardian-supervisor-strategy = "Akka.Actor.StoppingSupervisorStrategy, Akka"
             serialization-settings.allow-unregistered-types = false
             serializers.calico-mesh = "Calico.Actors.Protocol.Serialization.MeshSerializer, Calico.Actors"
             serialization-bindings { "Calico.Actors.Protocol.IWireMessage, Calico.Actors" = calico-mesh }

@@ -27,7 +27,9 @@ public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider
 ///   sharded          block (CIDR) · node (name) · policy (key)
 ///   singleton        feed, with its warden that wakes the owners
 /// </code>
-/// The split brain resolver may end it at any time. Nothing in it forwards packets.
+/// The split brain resolver may end it at any time. Nothing in it forwards packets, so its actors are not restarted one
+/// by one, which would leave their readers with half of what they knew: the first of those above that fails ends this
+/// life, and the next begins a second later. Sharded owners are made anew by their next touch.
 /// </summary>
 public static class MeshSystem
 {
@@ -51,7 +53,6 @@ public static class MeshSystem
 
     private static void Populate(ActorSystem system, MeshOptions options, MeshPorts ports)
     {
-        var epoch = ports.Time.GetUtcNow().UtcTicks;
         var sharding = ClusterSharding.Get(system);
         var settings = ClusterShardingSettings.Create(system);
         var extractor = new EntityExtractor(options.Shards);
@@ -60,17 +61,17 @@ public static class MeshSystem
         var nodes = sharding.Start("node", NodeActor.Props(options, ports.Datastore, ports.Probe, ports.Time, blocks), settings, extractor);
 
         var feed = system.ActorOf(ClusterSingletonProxy.Props("/user/feed", ClusterSingletonProxySettings.Create(system)), "feed-proxy");
-        var replica = system.ActorOf(ReplicaActor.Props(feed, options.Node, epoch), "replica");
-        var policyLog = system.ActorOf(PolicyLogActor.Props(epoch), "policies");
+        var replica = system.ActorOf(ReplicaActor.Props(feed, options.Node, ports.Time), "replica");
+        var policyLog = system.ActorOf(PolicyLogActor.Props(ports.Time), "policies");
         var index = system.ActorOf(IndexActor.Props(replica, policyLog), "index");
         var policies = sharding.Start("policy", id => PolicyActor.Props(EntityExtractor.PolicyKeyOf(id), replica, index, policyLog),
             settings, extractor, sharding.DefaultShardAllocationStrategy(settings), PoisonPill.Instance);
 
         var warden = WardenActor.Props(nodes, policies, options.Pace * 2);
-        system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, epoch), PoisonPill.Instance,
+        var feedManager = system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, ports.Time), PoisonPill.Instance,
             ClusterSingletonManagerSettings.Create(system)), "feed");
         var gateway = system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
         var bootstrap = system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
-        system.ActorOf(SentinelActor.Props(replica, policyLog, index, gateway, bootstrap), "sentinel");
+        system.ActorOf(SentinelActor.Props(feedManager, replica, policyLog, index, gateway, bootstrap), "sentinel");
     }
 }

@@ -50,6 +50,10 @@ internal sealed class RouteTracker
             _dirty.Add(key);
     }
 
+    /// <summary>What a source wants, and whether it has said everything.</summary>
+    public (IReadOnlyCollection<Route> Wanted, bool Complete) Of(RouteSource source) =>
+        (_wanted[(int)source].Values, _complete.Contains(source));
+
     public void SourceComplete(RouteSource source)
     {
         if (_complete.Add(source) && IsComplete)

@@ -73,6 +73,21 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         _ = WatchAsync(_monitor, Self, _stopped.Token);
     }
 
+    // The sources say things once: the successor is told what they said.
+    protected override void PreRestart(Exception reason, object message)
+    {
+        foreach (var source in Enum.GetValues<RouteSource>())
+        {
+            var (wanted, complete) = _tracker.Of(source);
+            Self.Tell(new RouteProtocol.ChangeRoutes(source, [.. wanted], []));
+            if (complete)
+                Self.Tell(new RouteProtocol.SourceComplete(source));
+        }
+        foreach (var (id, replyTo, keys) in _waiting)
+            replyTo.Tell(new RouteProtocol.RoutesCommitted(id, [.. keys.Select(k => (k, "the writer of routes starts again"))]));
+        base.PreRestart(reason, message);
+    }
+
     protected override void PostStop()
     {
         _stopped.Cancel();

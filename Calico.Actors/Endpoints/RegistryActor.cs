@@ -44,17 +44,19 @@ public static class RegistryProtocol
 public sealed class RegistryActor : ReceiveActor
 {
     private readonly WorkloadJournal _journal;
+    private readonly string _interfacePrefix;
     private readonly INetworkNamespace _host;
     private readonly IActorRef _routes;
     private readonly IActorRef _lease;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly Dictionary<(string Container, string Interface), Workload> _workloads = [];
 
-    public static Props Props(string journalDirectory, INetworkNamespace host, IActorRef routes, IActorRef lease) =>
-        Akka.Actor.Props.Create(() => new RegistryActor(journalDirectory, host, routes, lease));
+    public static Props Props(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease) =>
+        Akka.Actor.Props.Create(() => new RegistryActor(journalDirectory, interfacePrefix, host, routes, lease));
 
-    public RegistryActor(string journalDirectory, INetworkNamespace host, IActorRef routes, IActorRef lease)
+    public RegistryActor(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease)
     {
+        _interfacePrefix = interfacePrefix;
         _journal = new WorkloadJournal(journalDirectory);
         _host = host;
         _routes = routes;
@@ -68,7 +70,19 @@ public sealed class RegistryActor : ReceiveActor
         Receive<RegistryProtocol.GetAll>(_ => Sender.Tell(new RegistryProtocol.All([.. _workloads.Values])));
     }
 
+    // Only the start of the process, before the runtime is served: later an address may belong to a call under way.
     protected override void PreStart()
+    {
+        var inUse = Load();
+        _lease.Tell(new LeaseProtocol.ReleaseAllBut([.. _workloads.Values.Select(w => w.HandleId)], inUse));
+        if (_workloads.Count > 0)
+            _log.Info("took over {Count} workloads", _workloads.Count);
+    }
+
+    protected override void PostRestart(Exception reason) => Load();
+
+    // Returns the addresses that the kernel routes to workloads, whether the journal knows them or not.
+    private ImmutableHashSet<IpAddr> Load()
     {
         foreach (var workload in _journal.Load((path, e) => _log.Error("workload journal: {Path} cannot be read: {Cause}", path, e.Message)))
             _workloads[(workload.ContainerId, workload.PodInterface)] = workload;
@@ -80,9 +94,11 @@ public sealed class RegistryActor : ReceiveActor
                 _routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, RoutesOf(workload, index), []));
         }
         _routes.Tell(new RouteProtocol.SourceComplete(RouteSource.Workloads));
-        _lease.Tell(new LeaseProtocol.ReleaseAllBut([.. _workloads.Values.Select(w => w.HandleId)]));
-        if (_workloads.Count > 0)
-            _log.Info("took over {Count} workloads", _workloads.Count);
+        using var routes = _host.OpenRoutes();
+        var workloadLinks = indexes.Where(l => l.Key.StartsWith(_interfacePrefix, StringComparison.Ordinal)).Select(l => l.Value).ToHashSet();
+        return [.. routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.BootProtocol))
+            .Where(r => r.Key.Destination.IsHost && r.NextHops.Length == 1 && workloadLinks.Contains(r.NextHops[0].LinkIndex))
+            .Select(r => r.Key.Destination.Address)];
     }
 
     /// <summary>The host routes of a workload, in Calico's form: scope link, protocol boot, metric 1024.</summary>

@@ -36,14 +36,13 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
 
     /// <param name="datastore">What to watch.</param>
     /// <param name="warden">Told every change, to wake the owners of policies and nodes.</param>
-    /// <param name="epoch">A number no earlier feed had.</param>
-    public static Props Props(IDatastore datastore, Props warden, long epoch) =>
-        Akka.Actor.Props.Create(() => new FeedActor(datastore, warden, epoch));
+    public static Props Props(IDatastore datastore, Props warden, TimeProvider time) =>
+        Akka.Actor.Props.Create(() => new FeedActor(datastore, warden, time));
 
-    public FeedActor(IDatastore datastore, Props warden, long epoch)
+    public FeedActor(IDatastore datastore, Props warden, TimeProvider time)
     {
         _datastore = datastore;
-        _server = new LogServer(FeedName.Resources, new FeedLog(epoch));
+        _server = new LogServer(FeedName.Resources, LogServer.NewLog(time));
         _warden = Context.ActorOf(warden, "warden");
 
         Receive<FeedProtocol.Pull>(OnPull);

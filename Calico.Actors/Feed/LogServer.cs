@@ -13,6 +13,9 @@ internal sealed class LogServer(FeedName name, FeedLog log, Func<string, bool>? 
 
     public FeedLog Log => log;
 
+    /// <summary>An empty log under an epoch that no earlier one had: readers of those start over.</summary>
+    public static FeedLog NewLog(TimeProvider time) => new(time.GetUtcNow().UtcTicks);
+
     public void Serve(FeedProtocol.Pull pull, IActorRef replyTo, IActorRef self)
     {
         if (log.HasNewsFor(pull.Cursor))

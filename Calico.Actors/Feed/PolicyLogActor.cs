@@ -11,11 +11,11 @@ public sealed class PolicyLogActor : ReceiveActor
 {
     private readonly LogServer _server;
 
-    public static Props Props(long epoch) => Akka.Actor.Props.Create(() => new PolicyLogActor(epoch));
+    public static Props Props(TimeProvider time) => Akka.Actor.Props.Create(() => new PolicyLogActor(time));
 
-    public PolicyLogActor(long epoch)
+    public PolicyLogActor(TimeProvider time)
     {
-        _server = new LogServer(FeedName.Policies, new FeedLog(epoch));
+        _server = new LogServer(FeedName.Policies, LogServer.NewLog(time));
 
         Receive<FeedProtocol.Pull>(p => _server.Serve(p, Sender, Self));
         Receive<FeedProtocol.Publish>(p => _server.Apply(p.Items, Self));

@@ -32,15 +32,14 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
 
     /// <param name="source">The feed singleton, through its proxy.</param>
     /// <param name="reader">This member's name.</param>
-    /// <param name="epoch">A number that no earlier replica of this member had.</param>
-    public static Props Props(IActorRef source, string reader, long epoch) =>
-        Akka.Actor.Props.Create(() => new ReplicaActor(source, reader, epoch));
+    public static Props Props(IActorRef source, string reader, TimeProvider time) =>
+        Akka.Actor.Props.Create(() => new ReplicaActor(source, reader, time));
 
-    public ReplicaActor(IActorRef source, string reader, long epoch)
+    public ReplicaActor(IActorRef source, string reader, TimeProvider time)
     {
         _source = source;
         _reader = reader;
-        _server = new LogServer(FeedName.Resources, new FeedLog(epoch), IsForNodes);
+        _server = new LogServer(FeedName.Resources, LogServer.NewLog(time), IsForNodes);
 
         Receive<FeedProtocol.News>(OnNews);
         Receive<FeedProtocol.Pull>(OnPull);

@@ -68,6 +68,14 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         _ = ForwardAsync(_link, Self, _stopped.Token);
     }
 
+    // The successor knows nobody, and nobody would notice: they subscribe again, and so hear everything again.
+    protected override void PreRestart(Exception reason, object message)
+    {
+        foreach (var subscriber in _subscribers)
+            Self.Tell(new UpstreamProtocol.Subscribe(subscriber));
+        base.PreRestart(reason, message);
+    }
+
     protected override void PostStop()
     {
         _stopped.Cancel();
@@ -140,7 +148,8 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
 
     private void OnSubscribe(UpstreamProtocol.Subscribe subscribe)
     {
-        _subscribers.Add(subscribe.Subscriber);
+        if (!_subscribers.Contains(subscribe.Subscriber))
+            _subscribers.Add(subscribe.Subscriber);
         Context.Watch(subscribe.Subscriber);
         subscribe.Subscriber.Tell(new UpstreamProtocol.MembersChanged(_members));
         subscribe.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([.. _held.Values], _resources.InSync, _resources.Revision));

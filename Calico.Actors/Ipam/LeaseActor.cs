@@ -100,6 +100,16 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Load();
     }
 
+    // The successor reads the blocks again; who waits asks again, who subscribed is kept.
+    protected override void PreRestart(Exception reason, object message)
+    {
+        foreach (var request in _queue)
+            request.Fail("the lease of this node starts again", retryable: true);
+        foreach (var subscriber in _subscribers)
+            Self.Tell(new LeaseProtocol.Subscribe(subscriber));
+        base.PreRestart(reason, message);
+    }
+
     protected override void PostStop()
     {
         _stopped.Cancel();
@@ -268,7 +278,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnSubscribe(LeaseProtocol.Subscribe subscribe)
     {
-        _subscribers.Add(subscribe.Subscriber);
+        if (!_subscribers.Contains(subscribe.Subscriber))
+            _subscribers.Add(subscribe.Subscriber);
         Context.Watch(subscribe.Subscriber);
         subscribe.Subscriber.Tell(Held());
     }

@@ -70,8 +70,8 @@ internal sealed class LeaseCommit
         var commit = new LeaseCommit(new LeaseBatch(held)) { Reconcile = reconcile };
         if (reconcile is not null)
         {
-            commit.Batch.ReleaseWhere((_, o) => o["pod"] is not null && o["node"] == node
-                && o.HandleId is { } handle && !reconcile.Handles.Contains(handle));
+            commit.Batch.ReleaseWhere((a, o) => o["pod"] is not null && o["node"] == node
+                && o.HandleId is { } handle && !reconcile.Handles.Contains(handle) && !reconcile.InUse.Contains(a));
         }
         foreach (var request in queue)
         {

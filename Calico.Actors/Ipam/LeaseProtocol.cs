@@ -32,8 +32,11 @@ public static class LeaseProtocol
 
     public sealed record NotReleased(long RequestId, string Reason) : ILocalMessage;
 
-    /// <summary>After a start: only these handles have a workload here; what others hold on this node is given back.</summary>
-    public sealed record ReleaseAllBut(ImmutableHashSet<string> Handles) : ILocalMessage;
+    /// <summary>
+    /// After a start: only these handles have a workload here, and these addresses are still routed to one; what else
+    /// pods of this node hold is given back.
+    /// </summary>
+    public sealed record ReleaseAllBut(ImmutableHashSet<string> Handles, ImmutableHashSet<IpAddr> InUse) : ILocalMessage;
 
     /// <summary>Tell me which blocks are held, now and after each change.</summary>
     public sealed record Subscribe(IActorRef Subscriber) : ILocalMessage;

@@ -92,6 +92,18 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _ = WatchAsync(_monitor, Self, _stopped.Token);
     }
 
+    // Upstream and lease tell the successor everything when it subscribes; the speaker is introduced and asked here.
+    protected override void PreRestart(Exception reason, object message)
+    {
+        if (!_speaker.IsNobody())
+        {
+            Self.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
+            if (_configuration is not null)
+                TellSpeaker(new BgpProtocol.RepeatBestRoutes());
+        }
+        base.PreRestart(reason, message);
+    }
+
     protected override void PostStop()
     {
         _stopped.Cancel();
