@@ -29,7 +29,8 @@ public sealed class MeshSerializerTests : IDisposable
         (new FeedProtocol.News(FeedName.Policies, new FeedBatch(new FeedCursor(1, 2, 3),
             [new FeedItem("a", Encoding.UTF8.GetBytes("one"), 7), new FeedItem("b", null, 8), new FeedItem("c", Array.Empty<byte>(), 9)],
             Reset: true, Complete: false)),
-            "0000000000000000000000000001020002000000000000000301000301610103" + "6F6E65000000000000000701620000000000000000080163" + "01000000000000000009"),
+            "02000000000000000100000000000000020000000000000003010003016101036F6E65" +
+            "00000000000000070162000000000000000008016301000000000000000009"),
         (new BlockProtocol.ClaimBlock(Block, "n1", 258), "040A4101401A026E310000000000000102"),
         (new BlockProtocol.ReleaseBlock(Block6, "n1", 5), "10FD0000650000000000000000000000407A026E310000000000000005"),
         (new BlockProtocol.RetireHolder(Block, "n1"), "040A4101401A026E31"),
