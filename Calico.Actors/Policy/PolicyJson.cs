@@ -13,11 +13,20 @@ public static class PolicyJson
     private static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
-        IgnoreReadOnlyProperties = true,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         Converters = { new CidrConverter(), new JsonStringEnumConverter() },
-        TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { LeaveOutEmptyLists } },
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { LeaveOutDerived, LeaveOutEmptyLists } },
     };
+
+    // What can neither be set nor passed to the constructor follows from the rest.
+    private static void LeaveOutDerived(JsonTypeInfo type)
+    {
+        for (var i = type.Properties.Count - 1; i >= 0; i--)
+        {
+            if (type.Properties[i] is { Set: null, AssociatedParameter: null })
+                type.Properties.RemoveAt(i);
+        }
+    }
 
     // Most lists of most rules are empty, and an absent list is read as empty. Other values are always written: what a
     // field is when absent is not always its type's default.
