@@ -4,6 +4,7 @@ using Akka.Configuration;
 using Calico.Actors.Bgp;
 using Calico.Actors.Cni;
 using Calico.Actors.Dataplane;
+using Calico.Actors.Dispatch;
 using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
@@ -64,11 +65,11 @@ public static class NodeSystem
         var system = ActorSystem.Create("calico-node", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(Config(options))));
         var upstream = system.ActorOf(UpstreamActor.Props(ports.Link, options.Node), "upstream");
         var lease = system.ActorOf(LeaseActor.Props(ports.Datastore, options.Node, upstream, ports.Time, options.Lease), "lease");
-        var routes = system.ActorOf(RouteWriterActor.Props(ports.Host, options.Routes).WithDispatcher(Dispatchers.KernelWriter), "routes");
-        var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(Dispatchers.KernelWriter), "links");
+        var routes = system.ActorOf(RouteWriterActor.Props(ports.Host, options.Routes).WithDispatcher(DispatcherNames.KernelWriter), "routes");
+        var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(DispatcherNames.KernelWriter), "links");
         var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, options.Routes.InterfacePrefix, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
-        var routing = system.ActorOf(RoutingActor.Props(options.Node, ports.Host, upstream, lease, routes), "routing");
+        var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, routes), "routing");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts), "sentinel");
@@ -90,7 +91,7 @@ public static class NodeSystem
             exit-clr = off
           }
         }
-        {{Dispatchers.KernelWriter}} { type = PinnedDispatcher }
+        {{DispatcherNames.Hocon}}
         """);
 }
 

@@ -31,10 +31,11 @@ public sealed record CniServices(string Node, IActorRef Lease, IActorRef Links, 
 /// Carries out the calls of container runtimes, one linear conversation each. This is the edge of the actor system:
 /// it asks, and the deadline of each question is the deadline of the call.
 /// <code>
-///   ADD   lease: addresses + endpoint, durable ──► links: veth, host end down ──► enforcer: policy in the kernel
-///                                                  ──► links: up, routes: in the kernel ──► journal ──► result
+///   ADD   lease: addresses + endpoint, durable ─┐
+///         links: veth, host end down            ├─► addresses in the pod, policy in the kernel ─► links: up ─► route ─► result
+///         enforcer: rules                       ┘                                                 journal
 /// </code>
-/// A failure after the lease takes back what was done. Calls for one container wait for each other.
+/// A failure takes back what was done. Calls for one pod wait for each other.
 /// </summary>
 public sealed class CniHandler(CniServices services, CniMetrics metrics)
 {
@@ -55,7 +56,8 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             else
             {
                 version = config.Version;
-                using var turn = await _gate.EnterAsync(call.Request.ContainerId, cancellation);
+                // By pod, not by container: a pod's new sandbox may come while its old one is being removed.
+                using var turn = await _gate.EnterAsync(Workload.From(call.Request, config, services.InterfacePrefix).Id, cancellation);
                 reply = await DispatchAsync(call, config);
             }
         }
@@ -92,56 +94,93 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
     {
         using var timing = metrics.Start();
         var draft = Workload.From(call.Request, config, services.InterfacePrefix);
-        var known = await AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(draft.ContainerId, draft.PodInterface));
-        if (known.Workload is { } again)
-            return CniReply.Result(ResultOf(again, config), config.Version);
-
         using var pod = OpenPod(call);
-        var addresses = await AllocateAsync(draft, config, call);
-        timing.Phase("ipam");
-        var workload = draft with
-        {
-            Addresses = [.. addresses.Select(a => a.ToString())],
-            Mtu = config.Mtu > 0 ? config.Mtu : services.DefaultMtu,
-        };
+        var admitted = await AskAsync<RegistryProtocol.Admitted>(services.Registry, new RegistryProtocol.Admit(draft));
+        var workload = admitted.Workload;
+        if (admitted.IsKnown)
+            return CniReply.Result(ResultOf(workload, config), config.Version);
         try
         {
-            workload = await WireAsync(workload, config, pod, timing);
+            if (admitted.Replaces is { } earlier)
+                await ReplaceAsync(earlier);
+            workload = workload with { Mtu = config.Mtu > 0 ? config.Mtu : services.DefaultMtu };
+            workload = await MakeAsync(workload, config, call, pod, timing);
             return CniReply.Result(ResultOf(workload, config), config.Version);
         }
         catch
         {
-            await UndoAsync(workload);
+            await TryUndoAsync(workload);
             throw;
         }
     }
 
-    private async Task<Workload> WireAsync(Workload workload, CniNetworkConfig config, INetworkNamespace pod, CniTiming timing)
+    // Pair and rules need only the interface's name: both are being made while the addresses become durable.
+    private async Task<Workload> MakeAsync(Workload workload, CniNetworkConfig config, CniCall call, INetworkNamespace pod, CniTiming timing)
     {
-        // Rules need only the interface's name: the kernel takes them while the pair is being made.
-        var enforced = AskAsync<EnforcerProtocol.Enforced>(services.Enforcer, new EnforcerProtocol.SetEndpoint(NextId(), workload.ToLocalEndpoint()));
-        var wired = await AskAsync<LinkProtocol.Wired>(services.Links, new LinkProtocol.Wire(NextId(),
-            new WiringRequest(workload.HostInterface, workload.PodInterface, [.. workload.ParsedAddresses])
+        services.Enforcer.Tell(new EnforcerProtocol.ExpectEndpoint(workload.ToLocalEndpoint()));
+        var wiring = AskAsync<LinkProtocol.Wired>(services.Links, new LinkProtocol.Wire(NextId(),
+            new WiringRequest(workload.HostInterface, workload.PodInterface)
             {
                 Mtu = workload.Mtu,
                 Queues = config.NumQueues,
+                Ipv6 = config.Ipam.AssignV6,
                 AllowForwarding = config.AllowIpForwarding,
             }, pod));
-        timing.Phase("wire");
-        workload = workload with { PodMac = wired.Pod.PodMac.ToString() };
-        await PolicyInForceAsync(enforced, workload);
-        timing.Phase("policy");
+        try
+        {
+            var addresses = await AllocateAsync(workload, config, call);
+            timing.Phase("ipam");
+            workload = workload with { Addresses = [.. addresses.Select(a => a.ToString())] };
+            var enforced = AskAsync<EnforcerProtocol.Enforced>(services.Enforcer, new EnforcerProtocol.SetEndpoint(NextId(), workload.ToLocalEndpoint()));
+            var wired = (await wiring).Pod;
+            await AskAsync<LinkProtocol.Addressed>(services.Links, new LinkProtocol.Address(NextId(), wired.Pod, addresses));
+            timing.Phase("wire");
+            workload = workload with { PodMac = wired.PodMac.ToString() };
+            await PolicyInForceAsync(enforced, workload);
+            timing.Phase("policy");
+            await OpenAsync(workload, wired.HostIndex);
+            timing.Phase("route");
+            return workload;
+        }
+        finally
+        {
+            await DisposeAsync(wiring);
+        }
+    }
+
+    // The last step: the pod can be reached, and is remembered.
+    private async Task OpenAsync(Workload workload, int hostIndex)
+    {
+        var recording = AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Record(workload, hostIndex));
         await AskAsync<LinkProtocol.Activated>(services.Links, new LinkProtocol.Activate(NextId(), workload.HostInterface,
-            wired.Pod.HostIndex, workload.ParsedAddresses.Any(a => a.IsV6)));
+            hostIndex, workload.ParsedAddresses.Any(a => a.IsV6)));
         var routes = await AskAsync<RouteProtocol.RoutesCommitted>(services.Routes, new RouteProtocol.ChangeRoutes(
-            RouteSource.Workloads, RegistryActor.RoutesOf(workload, wired.Pod.HostIndex), [], NextId()));
+            RouteSource.Workloads, RegistryActor.RoutesOf(workload, hostIndex), [], NextId()));
+        var recorded = await recording;
         if (!routes.Failed.IsEmpty)
             throw Failure(CniErrorCode.TryAgainLater, routes.Failed[0].Reason);
-        timing.Phase("route");
-        var recorded = await AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Record(workload, wired.Pod.HostIndex));
         if (recorded.Fault is { } fault)
             throw Failure(CniErrorCode.IoFailure, $"the workload cannot be recorded: {fault}");
-        return workload;
+    }
+
+    private static async Task DisposeAsync(Task<LinkProtocol.Wired> wiring)
+    {
+        try
+        {
+            (await wiring).Pod.Pod.Dispose();
+        }
+        catch (Exception e) when (e is CniCallException or AskTimeoutException)
+        {
+            // Nothing was opened; whoever needed it has said so.
+        }
+    }
+
+    // The pod has a new sandbox: interface and endpoint pass to it, the old one's addresses go with the old one's DEL.
+    private async Task ReplaceAsync(Workload earlier)
+    {
+        services.Routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [],
+            [.. RegistryActor.RoutesOf(earlier, 0).Select(r => r.Key)]));
+        await AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Forget(earlier));
     }
 
     private async Task PolicyInForceAsync(Task<EnforcerProtocol.Enforced> enforced, Workload workload)
@@ -200,12 +239,25 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
         };
     }
 
+    // The call has failed for a reason that must not be hidden by this one; the runtime's DEL releases the rest.
+    private async Task TryUndoAsync(Workload workload)
+    {
+        try
+        {
+            await UndoAsync(workload);
+        }
+        catch (Exception e) when (e is CniCallException or AskTimeoutException)
+        {
+        }
+    }
+
     private async Task UndoAsync(Workload workload)
     {
         services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
         services.Links.Tell(new LinkProtocol.Unwire(NextId(), workload.HostInterface));
         services.Routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [],
             [.. RegistryActor.RoutesOf(workload, 0).Select(r => r.Key)]));
+        await AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Forget(workload));
         await ReleaseAsync(workload);
     }
 
@@ -276,10 +328,7 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             return CniReply.Done;
         var all = await AskAsync<RegistryProtocol.All>(services.Registry, new RegistryProtocol.GetAll());
         foreach (var stale in all.Workloads.Where(w => w.Network == config.Name && !valid.Contains(new CniAttachment(w.ContainerId, w.PodInterface))))
-        {
             await UndoAsync(stale);
-            await AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Forget(stale));
-        }
         return CniReply.Done;
     }
 

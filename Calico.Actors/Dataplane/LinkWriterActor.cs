@@ -1,6 +1,8 @@
+using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
 using Calico.Actors.Protocol;
+using Calico.Core.Net;
 using Calico.Kernel;
 using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
@@ -14,6 +16,11 @@ public static class LinkProtocol
     public sealed record Wire(long RequestId, WiringRequest Request, INetworkNamespace Pod) : ILocalMessage;
 
     public sealed record Wired(long RequestId, WiredPod Pod) : ILocalMessage;
+
+    /// <summary>Give the pod its addresses.</summary>
+    public sealed record Address(long RequestId, PodSide Pod, ImmutableArray<IpAddr> Addresses) : ILocalMessage;
+
+    public sealed record Addressed(long RequestId) : ILocalMessage;
 
     /// <summary>Let packets through: the pod's policy is in the kernel.</summary>
     public sealed record Activate(long RequestId, string HostInterface, int HostIndex, bool Ipv6) : ILocalMessage;
@@ -51,6 +58,11 @@ public sealed class LinkWriterActor : ReceiveActor
         _wiring = new WorkloadWiring(_links, _sysctl);
 
         Receive<LinkProtocol.Wire>(w => Answer(w.RequestId, () => new LinkProtocol.Wired(w.RequestId, _wiring.Create(w.Request, w.Pod))));
+        Receive<LinkProtocol.Address>(a => Answer(a.RequestId, () =>
+        {
+            WorkloadWiring.Address(a.Pod, a.Addresses);
+            return new LinkProtocol.Addressed(a.RequestId);
+        }));
         Receive<LinkProtocol.Activate>(a => Answer(a.RequestId, () =>
         {
             _wiring.Activate(a.HostInterface, a.HostIndex, a.Ipv6);

@@ -11,11 +11,14 @@ namespace Calico.Actors.Dataplane;
 /// <summary>The two ends of a pod's link to make.</summary>
 /// <param name="HostInterface">Name of the host end, <c>cali…</c>.</param>
 /// <param name="PodInterface">Name inside the pod, as CNI_IFNAME says.</param>
-public sealed record WiringRequest(string HostInterface, string PodInterface, ImmutableArray<IpAddr> Addresses)
+public sealed record WiringRequest(string HostInterface, string PodInterface)
 {
     /// <summary>MTU of both ends in bytes.</summary>
     public uint Mtu { get; init; } = 1500;
     public int Queues { get; init; } = 1;
+
+    /// <summary>The pod is to get IPv6 addresses.</summary>
+    public bool Ipv6 { get; init; }
 
     /// <summary>The pod's MAC where an annotation gives one, else random.</summary>
     public MacAddress? PodMac { get; init; }
@@ -24,8 +27,22 @@ public sealed record WiringRequest(string HostInterface, string PodInterface, Im
     public bool AllowForwarding { get; init; }
 }
 
-/// <summary>What the pod got.</summary>
-public sealed record WiredPod(int HostIndex, MacAddress PodMac);
+/// <summary>What the pod got. <paramref name="Pod"/> is the caller's to dispose.</summary>
+public sealed record WiredPod(int HostIndex, MacAddress PodMac, PodSide Pod);
+
+/// <summary>The inside of a pod, open for the addresses that it gets when they are known.</summary>
+public sealed class PodSide(INetworkNamespace pod) : IDisposable
+{
+    public ILinkTable Links { get; } = pod.OpenLinks();
+    public IRouteTable Routes { get; } = pod.OpenRoutes();
+    public int LinkIndex { get; set; }
+
+    public void Dispose()
+    {
+        Links.Dispose();
+        Routes.Dispose();
+    }
+}
 
 /// <summary>
 /// Calico's wiring of one pod: a veth pair, /32 and /128 addresses inside, and 169.254.1.1 (which nobody owns and the
@@ -35,7 +52,8 @@ public sealed record WiredPod(int HostIndex, MacAddress PodMac);
 ///                                                       cali1a2b3c4d5e6 ee:ee:ee:ee:ee:ee, no address, proxy_arp
 ///   host 10.65.1.7/32 dev cali1a2b3c4d5e6 scope link ───┘
 /// </code>
-/// The host end is left down by <see cref="Create"/>: nothing passes before <see cref="Activate"/>, which is called when
+/// Three steps: <see cref="Create"/> needs no addresses, so that the pair is made while they are being allocated;
+/// <see cref="Address"/> gives them to the pod; the host end is down until <see cref="Activate"/>, which is called when
 /// the pod's policy is in the kernel.
 /// </summary>
 public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
@@ -46,7 +64,7 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
     /// <summary>The link-local address that follows from ee:ee:ee:ee:ee:ee (RFC 4291 appendix A).</summary>
     public static readonly IpAddr GatewayV6 = IpAddr.Parse("fe80::ecee:eeff:feee:eeee");
 
-    /// <summary>Makes the pair and everything inside the pod.</summary>
+    /// <summary>Makes the pair, without addresses.</summary>
     /// <exception cref="KernelException">The kernel refused; nothing is left behind.</exception>
     public WiredPod Create(WiringRequest request, INetworkNamespace pod)
     {
@@ -59,15 +77,33 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             PeerMac = mac,
             Queues = request.Queues,
         }, up: false);
+        var side = new PodSide(pod);
         try
         {
-            ConfigurePod(request, pod);
-            return new WiredPod(host.Index, mac);
+            Prepare(request, pod, side);
+            return new WiredPod(host.Index, mac, side);
         }
         catch
         {
+            side.Dispose();
             links.Delete(request.HostInterface);
             throw;
+        }
+    }
+
+    /// <summary>Gives the pod its addresses and the routes that they need.</summary>
+    /// <exception cref="KernelException">The kernel refused.</exception>
+    public static void Address(PodSide pod, ImmutableArray<IpAddr> addresses)
+    {
+        foreach (var address in addresses)
+            pod.Links.AddAddress(new LinkAddress(pod.LinkIndex, Cidr.Host(address)));
+        var routes = RoutesOf(pod.LinkIndex, addresses).Select(r => new RouteChange(r, Delete: false)).ToArray();
+        var results = new Errno[routes.Length];
+        pod.Routes.Apply(routes, results);
+        for (var i = 0; i < results.Length; i++)
+        {
+            if (results[i] is not Errno.None)
+                throw new KernelException(results[i], "add route", routes[i].Route.Key.Destination.ToString(), "in the pod's namespace");
         }
     }
 
@@ -94,46 +130,37 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
     /// <summary>Removes the pair; success when it is gone already.</summary>
     public bool Remove(string hostInterface) => links.Delete(hostInterface);
 
-    private static void ConfigurePod(WiringRequest request, INetworkNamespace pod)
+    private static void Prepare(WiringRequest request, INetworkNamespace pod, PodSide side)
     {
-        using var podLinks = pod.OpenLinks();
-        using var podRoutes = pod.OpenRoutes();
-        using var podSysctl = pod.OpenSysctl();
-        var eth = podLinks.Find(request.PodInterface)
+        using var sysctl = pod.OpenSysctl();
+        side.LinkIndex = side.Links.Find(request.PodInterface)?.Index
             ?? throw new KernelException(Errno.ENODEV, "find", request.PodInterface, "in the pod's namespace");
-        bool v4 = request.Addresses.Any(a => a.IsV4), v6 = request.Addresses.Any(a => a.IsV6);
         var forwarding = request.AllowForwarding ? "1" : "0";
-        podSysctl.Write("ipv4/ip_forward", forwarding);
-        if (v6)
+        sysctl.Write("ipv4/ip_forward", forwarding);
+        if (request.Ipv6)
         {
             foreach (var conf in new[] { "all", "default", "lo", request.PodInterface })
-                podSysctl.Write($"ipv6/conf/{conf}/disable_ipv6", "0");
-            podSysctl.Write($"ipv6/conf/{request.PodInterface}/accept_dad", "0");
-            podSysctl.Write("ipv6/conf/all/forwarding", forwarding);
+                sysctl.Write($"ipv6/conf/{conf}/disable_ipv6", "0");
+            sysctl.Write($"ipv6/conf/{request.PodInterface}/accept_dad", "0");
+            sysctl.Write("ipv6/conf/all/forwarding", forwarding);
         }
-        podLinks.Change(new LinkChange(eth.Index) { Up = true });
-        foreach (var address in request.Addresses)
-            podLinks.AddAddress(new LinkAddress(eth.Index, Cidr.Host(address)));
-        var routes = new List<RouteChange>();
-        if (v4)
+        side.Links.Change(new LinkChange(side.LinkIndex) { Up = true });
+    }
+
+    private static IEnumerable<Route> RoutesOf(int link, ImmutableArray<IpAddr> addresses)
+    {
+        if (addresses.Any(a => a.IsV4))
         {
-            routes.Add(new(new Route(new RouteKey(Cidr.Host(GatewayV4), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
-                [new NextHop(null, eth.Index)])
-            { Scope = RouteScope.Link }, false));
-            routes.Add(new(new Route(new RouteKey(new Cidr(IpAddr.AnyV4, 0), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
-                [new NextHop(GatewayV4, eth.Index)]), false));
+            yield return new Route(new RouteKey(Cidr.Host(GatewayV4), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+                [new NextHop(null, link)])
+            { Scope = RouteScope.Link };
+            yield return new Route(new RouteKey(new Cidr(IpAddr.AnyV4, 0), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+                [new NextHop(GatewayV4, link)]);
         }
-        if (v6)
+        if (addresses.Any(a => a.IsV6))
         {
-            routes.Add(new(new Route(new RouteKey(new Cidr(IpAddr.AnyV6, 0), 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
-                [new NextHop(GatewayV6, eth.Index)]), false));
-        }
-        var results = new Errno[routes.Count];
-        podRoutes.Apply(routes.ToArray(), results);
-        for (var i = 0; i < results.Length; i++)
-        {
-            if (results[i] is not Errno.None)
-                throw new KernelException(results[i], "add route", routes[i].Route.Key.Destination.ToString(), "in the pod's namespace");
+            yield return new Route(new RouteKey(new Cidr(IpAddr.AnyV6, 0), 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+                [new NextHop(GatewayV6, link)]);
         }
     }
 

@@ -19,13 +19,21 @@ public static class RegistryProtocol
 
     public sealed record Found(Workload? Workload) : ILocalMessage;
 
+    /// <summary>This workload is to be made; answered with <see cref="Admitted"/>.</summary>
+    public sealed record Admit(Workload Draft) : ILocalMessage;
+
+    /// <param name="Workload">The draft under the host interface name that is now reserved for it.</param>
+    /// <param name="IsKnown">It is here already, as given: nothing is to be made.</param>
+    /// <param name="Replaces">An earlier container of the same pod that still has the interface.</param>
+    public sealed record Admitted(Workload Workload, bool IsKnown, Workload? Replaces) : ILocalMessage;
+
     /// <summary>The workload is wired, its policy in force: remember it. Answered with <see cref="Recorded"/>.</summary>
     public sealed record Record(Workload Workload, int HostIndex) : ILocalMessage;
 
     /// <param name="Fault">Why it could not be remembered, or null.</param>
     public sealed record Recorded(string? Fault) : ILocalMessage;
 
-    /// <summary>The workload is gone. Answered with <see cref="Recorded"/>.</summary>
+    /// <summary>The workload is gone, or was never finished. Answered with <see cref="Recorded"/>.</summary>
     public sealed record Forget(Workload Workload) : ILocalMessage;
 
     /// <summary>The enforcer asks for every workload, as <see cref="EnforcerProtocol.AdoptEndpoints"/>.</summary>
@@ -51,6 +59,9 @@ public sealed class RegistryActor : ReceiveActor
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly Dictionary<(string Container, string Interface), Workload> _workloads = [];
 
+    // Host interfaces, of workloads and of calls under way.
+    private readonly Dictionary<string, (string Container, string Interface)> _names = [];
+
     public static Props Props(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease) =>
         Akka.Actor.Props.Create(() => new RegistryActor(journalDirectory, interfacePrefix, host, routes, lease));
 
@@ -63,6 +74,7 @@ public sealed class RegistryActor : ReceiveActor
         _lease = lease;
 
         Receive<RegistryProtocol.Find>(f => Sender.Tell(new RegistryProtocol.Found(_workloads.GetValueOrDefault((f.ContainerId, f.PodInterface)))));
+        Receive<RegistryProtocol.Admit>(a => Sender.Tell(Admit(a.Draft)));
         Receive<RegistryProtocol.Record>(OnRecord);
         Receive<RegistryProtocol.Forget>(OnForget);
         Receive<RegistryProtocol.TellEndpoints>(_ => Sender.Tell(new EnforcerProtocol.AdoptEndpoints(
@@ -85,7 +97,7 @@ public sealed class RegistryActor : ReceiveActor
     private ImmutableHashSet<IpAddr> Load()
     {
         foreach (var workload in _journal.Load((path, e) => _log.Error("workload journal: {Path} cannot be read: {Cause}", path, e.Message)))
-            _workloads[(workload.ContainerId, workload.PodInterface)] = workload;
+            Remember(workload);
         using var links = _host.OpenLinks();
         var indexes = links.Dump().ToDictionary(l => l.Name, l => l.Index);
         foreach (var workload in _workloads.Values)
@@ -107,18 +119,42 @@ public sealed class RegistryActor : ReceiveActor
             RouteWriterOptions.BootProtocol, [new NextHop(null, hostIndex)])
         { Scope = a.IsV4 ? RouteScope.Link : RouteScope.Universe })];
 
+    // Outside Kubernetes the name is the beginning of the container's id, which two containers may share.
+    private RegistryProtocol.Admitted Admit(Workload draft)
+    {
+        if (_workloads.TryGetValue(draft.Attachment, out var known))
+            return new RegistryProtocol.Admitted(known, IsKnown: true, null);
+        Workload? replaces = null;
+        if (_names.TryGetValue(draft.HostInterface, out var holder) && holder != draft.Attachment)
+        {
+            replaces = _workloads.GetValueOrDefault(holder) is { } other && other.Id == draft.Id ? other : null;
+            if (replaces is null)
+                draft = draft with { HostInterface = draft.HashedInterface(_interfacePrefix) };
+        }
+        _names[draft.HostInterface] = draft.Attachment;
+        return new RegistryProtocol.Admitted(draft, IsKnown: false, replaces);
+    }
+
+    private void Remember(Workload workload)
+    {
+        _workloads[workload.Attachment] = workload;
+        _names[workload.HostInterface] = workload.Attachment;
+    }
+
     private void OnRecord(RegistryProtocol.Record record)
     {
         var fault = Try(() => _journal.Put(record.Workload));
         if (fault is null)
-            _workloads[(record.Workload.ContainerId, record.Workload.PodInterface)] = record.Workload;
+            Remember(record.Workload);
         Sender.Tell(new RegistryProtocol.Recorded(fault));
     }
 
     private void OnForget(RegistryProtocol.Forget forget)
     {
         var fault = Try(() => _journal.Remove(forget.Workload));
-        _workloads.Remove((forget.Workload.ContainerId, forget.Workload.PodInterface));
+        _workloads.Remove(forget.Workload.Attachment);
+        if (_names.GetValueOrDefault(forget.Workload.HostInterface) == forget.Workload.Attachment)
+            _names.Remove(forget.Workload.HostInterface);
         Sender.Tell(new RegistryProtocol.Recorded(fault));
     }
 

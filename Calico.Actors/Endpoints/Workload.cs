@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text.Json.Serialization;
 using Calico.Core.Cni;
 using Calico.Core.Model;
 using Calico.Core.Model.Kubernetes;
@@ -37,6 +38,10 @@ public sealed record Workload
     public string PodMac { get; init; } = "";
     public uint Mtu { get; init; }
 
+    /// <summary>What the runtime calls it by.</summary>
+    [JsonIgnore]
+    public (string Container, string Interface) Attachment => (ContainerId, PodInterface);
+
     /// <summary>Owner of the addresses in IPAM.</summary>
     public string HandleId => $"{Network}.{ContainerId}";
 
@@ -74,6 +79,10 @@ public sealed record Workload
             Profiles = kubernetes ? [$"{Profile.NamespacePrefix}{ns}", $"{Profile.ServiceAccountPrefix}{ns}.default"] : [config.Name],
         };
     }
+
+    /// <summary>A name for the host interface when another workload has the usual one.</summary>
+    public string HashedInterface(string interfacePrefix) =>
+        KubeNames.InterfaceName(PodInterface, ContainerId, interfacePrefix);
 
     /// <summary>The key of its WorkloadEndpoint.</summary>
     /// <exception cref="FormatException">A part of the name cannot be in a name.</exception>

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
 using Calico.Actors.Dataplane;
+using Calico.Actors.Dispatch;
 using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Protocol;
@@ -27,6 +28,9 @@ public static class EnforcerProtocol
     /// A workload is here; answered with <see cref="Enforced"/> when every policy that selects it is in the kernel.
     /// </summary>
     public sealed record SetEndpoint(long RequestId, LocalEndpoint Endpoint) : ILocalMessage;
+
+    /// <summary>A workload is about to be here: have its rules ready. Not answered.</summary>
+    public sealed record ExpectEndpoint(LocalEndpoint Endpoint) : ILocalMessage;
 
     public sealed record RemoveEndpoint(string EndpointId) : ILocalMessage;
 
@@ -83,7 +87,7 @@ public sealed class EnforcerActor : ReceiveActor
     {
         _upstream = upstream;
         _registry = registry;
-        _writer = Context.ActorOf(NftWriterActor.Props(open).WithDispatcher(Dispatchers.KernelWriter), "nft");
+        _writer = Context.ActorOf(NftWriterActor.Props(open).WithDispatcher(DispatcherNames.KernelWriter), "nft");
         _receiver = new PolicyReceiver(_graph, PolicyJson.Decode);
         _networks = new RenderInputs(options);
         _renderer = new PolicyRenderer(options);
@@ -94,6 +98,11 @@ public sealed class EnforcerActor : ReceiveActor
         Receive<UpstreamProtocol.MembersChanged>(OnMembers);
         Receive<EnforcerProtocol.AdoptEndpoints>(OnAdopt);
         Receive<EnforcerProtocol.SetEndpoint>(OnSetEndpoint);
+        Receive<EnforcerProtocol.ExpectEndpoint>(e =>
+        {
+            _graph.UpdateEndpoint(e.Endpoint);
+            Schedule();
+        });
         Receive<EnforcerProtocol.RemoveEndpoint>(OnRemoveEndpoint);
         Receive<EnforcerProtocol.WhyNot>(w => Sender.Tell(new EnforcerProtocol.Because(WhyNot(w.EndpointId))));
         Receive<EnforcerProtocol.GetStatus>(_ => Sender.Tell(Status()));

@@ -1,6 +1,7 @@
 using Calico.Actors.Dataplane;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Net;
+using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
 
 namespace Calico.Actors.Routing;
@@ -14,10 +15,25 @@ internal sealed class KernelNextHops : INextHopResolver
     private readonly Route[] _routes;
 
     /// <param name="routes">The main table; longest prefix first decides, then the lower metric.</param>
-    public KernelNextHops(IEnumerable<Route> routes) => _routes = [.. routes
-        .Where(r => r.Kind is RouteKind.Unicast && r.Protocol != RouteWriterOptions.CalicoProtocol && !r.NextHops.IsEmpty
-            && !(r.Key.Destination.IsHost && r.Protocol == RouteWriterOptions.BootProtocol && r.NextHops[0].Gateway is null))
+    public KernelNextHops(IEnumerable<Route> routes) => _routes = [.. routes.Where(Counts)
         .OrderByDescending(r => r.Key.Destination.PrefixLength).ThenBy(r => r.Key.Metric)];
+
+    /// <summary>
+    /// Whether the event can have changed an answer; routes of ours, and links and routes of workloads, never do. IPv4
+    /// routes that vanish with their link are not reported by the kernel, so a link's change counts.
+    /// </summary>
+    public static bool MayChange(KernelEvent e, string workloadPrefix) => e switch
+    {
+        KernelEvent.RouteChanged r => Counts(r.Route),
+        KernelEvent.LinkChanged l => !l.Link.Name.StartsWith(workloadPrefix, StringComparison.Ordinal),
+        KernelEvent.LinkRemoved l => !l.Name.StartsWith(workloadPrefix, StringComparison.Ordinal),
+        KernelEvent.Overflow => true,
+        _ => false,
+    };
+
+    private static bool Counts(Route route) => route.Kind is RouteKind.Unicast && route.Protocol != RouteWriterOptions.CalicoProtocol
+        && !route.NextHops.IsEmpty
+        && !(route.Key.Destination.IsHost && route.Protocol == RouteWriterOptions.BootProtocol && route.NextHops[0].Gateway is null);
 
     public NextHopResolution Resolve(IpAddr nextHop)
     {

@@ -38,6 +38,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(50);
 
     private readonly string _node;
+    private readonly string _workloadPrefix;
     private readonly IActorRef _upstream;
     private readonly IActorRef _lease;
     private IActorRef _speaker = ActorRefs.Nobody;
@@ -59,12 +60,13 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer) =>
-        Akka.Actor.Props.Create(() => new RoutingActor(node, host, upstream, lease, writer));
+    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer) =>
+        Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, writer));
 
-    public RoutingActor(string node, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer)
+    public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer)
     {
         _node = node;
+        _workloadPrefix = workloadPrefix;
         _upstream = upstream;
         _lease = lease;
         _writer = writer;
@@ -89,7 +91,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _lease.Tell(new LeaseProtocol.Subscribe(Self));
-        _ = WatchAsync(_monitor, Self, _stopped.Token);
+        _ = WatchAsync(_monitor, _workloadPrefix, Self, _stopped.Token);
     }
 
     // Upstream and lease tell the successor everything when it subscribes; the speaker is introduced and asked here.
@@ -261,12 +263,15 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()));
 
-    private static async Task WatchAsync(IKernelMonitor monitor, IActorRef self, CancellationToken cancellation)
+    private static async Task WatchAsync(IKernelMonitor monitor, string workloadPrefix, IActorRef self, CancellationToken cancellation)
     {
         try
         {
-            while (!cancellation.IsCancellationRequested && (await monitor.NextAsync(cancellation)).Count > 0)
-                self.Tell(new Seen(true));
+            while (await monitor.NextAsync(cancellation) is { Count: > 0 } events)
+            {
+                if (events.Any(e => KernelNextHops.MayChange(e, workloadPrefix)))
+                    self.Tell(new Seen(true));
+            }
         }
         catch (OperationCanceledException)
         {

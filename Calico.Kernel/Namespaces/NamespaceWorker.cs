@@ -10,11 +10,13 @@ namespace Calico.Kernel.Namespaces;
 /// </summary>
 internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDisposable
 {
+    // One job at a time, handed over through _job under _hand; waiting on a monitor sleeps at once, where the other
+    // synchronisation types spin first.
     private readonly Lock _gate = new();
-    private readonly SemaphoreSlim _work = new(0);
-    private readonly SemaphoreSlim _done = new(0);
+    private readonly object _hand = new();
     private Thread? _thread;
     private Action? _job;
+    private bool _ends;
     private int _holders = 1;
 
     /// <summary>Takes part in the ownership; every holder disposes once.</summary>
@@ -40,7 +42,7 @@ internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDi
         {
             ObjectDisposedException.ThrowIf(_holders == 0, this);
             StartThread();
-            _job = () =>
+            HandOver(() =>
             {
                 try
                 {
@@ -50,9 +52,7 @@ internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDi
                 {
                     fault = ExceptionDispatchInfo.Capture(e);
                 }
-            };
-            _work.Release();
-            _done.Wait();
+            });
         }
         fault?.Throw();
         return result;
@@ -66,8 +66,11 @@ internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDi
                 return;
             if (_thread is not null)
             {
-                _job = null;
-                _work.Release();
+                lock (_hand)
+                {
+                    _ends = true;
+                    Monitor.PulseAll(_hand);
+                }
                 _thread.Join();
                 _thread = null;
             }
@@ -82,6 +85,7 @@ internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDi
         ExceptionDispatchInfo? refused = null;
         var thread = NamespaceThread.Create(() =>
         {
+            // Entering is the first job: the caller waits for it.
             try
             {
                 NamespaceThread.Enter(space.Fd);
@@ -89,27 +93,61 @@ internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDi
             catch (KernelException e)
             {
                 refused = ExceptionDispatchInfo.Capture(e);
-                _done.Release();
-                return;
             }
-            _done.Release();
-            Serve();
+            Done();
+            if (refused is null)
+                Serve();
         });
-        thread.Start();
-        _done.Wait();
+        lock (_hand)
+        {
+            _job = () => { };
+            thread.Start();
+            WaitUntilDone();
+        }
         refused?.Throw();
         _thread = thread;
+    }
+
+    private void HandOver(Action job)
+    {
+        lock (_hand)
+        {
+            _job = job;
+            Monitor.PulseAll(_hand);
+            WaitUntilDone();
+        }
+    }
+
+    private void WaitUntilDone()
+    {
+        while (_job is not null)
+            Monitor.Wait(_hand);
+    }
+
+    private void Done()
+    {
+        lock (_hand)
+        {
+            _job = null;
+            Monitor.PulseAll(_hand);
+        }
     }
 
     private void Serve()
     {
         while (true)
         {
-            _work.Wait();
-            if (_job is null)
-                return;
-            _job();
-            _done.Release();
+            Action job;
+            lock (_hand)
+            {
+                while (_job is null && !_ends)
+                    Monitor.Wait(_hand);
+                if (_job is null)
+                    return;
+                job = _job;
+            }
+            job();
+            Done();
         }
     }
 }

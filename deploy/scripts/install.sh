@@ -39,10 +39,9 @@ require_tools() {
 # Publishes calico-node, calico-cni and calicoctl and leaves them in artifacts/bin/.
 build_artifacts() {
   local project
-  dotnet publish Calico.Cni -c Release -r linux-x64 --no-restore -v quiet --nologo
-  for project in Node Ctl; do dotnet publish Calico.$project -c Release --no-restore -v quiet --nologo; done
+  for project in Cni Node Ctl; do dotnet publish Calico.$project -c Release -r linux-x64 --no-restore -v quiet --nologo; done
   mkdir -p artifacts/bin
   ln -sfn ../publish/Calico.Cni/release_linux-x64/calico-cni artifacts/bin/calico-cni
-  ln -sfn ../publish/Calico.Node/release/calico-node artifacts/bin/calico-node
-  ln -sfn ../publish/Calico.Ctl/release/calicoctl artifacts/bin/calicoctl
+  ln -sfn ../publish/Calico.Node/release_linux-x64/calico-node artifacts/bin/calico-node
+  ln -sfn ../publish/Calico.Ctl/release_linux-x64/calicoctl artifacts/bin/calicoctl
 }
