@@ -1,3 +1,4 @@
+using Calico.Bench.Cni;
 using Calico.Bench.Datastore;
 using Calico.Bench.Kernel;
 using Calico.Bench.Nft;
@@ -15,7 +16,9 @@ switch (args)
         return await DatastoreBench.RunAsync(args[1..]);
     case ["datastore-serve", var directory]:
         return await BenchBackend.ServeAsync(directory);
+    case ["cni", ..]:
+        return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
         return 64;
 }

@@ -74,7 +74,8 @@ internal static class MeshConfig
               distributed-data.role = "mesh"
             }
             singleton { role = "mesh", hand-over-retry-interval = {{Ms(o.Pace)}} }
-            singleton-proxy { role = "mesh", singleton-identification-interval = {{Ms(o.Pace)}}, buffer-size = 100 }
+            # Its warning claims thirty seconds at the first failed look; whoever misses news asks again anyway.
+            singleton-proxy { role = "mesh", singleton-identification-interval = {{Ms(o.Pace)}}, buffer-size = 100, log-singleton-identification-failure = off }
             distributed-data { role = "mesh", durable.keys = [] }
           }
           coordinated-shutdown {
