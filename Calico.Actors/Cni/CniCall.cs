@@ -1,4 +1,6 @@
 using Calico.Core.Cni;
+using Calico.Kernel;
+using Calico.Kernel.Namespaces;
 using Microsoft.Win32.SafeHandles;
 
 namespace Calico.Actors.Cni;
@@ -25,6 +27,22 @@ public sealed class CniCall
 
     /// <summary>The pod's network namespace; null where the runtime named none or, for a DEL, where it is gone.</summary>
     public SafeFileHandle? Netns { get; }
+
+    /// <summary>The pod's namespace, opened by the descriptor that the runtime's shim passed.</summary>
+    /// <exception cref="CniCallException">There is none, or it is none.</exception>
+    internal NetworkNamespace OpenPod()
+    {
+        if (Netns is not { } netns)
+            throw CniSteps.Failure(CniErrorCode.InvalidNetns, $"network namespace '{Request.NetnsPath}' was not passed to the node");
+        try
+        {
+            return NetworkNamespace.Open($"/proc/self/fd/{netns.DangerousGetHandle()}");
+        }
+        catch (KernelException e)
+        {
+            throw CniSteps.Failure(CniErrorCode.InvalidNetns, e.Message);
+        }
+    }
 
     /// <summary>
     /// Answers and ends the call. False: the shim did not get it, because it is gone or the deadline answered before.
