@@ -77,19 +77,19 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
     {
         var now = listed.Items.Select(i => i.Key).ToHashSet();
         var gone = _server.Log.Keys.Where(k => k.StartsWith(listed.Prefix, StringComparison.Ordinal) && !now.Contains(k)).ToList();
-        var changes = listed.Items.Concat(gone.Select(k => new FeedItem(k, null, listed.Revision)));
-        Publish(changes);
+        // First: the last of the first listings is the one that makes us complete, and there may be no change after it.
         if (_listed.Add(listed.Prefix))
             _log.Info("feed {Prefix} listed: {Count} keys at revision {Revision}", listed.Prefix, listed.Items.Length, listed.Revision);
+        Publish(listed.Items.Concat(gone.Select(k => new FeedItem(k, null, listed.Revision))), isListing: true);
     }
 
     private void OnWatched(Watched watched) =>
-        Publish(watched.Events.Select(e => new FeedItem(e.Key, e.Current?.Value, e.Revision)));
+        Publish(watched.Events.Select(e => new FeedItem(e.Key, e.Current?.Value, e.Revision)), isListing: false);
 
-    private void Publish(IEnumerable<FeedItem> items)
+    private void Publish(IEnumerable<FeedItem> items, bool isListing)
     {
         var changed = _server.Apply(items, Self);
-        if (changed.Count > 0 || !InSync)
+        if (changed.Count > 0 || isListing)
             _warden.Tell(new FeedProtocol.Changed([.. changed], InSync, _server.Log.Revision));
     }
 
