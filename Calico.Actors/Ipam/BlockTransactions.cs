@@ -76,20 +76,21 @@ internal static class BlockTransactions
     }
 
     /// <summary>
-    /// One group commit of a lease: every changed block at the revision it was read and under its epoch, and the
-    /// handles that gained or lost addresses.
+    /// One group commit of a lease: every block that it changes, or repeats an address of, at the revision it was read
+    /// and under its epoch, and the handles that gained or lost addresses.
     /// </summary>
     public static Transaction Commit(string node, LeaseBatch batch, IReadOnlyDictionary<Cidr, HeldBlock> held,
         IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<(Compare? Compare, Write Write)> alongside)
     {
         var compares = ImmutableArray.CreateBuilder<Compare>();
         var writes = ImmutableArray.CreateBuilder<Write>();
-        foreach (var (cidr, contents) in batch.Changed)
+        foreach (var cidr in batch.Changed.Keys.Union(batch.Relied))
         {
             compares.Add(Compare.At(IpamKeys.Affinity(node, cidr), held[cidr].Epoch));
             compares.Add(Compare.At(IpamKeys.Block(cidr), held[cidr].BlockRevision));
-            writes.Add(Write.Put(IpamKeys.Block(cidr), IpamJson.WriteBlock(contents)));
         }
+        foreach (var (cidr, contents) in batch.Changed)
+            writes.Add(Write.Put(IpamKeys.Block(cidr), IpamJson.WriteBlock(contents)));
         foreach (var (id, deltas) in batch.HandleDeltas)
         {
             var stored = handles.GetValueOrDefault(id);

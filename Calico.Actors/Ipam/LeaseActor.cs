@@ -22,9 +22,9 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 public sealed class LeaseActor : ReceiveActor, IWithTimers
 {
-    private sealed record Loaded(ImmutableArray<HeldBlock> Blocks) : Protocol.ITick;
+    private sealed record Loaded(ImmutableArray<HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
     private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
-    private sealed record Fetched(Cidr Block, KeyValue? Stored, long Epoch) : Protocol.ITick;
+    private sealed record Fetched(HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
     private sealed record Tick : Protocol.ITick
@@ -131,10 +131,12 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     // ---- loading -------------------------------------------------------------------------------------------------
 
+    // Nothing is written while the blocks are being read: what came back would be older than what was written.
     private void Load()
     {
+        _loaded = false;
         LeaseStore.LoadAsync(_datastore, _node, _stopped.Token)
-            .PipeTo(Self, success: b => new Loaded(b), failure: e => new LoadFailed(e));
+            .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
     }
 
     private void OnLoadFailed(LoadFailed failed)
@@ -150,8 +152,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _handles.Clear();
         foreach (var block in loaded.Blocks)
             _held[block.Block.Cidr] = block;
-        if (!_loaded)
-            _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
+        foreach (var block in loaded.Unreadable)
+            _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
+        _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
         _loaded = true;
         PublishHeld();
         Work();
@@ -166,7 +169,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         FailExpired(null);
         var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _node);
         _queue.Clear();
-        _queue.AddRange(commit.WaitingForBlock);
+        _queue.AddRange(commit.Waiting);
         _reconcile = null;
         foreach (var (request, reason) in commit.Refused)
             request.Fail(reason, retryable: false);
@@ -190,7 +193,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         if (!result.Succeeded)
         {
             // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
-            _log.Info("lease of {Node}: its view was out of date, reading it again", _node);
+            _log.Debug("lease of {Node}: its view was out of date, reading it again", _node);
             Requeue(commit);
             Load();
             return;
@@ -199,6 +202,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             _held[cidr] = new HeldBlock(contents, result.Revision, _held[cidr].Epoch);
         foreach (var handle in commit.Batch.HandleDeltas.Keys)
             _handles.Remove(handle);
+        if (!commit.IsReconciled)
+            _reconcile ??= commit.Reconcile;
         commit.Answer();
         Work();
     }
@@ -253,16 +258,17 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         if (granted.Node != _node || !_search.Answered(granted.RequestId) || _held.ContainsKey(granted.Block))
             return;
-        _datastore.GetAsync(IpamKeys.Block(granted.Block), _stopped.Token).PipeTo(Self,
-            success: kv => new Fetched(granted.Block, kv, granted.Epoch), failure: _ => new Fetched(granted.Block, null, 0));
+        LeaseStore.FetchAsync(_datastore, granted, _stopped.Token).PipeTo(Self,
+            success: held => new Fetched(held, null), failure: e => new Fetched(null, $"{granted.Block}: {e.Message}"));
     }
 
     private void OnFetched(Fetched fetched)
     {
-        if (fetched.Stored is { } stored && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost == _node)
+        if (fetched.Failure is { } failure)
+            _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
+        if (_loaded && fetched.Held is { } held && _held.TryAdd(held.Block.Cidr, held))
         {
-            _held[fetched.Block] = new HeldBlock(block, stored.ModRevision, fetched.Epoch);
-            _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, fetched.Block, fetched.Epoch);
+            _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, held.Block.Cidr, held.Epoch);
             PublishHeld();
         }
         Work();

@@ -58,9 +58,12 @@ internal sealed class LeaseCommit
     public List<LeaseRequest> Included { get; } = [];
 
     /// <summary>Not in this commit: no block held has room, or the transaction is full.</summary>
-    public List<LeaseRequest> WaitingForBlock { get; } = [];
+    public List<LeaseRequest> Waiting { get; } = [];
     public List<(LeaseRequest Request, string Reason)> Refused { get; } = [];
     public LeaseProtocol.ReleaseAllBut? Reconcile { get; private set; }
+
+    /// <summary>Whether nothing is left to reconcile once this commit has succeeded.</summary>
+    public bool IsReconciled { get; private set; } = true;
     public IEnumerable<(Compare?, Write)> Alongside => _alongside;
     public bool IsEmpty => Batch.IsEmpty && _alongside.Count == 0;
 
@@ -68,15 +71,20 @@ internal sealed class LeaseCommit
         LeaseProtocol.ReleaseAllBut? reconcile, string node)
     {
         var commit = new LeaseCommit(new LeaseBatch(held)) { Reconcile = reconcile };
+        var freed = 0;
         if (reconcile is not null)
         {
-            commit.Batch.ReleaseWhere((a, o) => o["pod"] is not null && o["node"] == node
-                && o.HandleId is { } handle && !reconcile.Handles.Contains(handle) && !reconcile.InUse.Contains(a));
+            commit.Batch.ReleaseWhere((a, o) => o["pod"] is not null && BlockTransactions.BelongsTo(o, node)
+                && o.HandleId is { } handle && !reconcile.Handles.Contains(handle) && !reconcile.InUse.Contains(a)
+                && freed++ < BlockTransactions.MaxFreed);
+            commit.IsReconciled = freed <= BlockTransactions.MaxFreed;
         }
         foreach (var request in queue)
         {
-            if (commit.Included.Count >= MaxRequests)
-                commit.WaitingForBlock.Add(request);
+            // What reconciling gives back may fill a transaction alone. Who waits for the next one lacks nothing yet:
+            // the block that it lacked the last time may be here now.
+            if (commit.Included.Count >= MaxRequests || freed > 0)
+                commit.Waiting.Add(request is LeaseRequest.Allocate later ? later with { Lacks = null } : request);
             else if (request is LeaseRequest.Allocate allocate)
                 commit.Add(allocate);
             else if (request is LeaseRequest.Release release)
@@ -97,10 +105,10 @@ internal sealed class LeaseCommit
                 _answers.Add(() => allocate.ReplyTo.Tell(new LeaseProtocol.Allocated(allocate.Message.RequestId, granted.Addresses)));
                 break;
             case AllocationOutcome.Refused { Reason: AllocationRefusal.NotInBlock } refused:
-                WaitingForBlock.Add(allocate with { Lacks = refused.Address.Version });
+                Waiting.Add(allocate with { Lacks = refused.Address.Version });
                 break;
             case AllocationOutcome.NeedsBlock needs:
-                WaitingForBlock.Add(allocate with { Lacks = needs.Family });
+                Waiting.Add(allocate with { Lacks = needs.Family });
                 break;
             case AllocationOutcome.Refused refused:
                 Refused.Add((allocate, $"address {refused.Address} cannot be assigned: {refused.Reason}, it belongs to {refused.Owner ?? "nobody"}"));
@@ -114,48 +122,5 @@ internal sealed class LeaseCommit
         Included.Add(release);
         _alongside.AddRange(release.Message.Alongside.Select(w => ((Compare?)null, w)));
         _answers.Add(() => release.ReplyTo.Tell(new LeaseProtocol.Released(release.Message.RequestId, freed)));
-    }
-}
-
-/// <summary>The lease's conversations with the datastore.</summary>
-internal static class LeaseStore
-{
-    /// <summary>The blocks whose confirmed affinity names this node, read as they are now.</summary>
-    public static async Task<ImmutableArray<HeldBlock>> LoadAsync(IDatastore datastore, string node, CancellationToken cancellation)
-    {
-        var held = ImmutableArray.CreateBuilder<HeldBlock>();
-        string? next = null;
-        do
-        {
-            var page = await datastore.ListAsync(IpamKeys.AffinitiesOf(node), next, cancellation: cancellation);
-            next = page.Next;
-            foreach (var affinity in page.Items)
-            {
-                if (!IpamKeys.TryParseAffinity(affinity.Key, out _, out var cidr)
-                    || IpamJson.ParseAffinityState(affinity.Value) != "confirmed")
-                    continue;
-                if (await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is { } stored
-                    && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost == node)
-                    held.Add(new HeldBlock(block, stored.ModRevision, affinity.ModRevision));
-            }
-        }
-        while (next is not null);
-        return held.ToImmutable();
-    }
-
-    /// <summary>
-    /// Carries the commit out. A handle that gains its first address is assumed to be new (the transaction finds out
-    /// if not); one that loses addresses is read first.
-    /// </summary>
-    public static async Task<TransactionResult> CommitAsync(IDatastore datastore, string node, LeaseCommit commit,
-        IReadOnlyDictionary<Cidr, HeldBlock> held, Dictionary<string, KeyValue?> handles, CancellationToken cancellation)
-    {
-        foreach (var (id, deltas) in commit.Batch.HandleDeltas)
-        {
-            if (deltas.Values.Any(d => d < 0))
-                handles[id] = await datastore.GetAsync(IpamKeys.Handle(id), cancellation);
-        }
-        var transaction = BlockTransactions.Commit(node, commit.Batch, held, handles, commit.Alongside);
-        return await datastore.CommitAsync(transaction, cancellation);
     }
 }

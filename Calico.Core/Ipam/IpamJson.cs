@@ -23,10 +23,10 @@ public static class IpamJson
     ];
 
     /// <exception cref="FormatException">The value is not a block; the message says where.</exception>
-    public static IpamBlock ParseBlock(ReadOnlyMemory<byte> json)
+    public static IpamBlock ParseBlock(ReadOnlyMemory<byte> json) => Read(json, "block", BlockOf);
+
+    private static IpamBlock BlockOf(JsonElement root)
     {
-        using var document = Parse(json, "block");
-        var root = document.RootElement;
         var cidr = root.TryGetProperty("cidr", out var c) && Cidr.TryParse(c.GetString(), out var parsed)
             ? parsed
             : throw new FormatException("block: 'cidr' is missing or not a CIDR");
@@ -43,6 +43,8 @@ public static class IpamJson
         var unallocated = ArrayOf(root, "unallocated").Select(u => u.GetInt32()).ToList();
         if (unallocated.Any(u => u < 0 || u >= capacity))
             throw new FormatException($"block {cidr}: 'unallocated' names an ordinal outside the block");
+        // The allocations are the truth: whatever the queue says, no address is handed out twice and none is lost.
+        var queue = unallocated.Concat(Enumerable.Range(0, capacity)).Where(o => allocations[o] is null).Distinct().ToList();
         var sequences = new SortedDictionary<int, ulong>();
         if (root.TryGetProperty("sequenceNumberForAllocation", out var s) && s.ValueKind == JsonValueKind.Object)
         {
@@ -50,7 +52,7 @@ public static class IpamJson
                 sequences[int.Parse(p.Name, CultureInfo.InvariantCulture)] = p.Value.GetUInt64();
         }
 
-        return new IpamBlock(cidr, allocations, unallocated, attributes, sequences)
+        return new IpamBlock(cidr, allocations, queue, attributes, sequences)
         {
             Affinity = StringOf(root, "affinity") ?? (StringOf(root, "hostAffinity") is { } host ? "host:" + host : null),
             AffinityClaimTime = TimeOf(root, "affinity_claim_time"),
@@ -96,17 +98,17 @@ public static class IpamJson
     });
 
     /// <summary>A handle: how many addresses it has in each block.</summary>
-    public static SortedDictionary<string, int> ParseHandle(ReadOnlyMemory<byte> json)
+    /// <exception cref="FormatException">The value is not a handle.</exception>
+    public static SortedDictionary<string, int> ParseHandle(ReadOnlyMemory<byte> json) => Read(json, "handle", root =>
     {
-        using var document = Parse(json, "handle");
         var counts = new SortedDictionary<string, int>(StringComparer.Ordinal);
-        if (document.RootElement.TryGetProperty("block", out var blocks) && blocks.ValueKind == JsonValueKind.Object)
+        if (root.TryGetProperty("block", out var blocks) && blocks.ValueKind == JsonValueKind.Object)
         {
             foreach (var p in blocks.EnumerateObject())
                 counts[p.Name] = p.Value.GetInt32();
         }
         return counts;
-    }
+    });
 
     public static byte[] WriteHandle(IReadOnlyDictionary<string, int> counts) => Write(w =>
     {
@@ -118,13 +120,10 @@ public static class IpamJson
     });
 
     /// <summary>The state of an affinity; an empty value or state counts as confirmed.</summary>
-    public static string ParseAffinityState(ReadOnlyMemory<byte> json)
-    {
-        if (json.IsEmpty)
-            return "confirmed";
-        using var document = Parse(json, "affinity");
-        return StringOf(document.RootElement, "state") is { Length: > 0 } state ? state : "confirmed";
-    }
+    /// <exception cref="FormatException">The value is not an affinity.</exception>
+    public static string ParseAffinityState(ReadOnlyMemory<byte> json) => json.IsEmpty
+        ? "confirmed"
+        : Read(json, "affinity", root => StringOf(root, "state") is { Length: > 0 } state ? state : "confirmed");
 
     public static byte[] WriteAffinity(string state) => Write(w => w.WriteString("state", state));
 
@@ -169,20 +168,23 @@ public static class IpamJson
         return buffer.WrittenSpan.ToArray();
     }
 
-    private static JsonDocument Parse(ReadOnlyMemory<byte> json, string what)
+    private static T Read<T>(ReadOnlyMemory<byte> json, string what, Func<JsonElement, T> read)
     {
         try
         {
-            var document = JsonDocument.Parse(json);
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
-                return document;
-            document.Dispose();
+            using var document = JsonDocument.Parse(json);
+            return document.RootElement.ValueKind == JsonValueKind.Object
+                ? read(document.RootElement)
+                : throw new FormatException($"{what}: not a JSON object: {Encoding.UTF8.GetString(json.Span[..Math.Min(json.Length, 80)])}");
         }
         catch (JsonException e)
         {
             throw new FormatException($"{what}: not JSON: {e.Message}", e);
         }
-        throw new FormatException($"{what}: not a JSON object: {Encoding.UTF8.GetString(json.Span[..Math.Min(json.Length, 80)])}");
+        catch (Exception e) when (e is InvalidOperationException or OverflowException)
+        {
+            throw new FormatException($"{what}: a value is of the wrong kind: {e.Message}", e);
+        }
     }
 
     private static JsonElement.ArrayEnumerator ArrayOf(JsonElement e, string name) =>

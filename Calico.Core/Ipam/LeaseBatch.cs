@@ -37,6 +37,7 @@ public abstract record AllocationOutcome
 public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<IpAddr, bool>? isReserved = null)
 {
     private readonly SortedDictionary<Cidr, IpamBlock> _changed = [];
+    private readonly SortedSet<Cidr> _relied = [];
     private readonly SortedDictionary<string, SortedDictionary<Cidr, int>> _handleDeltas = new(StringComparer.Ordinal);
 
     /// <summary>The new contents of every block this batch changed, with their sequence number already advanced.</summary>
@@ -45,28 +46,31 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
     /// <summary>How many addresses each handle gains or loses in each block.</summary>
     public IReadOnlyDictionary<string, SortedDictionary<Cidr, int>> HandleDeltas => _handleDeltas;
 
+    /// <summary>Blocks whose contents an answer repeats: it is true only if they are still held as they were read.</summary>
+    public IReadOnlySet<Cidr> Relied => _relied;
+
     public bool IsEmpty => _changed.Count == 0;
 
     public AllocationOutcome Allocate(AllocationRequest request)
     {
         var owner = new AllocationAttributes(request.HandleId, request.Attributes);
-        var plan = ImmutableArray.CreateBuilder<(Cidr Block, IpAddr? Wanted)>();
+        var plan = ImmutableArray.CreateBuilder<(Cidr Block, IpAddr? Wanted, bool IsHad)>();
         foreach (var family in request.Families)
         {
             // Asked again after an answer that got lost: the same handle has the same address.
             if (HeldBy(request.HandleId, family) is { } had)
-                plan.Add((default, had));
+                plan.Add((had.Block, had.Address, true));
             else if (request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted)
             {
                 if (BlockOf(wanted) is not { } block)
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.NotInBlock, null);
                 if (Current(block).OwnerOf(wanted) is { } other)
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.AlreadyAssigned, other.HandleId);
-                plan.Add((block, wanted));
+                plan.Add((block, wanted, false));
             }
             else if (BlockWithRoom(family, request.Pools) is { } block)
             {
-                plan.Add((block, null));
+                plan.Add((block, null, false));
             }
             else
             {
@@ -74,7 +78,7 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
             }
         }
         // Both families are certain now; from here on nothing fails.
-        var addresses = plan.Select(p => p.Block == default ? p.Wanted!.Value : Take(p.Block, p.Wanted, owner)).ToImmutableArray();
+        var addresses = plan.Select(p => p.IsHad ? Rely(p.Block, p.Wanted!.Value) : Take(p.Block, p.Wanted, owner)).ToImmutableArray();
         return new AllocationOutcome.Granted(addresses);
     }
 
@@ -124,9 +128,26 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
         deltas[cidr] = deltas.GetValueOrDefault(cidr) + delta;
     }
 
-    private IpAddr? HeldBy(string handle, IpVersion family) => held.Keys.Order().Where(c => c.Version == family)
-        .SelectMany(c => Current(c).Assigned()).Where(a => a.Owner.HandleId == handle && a.Owner.ReleasedAt is null)
-        .Select(a => (IpAddr?)a.Address).FirstOrDefault();
+    private IpAddr Rely(Cidr block, IpAddr address)
+    {
+        _relied.Add(block);
+        return address;
+    }
+
+    private (Cidr Block, IpAddr Address)? HeldBy(string handle, IpVersion family)
+    {
+        foreach (var cidr in held.Keys.Order())
+        {
+            if (cidr.Version != family)
+                continue;
+            foreach (var (address, owner) in Current(cidr).Assigned())
+            {
+                if (owner.HandleId == handle && owner.ReleasedAt is null)
+                    return (cidr, address);
+            }
+        }
+        return null;
+    }
 
     private Cidr? BlockOf(IpAddr address) =>
         held.Keys.Where(c => c.Contains(address)).Select(c => (Cidr?)c).FirstOrDefault();

@@ -27,10 +27,26 @@ public class IpamBlockTests
     [InlineData("""{"cidr":"10.0.0.0/30","allocations":[null,null,null,null],"unallocated":[9]}""")]
     [InlineData("""{"cidr":"10.0.0.0/8"}""")]
     [InlineData("""{"cidr":"nonsense"}""")]
+    [InlineData("""{"cidr":42}""")]
+    [InlineData("""{"cidr":"10.0.0.0/31","allocations":["a",null],"unallocated":[1]}""")]
+    [InlineData("""{"cidr":"10.0.0.0/31","allocations":[99999999999,null],"unallocated":[1]}""")]
+    [InlineData("""{"cidr":"10.0.0.0/31","allocations":[0,null],"unallocated":[1],"attributes":["x"]}""")]
+    [InlineData("""{"cidr":"10.0.0.0/31","allocations":[null,null],"sequenceNumberForAllocation":{"one":1}}""")]
+    [InlineData("""{"cidr":"10.0.0.0/31","allocations":[null,null],"sequenceNumber":-1}""")]
     [InlineData("[]")]
     [InlineData("{")]
     public void A_value_that_is_not_a_block_is_a_format_error(string json) =>
         Assert.Throws<FormatException>(() => IpamJson.ParseBlock(Encoding.UTF8.GetBytes(json)));
+
+    [Fact]
+    public void A_queue_that_contradicts_the_allocations_hands_nothing_out_twice_and_loses_nothing()
+    {
+        var block = IpamJson.ParseBlock(Encoding.UTF8.GetBytes(
+            """{"cidr":"10.0.0.0/30","allocations":[0,null,null,null],"unallocated":[3,0,3],"attributes":[{"handle_id":"a"}]}"""));
+
+        Assert.Equal([3, 1, 2], block.Unallocated);
+        Assert.Equal((3, 1), (block.FreeCount, block.AllocatedCount));
+    }
 
     [Fact]
     public void Released_addresses_go_to_the_end_of_the_queue()

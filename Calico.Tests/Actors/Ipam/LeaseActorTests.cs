@@ -1,0 +1,333 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Akka.TestKit;
+using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+using Calico.Datastore;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Actors.Ipam;
+
+/// <summary>A node's lease against real owners of blocks; only the mesh between them is missing.</summary>
+[Layer("actor")]
+public class LeaseActorTests : ActorFixture
+{
+    private static readonly PoolRef Pool = new("default", Cidr.Parse("10.65.0.0/25"), 26);
+    private static readonly PoolRef Pool6 = new("six", Cidr.Parse("fd00:65::/121"), 122);
+
+    private readonly IActorRef _mesh;
+    private long _requests;
+
+    public LeaseActorTests(ITestOutputHelper output) : base(output) =>
+        _mesh = Sys.ActorOf(Props.Create(() => new Mesh(BlockActor.Props(Store, Clock))), "mesh");
+
+    /// <summary>Carries claims to the owner of each block, and says that the feed is complete.</summary>
+    private sealed class Mesh : ReceiveActor
+    {
+        private readonly Dictionary<Cidr, IActorRef> _owners = [];
+
+        public Mesh(Props owner)
+        {
+            Receive<UpstreamProtocol.Subscribe>(s => s.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([], true, 1)));
+            Receive<MeshLinkProtocol.ToBlock>(m =>
+            {
+                if (!_owners.TryGetValue(m.Command.Block, out var block))
+                    _owners[m.Command.Block] = block = Context.ActorOf(owner);
+                block.Forward(m.Command);
+            });
+        }
+    }
+
+    private IActorRef Start(string node = "node1", LeaseOptions? options = null, IActorRef? mesh = null) =>
+        Sys.ActorOf(LeaseActor.Props(Store, node, mesh ?? _mesh, Clock, options ?? new LeaseOptions()));
+
+    private static string EndpointKey(string pod) => "/calico/resources/v3/projectcalico.org/workloadendpoints/default/node1-k8s-" + pod + "-eth0";
+
+    private LeaseProtocol.Allocate Allocate(string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted) => new(++_requests,
+        new AllocationRequest("k8s-pod-network." + pod,
+            new Dictionary<string, string> { ["node"] = "node1", ["pod"] = pod, ["namespace"] = "default" }.ToImmutableSortedDictionary(),
+            [.. (pools ?? [Pool]).Select(p => p.Cidr.Version).Distinct()], [.. (pools ?? [Pool]).Select(p => p.Cidr)],
+            [.. wanted.Select(w => IpAddr.Parse(w))]),
+        pools ?? [Pool], addresses => [Write.Put(EndpointKey(pod), System.Text.Encoding.UTF8.GetBytes(string.Join(' ', addresses)))]);
+
+    private LeaseProtocol.Release Release(string pod) => new(++_requests, "k8s-pod-network." + pod, [Write.Delete(EndpointKey(pod))]);
+
+    private async Task<string> AddAsync(IActorRef lease, string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted)
+    {
+        lease.Tell(Allocate(pod, pools, wanted), TestActor);
+        return string.Join(' ', (await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10))).Addresses);
+    }
+
+    private async Task<LeaseProtocol.NotAllocated> RefusedAsync(IActorRef lease, LeaseProtocol.Allocate request)
+    {
+        lease.Tell(request, TestActor);
+        return await ExpectMsgAsync<LeaseProtocol.NotAllocated>(TimeSpan.FromSeconds(10));
+    }
+
+    private async Task<string> StoredEndpointAsync(string pod) =>
+        await Store.GetAsync(EndpointKey(pod)) is { } stored ? System.Text.Encoding.UTF8.GetString(stored.Value.Span) : "";
+
+    /// <summary>Every address that any block says is in use, with its handle.</summary>
+    private async Task<SortedDictionary<string, string>> AssignedAsync()
+    {
+        var assigned = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach (var key in Store.Keys.Where(k => k.StartsWith(IpamKeys.BlockPrefix, StringComparison.Ordinal)))
+        {
+            foreach (var (address, owner) in IpamJson.ParseBlock((await Store.GetAsync(key))!.Value).Assigned())
+                assigned.Add(address.ToString(), owner.HandleId!);
+        }
+        return assigned;
+    }
+
+    private ImmutableArray<string> Handles => [.. Store.Keys.Where(k => k.StartsWith(IpamKeys.HandlePrefix, StringComparison.Ordinal))];
+
+    [Fact]
+    public async Task The_first_address_claims_a_block_and_is_durable_with_its_endpoint_before_the_answer()
+    {
+        var address = await AddAsync(Start(), "web");
+
+        Assert.Equal(address, await StoredEndpointAsync("web"));
+        Assert.Equal("k8s-pod-network.web", (await AssignedAsync())[address]);
+        Assert.Single(Handles);
+    }
+
+    [Fact]
+    public async Task A_request_that_is_repeated_gets_the_address_it_has()
+    {
+        var lease = Start();
+        var first = await AddAsync(lease, "web");
+
+        Assert.Equal(first, await AddAsync(lease, "web"));
+        Assert.Equal(first, await AddAsync(Start(), "web"));
+        Assert.Single(await AssignedAsync());
+    }
+
+    [Fact]
+    public async Task Requests_at_once_share_transactions_and_nobody_shares_an_address()
+    {
+        var lease = Start();
+        await AddAsync(lease, "first");
+        var commits = 0;
+        Store.BeforeCommit = async _ =>
+        {
+            Interlocked.Increment(ref commits);
+            await Task.Yield();
+        };
+
+        for (var i = 0; i < 60; i++)
+            lease.Tell(Allocate("pod" + i), TestActor);
+        var addresses = new HashSet<string>();
+        for (var i = 0; i < 60; i++)
+            Assert.True(addresses.Add((await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10))).Addresses.Single().ToString()));
+
+        Assert.Equal(61, (await AssignedAsync()).Count);
+        Assert.InRange(commits, 1, 20);
+    }
+
+    [Fact]
+    public async Task Dual_stack_gives_both_families_in_the_order_asked_or_none()
+    {
+        var lease = Start();
+
+        var both = await AddAsync(lease, "web", [Pool, Pool6]);
+
+        Assert.Matches(@"^10\.65\.0\.\d+ fd00:65::[0-9a-f]*$", both);
+        var full = new PoolRef("full", Cidr.Parse("fd00:66::/128"), 128);
+        await AddAsync(lease, "other", [full]);
+        var refused = await RefusedAsync(lease, Allocate("api", [Pool, full]));
+        Assert.Contains("full (fd00:66::/128)", refused.Reason, StringComparison.Ordinal);
+        Assert.DoesNotContain("k8s-pod-network.api", (await AssignedAsync()).Values);
+    }
+
+    [Fact]
+    public async Task A_pool_without_room_is_named_in_the_refusal()
+    {
+        var lease = Start();
+        var tiny = new PoolRef("tiny", Cidr.Parse("10.66.0.0/31"), 31);
+        await AddAsync(lease, "one", [tiny]);
+        await AddAsync(lease, "two", [tiny]);
+
+        var refused = await RefusedAsync(lease, Allocate("three", [tiny]));
+
+        Assert.Contains("tiny (10.66.0.0/31)", refused.Reason, StringComparison.Ordinal);
+        Assert.False(refused.Retryable);
+        // Room for one again.
+        lease.Tell(Release("one"), TestActor);
+        await ExpectMsgAsync<LeaseProtocol.Released>();
+        await AddAsync(lease, "three", [tiny]);
+    }
+
+    [Fact]
+    public async Task A_particular_address_is_given_once()
+    {
+        var lease = Start();
+
+        Assert.Equal("10.65.0.77", await AddAsync(lease, "web", null, "10.65.0.77"));
+        Assert.Contains("k8s-pod-network.web", (await RefusedAsync(lease, Allocate("api", null, "10.65.0.77"))).Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_release_frees_address_handle_and_endpoint_and_may_be_repeated()
+    {
+        var lease = Start();
+        await AddAsync(lease, "web");
+
+        lease.Tell(Release("web"), TestActor);
+        Assert.Single((await ExpectMsgAsync<LeaseProtocol.Released>()).Addresses);
+        Assert.Empty(await AssignedAsync());
+        Assert.Empty(Handles);
+        Assert.Equal("", await StoredEndpointAsync("web"));
+
+        lease.Tell(Release("web"), TestActor);
+        Assert.Empty((await ExpectMsgAsync<LeaseProtocol.Released>()).Addresses);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_transaction_whose_outcome_is_unknown_gives_each_pod_exactly_one_address(bool happens)
+    {
+        var lease = Start();
+        await AddAsync(lease, "first");
+        FailCommits(1, happens);
+
+        lease.Tell(Allocate("web"), TestActor);
+        lease.Tell(Allocate("api"), TestActor);
+        await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
+        await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
+
+        Assert.Equal(["k8s-pod-network.api", "k8s-pod-network.first", "k8s-pod-network.web"], (await AssignedAsync()).Values.Order());
+        Assert.Equal(3, Handles.Length);
+    }
+
+    [Fact]
+    public async Task A_node_that_lost_its_block_writes_nothing_more_into_it()
+    {
+        var lease = Start();
+        var lost = await AddAsync(lease, "web");
+        var block = Pool.Cidr.Contains(IpAddr.Parse(lost)) ? BlockCandidates.Containing(IpAddr.Parse(lost), 26) : throw new InvalidOperationException(lost);
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
+        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, "node2", 1)), TestActor);
+        await ExpectMsgAsync<BlockProtocol.BlockGranted>();
+
+        var next = await AddAsync(lease, "api");
+
+        Assert.False(block.Contains(IpAddr.Parse(next)));
+        Assert.Equal(["k8s-pod-network.api"], (await AssignedAsync()).Values);
+    }
+
+    [Fact]
+    public async Task Whoever_subscribed_hears_of_blocks_gained_and_lost_also_after_a_crash()
+    {
+        var lease = Start();
+        var routes = CreateTestProbe("routes");
+        lease.Tell(new LeaseProtocol.Subscribe(routes.Ref));
+        await AddAsync(lease, "web");
+        var held = (await UntilHeldAsync(routes, h => h.Blocks.Count == 1)).Blocks.Single();
+
+        lease.Tell(new LeaseProtocol.Allocate(0, null!, [], null!), CreateTestProbe("cause").Ref);
+        await UntilHeldAsync(routes, h => h.Loaded && h.Blocks.Contains(held));
+        Assert.Equal(await StoredEndpointAsync("web"), await AddAsync(lease, "web"));
+
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
+        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        await AddAsync(lease, "web");
+        await UntilHeldAsync(routes, h => h.Blocks.Values.Any(epoch => epoch > held.Value));
+    }
+
+    [Fact]
+    public async Task After_a_start_only_addresses_of_pods_that_are_here_stay()
+    {
+        var before = Start();
+        var kept = await AddAsync(before, "kept");
+        var routed = await AddAsync(before, "routed");
+        await AddAsync(before, "left");
+        var others = (await AssignedAsync()).Keys.ToHashSet();
+
+        Start().Tell(new LeaseProtocol.ReleaseAllBut(["k8s-pod-network.kept"], [IpAddr.Parse(routed)]));
+
+        await AwaitAssertAsync(async () => Assert.Equal(new[] { kept, routed }.Order(), (await AssignedAsync()).Keys.Order()), TimeSpan.FromSeconds(10));
+        Assert.Equal(3, others.Count);
+        Assert.Equal(2, Handles.Length);
+    }
+
+    [Fact]
+    public async Task A_start_without_any_pod_gives_back_more_than_one_transaction_takes()
+    {
+        var big = new PoolRef("big", Cidr.Parse("10.67.0.0/23"), 23);
+        var before = Start();
+        for (var i = 0; i < 230; i++)
+            before.Tell(Allocate("pod" + i, [big]), TestActor);
+        for (var i = 0; i < 230; i++)
+            await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
+        var largest = 0;
+        Store.BeforeCommit = t =>
+        {
+            largest = Math.Max(largest, Math.Max(t.Compares.Length, t.Writes.Length));
+            return Task.CompletedTask;
+        };
+
+        var after = Start();
+        after.Tell(new LeaseProtocol.ReleaseAllBut([], []));
+        await AddAsync(after, "new", [big]);
+
+        await AwaitAssertAsync(async () => Assert.Equal(["k8s-pod-network.new"], (await AssignedAsync()).Values), TimeSpan.FromSeconds(10));
+        Assert.Single(Handles);
+        Assert.InRange(largest, 1, DatastoreLimits.MaxTransactionOperations);
+    }
+
+    [Fact]
+    public async Task A_damaged_block_takes_nothing_from_the_others()
+    {
+        var before = Start();
+        var address = await AddAsync(before, "web");
+        var damaged = Cidr.Parse("10.65.9.0/26");
+        await PutAsync(IpamKeys.Affinity("node1", damaged), """{"state":"confirmed"}""");
+        await PutAsync(IpamKeys.Block(damaged), "{\"cidr\":42}");
+
+        Assert.Equal(address, await AddAsync(Start(), "web"));
+    }
+
+    [Fact]
+    public async Task Without_the_mesh_blocks_that_are_held_go_on_giving_addresses()
+    {
+        await AddAsync(Start(), "web");
+        var alone = Start(mesh: CreateTestProbe("nobody").Ref);
+
+        await AddAsync(alone, "api");
+        alone.Tell(Allocate("far", [new PoolRef("other", Cidr.Parse("10.68.0.0/26"), 26)]), TestActor);
+        await ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+        Clock.Advance(TimeSpan.FromSeconds(21));
+
+        var refused = await ExpectMsgAsync<LeaseProtocol.NotAllocated>(TimeSpan.FromSeconds(10));
+        Assert.True(refused.Retryable);
+        Assert.Contains("has not joined the mesh", refused.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task More_requests_than_may_wait_are_turned_away_at_once()
+    {
+        var lease = Start(options: new LeaseOptions { MaxWaiting = 2 }, mesh: CreateTestProbe("nobody").Ref);
+        lease.Tell(Allocate("one"), TestActor);
+        lease.Tell(Allocate("two"), TestActor);
+
+        Assert.Contains("too many", (await RefusedAsync(lease, Allocate("three"))).Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_node_stops_at_the_number_of_blocks_it_may_hold()
+    {
+        var lease = Start(options: new LeaseOptions { MaxBlocks = 1 });
+        var single = new PoolRef("single", Cidr.Parse("10.66.0.0/24"), 32);
+        await AddAsync(lease, "one", [single]);
+
+        Assert.Contains("limit", (await RefusedAsync(lease, Allocate("two", [single]))).Reason, StringComparison.Ordinal);
+    }
+
+    private static async Task<LeaseProtocol.HeldBlocks> UntilHeldAsync(TestProbe probe, Func<LeaseProtocol.HeldBlocks, bool> condition) =>
+        (LeaseProtocol.HeldBlocks)await probe.FishForMessageAsync(m => m is LeaseProtocol.HeldBlocks h && condition(h), TimeSpan.FromSeconds(10));
+}
