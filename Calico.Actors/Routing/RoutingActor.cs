@@ -240,7 +240,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     private Route? ToRoute(BestRoute best)
     {
-        var hops = best.NextHops.Where(n => !_owners.IsFormer(NodeAt(n.Peer), best.Prefix))
+        var suspicious = _owners.HasFormer(best.Prefix);
+        var hops = best.NextHops.Where(n => !suspicious || !_owners.IsFormer(NodeAt(n.Peer), best.Prefix))
             .Select(n => new NextHop(n.Gateway ?? n.NextHop, n.LinkIndex)).Distinct().ToImmutableArray();
         return hops.IsEmpty ? null : new Route(KeyOf(best.Prefix), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, hops);
     }

@@ -17,7 +17,7 @@ require_dotnet() {
 require_tools() {
   local missing=() entry program package
   local wanted=(gcc:gcc /usr/include/zlib.h:zlib1g-dev ip:iproute2 nft:nftables ping:iputils-ping bird:bird2 ncat:ncat curl:curl)
-  [ "$1" = run ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins etcd:etcd-server tcpdump:tcpdump)
+  [ "$1" = run ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins etcd:etcd-server etcdctl:etcd-client tcpdump:tcpdump)
   for entry in "${wanted[@]}"; do
     program=${entry%%:*} package=${entry#*:}
     case $program in
@@ -30,10 +30,14 @@ require_tools() {
   say "installing ${missing[*]}"
   apt-get update -qq >/dev/null || true
   # A package must not start its daemon on this machine: everything runs in namespaces of its own.
-  local guard=""
-  if [ ! -e /usr/sbin/policy-rc.d ]; then guard=/usr/sbin/policy-rc.d; printf '#!/bin/sh\nexit 101\n' >"$guard"; chmod +x "$guard"; fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || { [ -z "$guard" ] || rm -f "$guard"; die "apt-get could not install ${missing[*]}"; }
-  [ -z "$guard" ] || rm -f "$guard"
+  (
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+      trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+      printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+      chmod +x /usr/sbin/policy-rc.d
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  ) || die "apt-get could not install ${missing[*]}"
 }
 
 # Publishes calico-node, calico-cni and calicoctl and leaves them in artifacts/bin/.
