@@ -17,6 +17,7 @@ usage() {
 ./run.sh pod rm NAME            NAME may be NAMESPACE/NAME
 ./run.sh pod exec NAME -- CMD   runs a program inside a pod's network
 ./run.sh node kill|start|rm NODE
+./run.sh datastore kill|start
 ./run.sh matrix [--port 80/tcp|53/udp|icmp] [-o json]
 ./run.sh ctl …                  calicoctl on the lab's datastore
 ./run.sh status                 nodes, sessions, blocks

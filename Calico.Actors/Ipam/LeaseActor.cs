@@ -31,6 +31,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         public static readonly Tick Load = new();
         public static readonly Tick Claim = new();
+        public static readonly Tick Expire = new();
     }
 
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
@@ -48,7 +49,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly List<IActorRef> _subscribers = [];
     private readonly BlockSearch _search;
     private bool _loaded;
+    private bool _reading;
     private bool _committing;
+    private string? _trouble;
     private LeaseProtocol.ReleaseAllBut? _reconcile;
 
     public ITimerScheduler Timers { get; set; } = null!;
@@ -88,8 +91,10 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         {
             if (ReferenceEquals(t, Tick.Load))
                 Load();
-            else
+            else if (ReferenceEquals(t, Tick.Claim))
                 Work();
+            else
+                FailExpired();
         });
         Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
     }
@@ -134,7 +139,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     // Nothing is written while the blocks are being read: what came back would be older than what was written.
     private void Load()
     {
-        _loaded = false;
+        _reading = true;
         LeaseStore.LoadAsync(_datastore, _node, _stopped.Token)
             .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
     }
@@ -142,7 +147,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void OnLoadFailed(LoadFailed failed)
     {
         _log.Warning("lease of {Node}: blocks cannot be read: {Cause}; trying again", _node, failed.Cause.Message);
-        FailExpired("the datastore does not answer: " + failed.Cause.Message);
+        _trouble = failed.Cause.Message;
         Timers.StartSingleTimer("load", Tick.Load, RetryAfter);
     }
 
@@ -156,6 +161,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
         _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
         _loaded = true;
+        _reading = false;
+        _trouble = null;
         PublishHeld();
         Work();
     }
@@ -164,9 +171,11 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void Work()
     {
-        if (!_loaded || _committing)
+        if (_queue.Count > 0 && !Timers.IsTimerActive(nameof(Tick.Expire)))
+            Timers.StartSingleTimer(nameof(Tick.Expire), Tick.Expire, RetryAfter);
+        if (!_loaded || _reading || _committing)
             return;
-        FailExpired(null);
+        FailExpired();
         var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _node);
         _queue.Clear();
         _queue.AddRange(commit.Waiting);
@@ -213,8 +222,10 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _committing = false;
         _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
         Requeue(failed.Commit);
+        _trouble = failed.Cause.Message;
+        _reading = true;
         Timers.StartSingleTimer("load", Tick.Load, RetryAfter);
-        _loaded = false;
+        FailExpired();
     }
 
     private void Requeue(LeaseCommit commit)
@@ -223,14 +234,16 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _reconcile ??= commit.Reconcile;
     }
 
-    private void FailExpired(string? reason)
+    private void FailExpired()
     {
         var now = _time.GetUtcNow();
         foreach (var request in _queue.Where(r => r.Deadline <= now).ToList())
         {
             _queue.Remove(request);
-            request.Fail(reason ?? _search.WhyNot(request), retryable: true);
+            request.Fail(_trouble is null ? _search.WhyNot(request) : "the datastore does not answer: " + _trouble, retryable: true);
         }
+        if (_queue.Count > 0)
+            Timers.StartSingleTimer(nameof(Tick.Expire), Tick.Expire, RetryAfter);
     }
 
     // ---- claiming blocks -----------------------------------------------------------------------------------------
@@ -266,7 +279,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         if (fetched.Failure is { } failure)
             _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
-        if (_loaded && fetched.Held is { } held && _held.TryAdd(held.Block.Cidr, held))
+        if (_loaded && !_reading && fetched.Held is { } held && _held.TryAdd(held.Block.Cidr, held))
         {
             _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, held.Block.Cidr, held.Epoch);
             PublishHeld();

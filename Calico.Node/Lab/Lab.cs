@@ -151,24 +151,34 @@ internal sealed class Lab
         Matrix.MeasureAsync(Topology, [.. State.Pods.Where(which).OrderBy(p => p.Namespace, StringComparer.Ordinal).ThenBy(p => p.Name, StringComparer.Ordinal)], port);
 
     /// <summary>kill -9: what runs in pods, and what is in the kernel, stays.</summary>
-    public async Task KillNodeAsync(LabNode node)
+    public Task KillNodeAsync(LabNode node) => KillAsync(node.Name);
+
+    public async Task StartNodeAsync(LabNode node) =>
+        await NodeProcess.UntilReadyAsync(node, await StartAsync(node.Name, () => Task.FromResult(NodeProcess.Start(node))));
+
+    /// <summary>kill -9 of the datastore; its file stays.</summary>
+    public Task KillDatastoreAsync() => KillAsync(NodeProcess.DatastoreRole);
+
+    public Task StartDatastoreAsync() => StartAsync(NodeProcess.DatastoreRole, NodeProcess.StartDatastoreAsync);
+
+    private async Task KillAsync(string role)
     {
-        var process = State.Process(node.Name) ?? throw new LabException($"{node.Name} does not run");
+        var process = State.Process(role) ?? throw new LabException($"{role} does not run");
         await Processes.KillAsync([process]);
-        Change(s => s.Processes.RemoveAll(p => p.Role == node.Name));
+        Change(s => s.Processes.RemoveAll(p => p.Role == role));
     }
 
-    public async Task StartNodeAsync(LabNode node)
+    private async Task<LabProcess> StartAsync(string role, Func<Task<LabProcess>> start)
     {
-        if (State.Process(node.Name) is { } running && Processes.IsAlive(running))
-            throw new LabException($"{node.Name} runs already (process {running.Pid})");
-        var process = NodeProcess.Start(node);
+        if (State.Process(role) is { } running && Processes.IsAlive(running))
+            throw new LabException($"{role} runs already (process {running.Pid})");
+        var process = await start();
         Change(s =>
         {
-            s.Processes.RemoveAll(p => p.Role == node.Name);
+            s.Processes.RemoveAll(p => p.Role == role);
             s.Processes.Add(process);
         });
-        await NodeProcess.UntilReadyAsync(node, process);
+        return process;
     }
 
     /// <summary>A power cut: the node, its pods and its cable are gone without a word. It does not come back.</summary>

@@ -12,7 +12,7 @@ public static class LabCommand
     {
         var command = new Command("lab", "A cluster on one machine, in network namespaces: real nodes, a router with BIRD, pods wired by the CNI plugin.")
         {
-            Up(), Apply(), Delete(), Pod(), Node(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(), Store(), Control(),
+            Up(), Apply(), Delete(), Pod(), Node(), Datastore(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(), Store(), Control(),
         };
         command.SetAction((_, _) => ChangeAsync(async lab =>
         {
@@ -119,6 +119,15 @@ public static class LabCommand
         return new Command("node", "Nodes: kill, start, rm.") { kill, start, remove };
     }
 
+    private static Command Datastore()
+    {
+        var kill = new Command("kill", "kill -9 of the datastore; its file stays.");
+        kill.SetAction((_, _) => ChangeAsync(lab => lab.KillDatastoreAsync()));
+        var start = new Command("start", "Starts the datastore again.");
+        start.SetAction((_, _) => ChangeAsync(lab => lab.StartDatastoreAsync()));
+        return new Command("datastore", "The datastore: kill, start.") { kill, start };
+    }
+
     private static Command MatrixOf()
     {
         var port = new Option<string>("--port") { Description = "80/tcp, 53/udp or icmp.", DefaultValueFactory = _ => "80/tcp" };
@@ -217,7 +226,7 @@ public static class LabCommand
     {
         if (!Environment.IsPrivilegedProcess)
             throw new LabException("the lab needs root, because it makes network namespaces: sudo ./run.sh");
-        using var only = changes ? LabLock.Take(LabPlace.Default) : null;
+        using var only = changes ? await LabLock.TakeAsync(LabPlace.Default) : null;
         return await action(new Lab(LabPlace.Default, LabOutput.Console));
     });
 

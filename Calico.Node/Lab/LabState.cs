@@ -66,19 +66,30 @@ internal sealed class LabState
 /// <summary>Lab commands that change something run one at a time.</summary>
 internal sealed class LabLock : IDisposable
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
     private readonly FileStream _file;
 
     private LabLock(FileStream file) => _file = file;
 
-    public static LabLock Take(LabPlace place)
+    /// <summary>Waits for its turn; scripts may start several commands at once.</summary>
+    public static async Task<LabLock> TakeAsync(LabPlace place)
     {
-        try
+        for (var waited = TimeSpan.Zero; ; waited += Pause)
         {
-            return new LabLock(new FileStream(place.LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
-        }
-        catch (IOException e)
-        {
-            throw new LabException("another lab command is at work; wait for it", e);
+            try
+            {
+                return new LabLock(new FileStream(place.LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            }
+            catch (IOException e) when (waited >= Patience)
+            {
+                throw new LabException($"another lab command has been at work for {Patience.TotalSeconds} s; wait for it to end, and try again", e);
+            }
+            catch (IOException)
+            {
+                await Task.Delay(Pause);
+            }
         }
     }
 

@@ -309,6 +309,26 @@ public class LeaseActorTests : ActorFixture
     }
 
     [Fact]
+    public async Task A_request_that_the_datastore_keeps_from_its_address_is_told_so_in_time()
+    {
+        var lease = Start();
+        await AddAsync(lease, "first");
+        FailCommits(int.MaxValue, happens: false);
+        lease.Tell(Allocate("web"), TestActor);
+        await AwaitAssertAsync(async () =>
+        {
+            Clock.Advance(TimeSpan.FromSeconds(5));
+            var refused = await ExpectMsgAsync<LeaseProtocol.NotAllocated>(TimeSpan.FromSeconds(1));
+            Assert.True(refused.Retryable);
+            Assert.Contains("the datastore does not answer: no endpoint answered", refused.Reason, StringComparison.Ordinal);
+        }, TimeSpan.FromSeconds(20));
+
+        // Nobody takes the node for broken: what it holds is known.
+        lease.Tell(new LeaseProtocol.GetStatus(), TestActor);
+        Assert.True((await ExpectMsgAsync<LeaseProtocol.Status>()).Loaded);
+    }
+
+    [Fact]
     public async Task More_requests_than_may_wait_are_turned_away_at_once()
     {
         var lease = Start(options: new LeaseOptions { MaxWaiting = 2 }, mesh: CreateTestProbe("nobody").Ref);
