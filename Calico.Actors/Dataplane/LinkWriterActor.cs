@@ -41,9 +41,19 @@ public static class LinkProtocol
 /// <summary>
 /// The one writer of this node's workload links and their sysctls, on a thread of its own. Holds no state: what is
 /// there is what the kernel says. Its restart opens its socket again and nothing else.
+/// <para>
+/// The kernel takes tens of milliseconds to remove a link, and hardly longer for a hundred. So removals that are asked
+/// for meanwhile are carried out together, after whatever else is waiting.
+/// </para>
 /// </summary>
 public sealed class LinkWriterActor : ReceiveActor
 {
+    private sealed class RemoveDoomed : ITick
+    {
+        public static readonly RemoveDoomed Instance = new();
+    }
+
+    private readonly List<(int Index, long RequestId, IActorRef ReplyTo)> _doomed = [];
     private readonly ILinkTable _links;
     private readonly ISysctl _sysctl;
     private readonly WorkloadWiring _wiring;
@@ -68,7 +78,8 @@ public sealed class LinkWriterActor : ReceiveActor
             _wiring.Activate(a.HostInterface, a.HostIndex, a.Ipv6);
             return new LinkProtocol.Activated(a.RequestId);
         }));
-        Receive<LinkProtocol.Unwire>(u => Answer(u.RequestId, () => new LinkProtocol.Unwired(u.RequestId, _wiring.Remove(u.HostInterface))));
+        Receive<LinkProtocol.Unwire>(OnUnwire);
+        Receive<RemoveDoomed>(_ => OnRemoveDoomed());
         Receive<LinkProtocol.GetStatus>(_ => Sender.Tell(new LinkProtocol.Status(_links.WriteCount)));
     }
 
@@ -79,22 +90,57 @@ public sealed class LinkWriterActor : ReceiveActor
             _sysctl.Write("ipv6/conf/all/forwarding", "1");
     }
 
+    protected override void PreRestart(Exception reason, object message)
+    {
+        AnswerDoomed(d => new LinkProtocol.Refused(d.RequestId, "the writer of links starts again"));
+        base.PreRestart(reason, message);
+    }
+
     protected override void PostStop()
     {
         _links.Dispose();
         _sysctl.Dispose();
     }
 
-    private void Answer(long requestId, Func<object> work)
+    // By index, not by name: if the name is wired again before its turn has come, the new link is another one.
+    private void OnUnwire(LinkProtocol.Unwire unwire) => OrRefuse(() =>
+    {
+        if (_links.Find(unwire.HostInterface) is not { } link)
+        {
+            Sender.Tell(new LinkProtocol.Unwired(unwire.RequestId, WasThere: false));
+            return;
+        }
+        if (_doomed.Count == 0)
+            Self.Tell(RemoveDoomed.Instance);
+        _doomed.Add((link.Index, unwire.RequestId, Sender));
+    }, reason => Sender.Tell(new LinkProtocol.Refused(unwire.RequestId, reason)));
+
+    private void OnRemoveDoomed() => OrRefuse(() =>
+    {
+        _links.Delete([.. _doomed.Select(d => d.Index)]);
+        AnswerDoomed(d => new LinkProtocol.Unwired(d.RequestId, WasThere: true));
+    }, reason => AnswerDoomed(d => new LinkProtocol.Refused(d.RequestId, reason)));
+
+    private void AnswerDoomed(Func<(int Index, long RequestId, IActorRef ReplyTo), object> answer)
+    {
+        foreach (var doomed in _doomed)
+            doomed.ReplyTo.Tell(answer(doomed));
+        _doomed.Clear();
+    }
+
+    private void Answer(long requestId, Func<object> work) =>
+        OrRefuse(() => Sender.Tell(work()), reason => Sender.Tell(new LinkProtocol.Refused(requestId, reason)));
+
+    private void OrRefuse(Action work, Action<string> refuse)
     {
         try
         {
-            Sender.Tell(work());
+            work();
         }
         catch (KernelException e)
         {
             _log.Warning("link: {Reason}", e.Message);
-            Sender.Tell(new LinkProtocol.Refused(requestId, e.Message));
+            refuse(e.Message);
         }
     }
 }

@@ -127,9 +127,6 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
         links.Change(new LinkChange(index) { Up = true });
     }
 
-    /// <summary>Removes the pair; success when it is gone already.</summary>
-    public bool Remove(string hostInterface) => links.Delete(hostInterface);
-
     private static void Prepare(WiringRequest request, INetworkNamespace pod, PodSide side)
     {
         using var sysctl = pod.OpenSysctl();

@@ -127,6 +127,31 @@ public sealed class FakeLinkTable : ILinkTable
         }
     }
 
+    public int Delete(ReadOnlySpan<int> indexes)
+    {
+        lock (_state.Kernel.Gate)
+        {
+            var links = new List<FakeLink>();
+            foreach (var index in indexes)
+            {
+                if (_state.Find(index) is not { } link)
+                    continue;
+                _state.Kernel.Admit("delete links", link.Name);
+                if (link.IsLoopback)
+                    throw new KernelException(Errno.EOPNOTSUPP, "delete links", link.Name);
+                links.Add(link);
+            }
+            foreach (var link in links)
+            {
+                // An end may have gone with the other one.
+                if (_state.Find(link.Index) is not null)
+                    _state.RemoveLink(link);
+            }
+            WriteCount += links.Count;
+            return links.Count;
+        }
+    }
+
     public ImmutableArray<LinkAddress> DumpAddresses(int? linkIndex = null)
     {
         lock (_state.Kernel.Gate)

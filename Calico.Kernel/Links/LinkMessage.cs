@@ -67,6 +67,30 @@ internal static class LinkMessage
         w.EndMessage(message);
     }
 
+    public static void WriteDelete(ref NetlinkWriter w, int index)
+    {
+        var message = w.BeginMessage(RouteMessageType.DelLink, NetlinkFlags.None);
+        WriteHeader(ref w, index, null);
+        w.EndMessage(message);
+    }
+
+    public static void WriteGroup(ref NetlinkWriter w, int index, uint group)
+    {
+        var message = w.BeginMessage(RouteMessageType.NewLink, NetlinkFlags.None);
+        WriteHeader(ref w, index, null);
+        w.AttributeUInt32(LinkAttribute.Group, group);
+        w.EndMessage(message);
+    }
+
+    /// <summary>Deletes every device of a group.</summary>
+    public static void WriteDeleteGroup(ref NetlinkWriter w, uint group)
+    {
+        var message = w.BeginMessage(RouteMessageType.DelLink, NetlinkFlags.None);
+        WriteHeader(ref w, 0, null);
+        w.AttributeUInt32(LinkAttribute.Group, group);
+        w.EndMessage(message);
+    }
+
     /// <summary>Asks for one device, or for all of them when neither is given.</summary>
     public static void WriteGet(ref NetlinkWriter w, int index = 0, string? name = null)
     {

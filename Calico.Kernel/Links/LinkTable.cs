@@ -6,6 +6,8 @@ namespace Calico.Kernel.Links;
 /// <summary>The kernel's devices over rtnetlink.</summary>
 internal sealed class LinkTable(NetlinkSocket socket) : NetlinkTable(socket), ILinkTable
 {
+    private const uint DoomedGroup = 0x63616C69; // "cali"
+
     public ImmutableArray<Link> Dump()
     {
         var w = Begin();
@@ -46,6 +48,43 @@ internal sealed class LinkTable(NetlinkSocket socket) : NetlinkTable(socket), IL
         var w = Begin();
         LinkMessage.WriteDelete(ref w, name);
         return Write("delete link", name, orElse: Errno.ENODEV);
+    }
+
+    public int Delete(ReadOnlySpan<int> indexes)
+    {
+        var removed = 0;
+        for (var most = Socket.MaxPipelined - 1; !indexes.IsEmpty; indexes = indexes[Math.Min(most, indexes.Length)..])
+            removed += DeleteTogether(indexes[..Math.Min(most, indexes.Length)]);
+        WriteCount += removed;
+        return removed;
+    }
+
+    // rtnl_group_dellink unregisters a whole group at once. Only what is to go is ever in this group, so what a crash
+    // left in it goes with the next.
+    private int DeleteTogether(ReadOnlySpan<int> indexes)
+    {
+        Batch.Clear(Socket);
+        var w = Batch.Writer();
+        if (indexes.Length == 1)
+        {
+            LinkMessage.WriteDelete(ref w, indexes[0]);
+        }
+        else
+        {
+            foreach (var index in indexes)
+                LinkMessage.WriteGroup(ref w, index, DoomedGroup);
+            LinkMessage.WriteDeleteGroup(ref w, DoomedGroup);
+        }
+        Batch.AcknowledgeLast();
+        var results = new Errno[Batch.Count];
+        Socket.Exchange(Batch, results);
+        foreach (var result in results)
+        {
+            if (result is not (Errno.None or Errno.ENODEV))
+                throw new KernelException(result, "delete links", string.Join(' ', indexes.ToArray()));
+        }
+        var found = results.AsSpan(0, indexes.Length).Count(Errno.None);
+        return results[^1] == Errno.None ? found : 0;
     }
 
     public ImmutableArray<LinkAddress> DumpAddresses(int? linkIndex = null)

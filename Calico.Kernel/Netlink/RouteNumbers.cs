@@ -73,6 +73,7 @@ internal static class LinkAttribute
     public const int Link = 5;
     public const int Master = 10;
     public const int Info = 18;
+    public const int Group = 27;
     public const int NamespaceFd = 28;
     public const int ExtendedMask = 29;
     public const int TransmitQueues = 31;

@@ -134,6 +134,36 @@ public abstract class LinkTableContract(ITestWorld world) : IDisposable
     }
 
     [Fact]
+    public void Many_devices_go_together_with_their_other_ends_and_absent_ones_are_skipped()
+    {
+        var pod = world.Create();
+        using var podLinks = pod.OpenLinks();
+        var made = Enumerable.Range(0, 300).Select(i => Links.CreateVeth(new VethPair($"left{i}", $"right{i}", pod.Fd), up: true).Index).ToArray();
+        var kept = Links.CreateVeth(new VethPair("kept", "other", pod.Fd), up: true);
+        Links.Delete(made.AsSpan(7, 1));
+
+        var removed = Links.Delete(made);
+        var again = Links.Delete(made);
+
+        Assert.Equal((299, 0), (removed, again));
+        Assert.Equal(["kept", "lo"], Links.Dump().Select(l => l.Name).Order());
+        Assert.Equal(["lo", "other"], podLinks.Dump().Select(l => l.Name).Order());
+        Assert.Equal(301 + 1 + 299, Links.WriteCount);
+        Assert.Equal(1, Links.Delete([kept.Index]));
+        Assert.Equal(0, Links.Delete([]));
+    }
+
+    [Fact]
+    public void A_device_that_cannot_go_is_named_when_many_are_to_go()
+    {
+        var one = Links.CreateBridge("one");
+
+        var refused = Assert.Throws<KernelException>(() => Links.Delete([one.Index, Links.Find("lo")!.Index]));
+
+        Assert.Equal(Errno.EOPNOTSUPP, refused.Errno);
+    }
+
+    [Fact]
     public void A_change_sets_what_it_names_and_leaves_the_rest()
     {
         var (left, _) = Pair();
