@@ -1,0 +1,147 @@
+using Akka.Actor;
+using Calico.Actors.Dataplane;
+using Calico.Core.Net;
+using Calico.Kernel;
+using Calico.Kernel.Links;
+using Calico.Kernel.Namespaces;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Actors.Dataplane;
+
+[Layer("actor")]
+public class LinkWriterActorTests : ActorFixture
+{
+    private readonly FakeKernel _kernel = new();
+    private readonly FakeNetworkNamespace _host;
+    private readonly FakeNetworkNamespace _pod;
+    private readonly ILinkTable _links;
+    private readonly IActorRef _writer;
+    private readonly List<string> _operations = [];
+
+    public LinkWriterActorTests(ITestOutputHelper output) : base(output)
+    {
+        _host = _kernel.CreateNamespace("host");
+        _pod = _kernel.CreateNamespace("pod");
+        _links = _host.OpenLinks();
+        _writer = Sys.ActorOf(LinkWriterActor.Props(_host));
+    }
+
+    private void Record(Func<string, string, Errno> refuse) => _kernel.Refuse = (operation, subject) =>
+    {
+        lock (_operations)
+            _operations.Add(operation);
+        return refuse(operation, subject);
+    };
+
+    private async Task<LinkProtocol.Wired> WireAsync(string name, string inside)
+    {
+        _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest(name, inside), _pod), TestActor);
+        return await ExpectMsgAsync<LinkProtocol.Wired>();
+    }
+
+    /// <summary>Has the writer busy with one removal while the others arrive.</summary>
+    private void UnwireAtOnce(params string[] names)
+    {
+        using var gate = new ManualResetEventSlim();
+        Record((operation, _) =>
+        {
+            if (operation == "change link")
+                gate.Wait();
+            return Errno.None;
+        });
+        _writer.Tell(new LinkProtocol.Activate(9, "busy", _links.Find("busy")!.Index, Ipv6: false), TestActor);
+        for (var i = 0; i < names.Length; i++)
+            _writer.Tell(new LinkProtocol.Unwire(100 + i, names[i]), TestActor);
+        gate.Set();
+        ExpectMsg<LinkProtocol.Activated>();
+    }
+
+    [Fact]
+    public async Task A_pair_is_made_addressed_and_opened()
+    {
+        var wired = await WireAsync("cali1", "eth0");
+        _writer.Tell(new LinkProtocol.Address(2, wired.Pod.Pod, [IpAddr.Parse("10.65.1.7")]), TestActor);
+        await ExpectMsgAsync<LinkProtocol.Addressed>();
+        Assert.False(_links.Find("cali1")!.Up);
+
+        _writer.Tell(new LinkProtocol.Activate(3, "cali1", wired.Pod.HostIndex, Ipv6: false), TestActor);
+        await ExpectMsgAsync<LinkProtocol.Activated>();
+
+        Assert.True(_links.Find("cali1")!.Up);
+        Assert.Equal("1", _host.OpenSysctl().Read("ipv4/conf/cali1/proxy_arp"));
+        Assert.Contains("10.65.1.7/32", _pod.OpenLinks().DumpAddresses().Select(a => a.Address.ToString()));
+    }
+
+    [Fact]
+    public async Task What_is_to_go_while_the_writer_is_busy_goes_in_one_request()
+    {
+        await WireAsync("busy", "eth0");
+        for (var i = 0; i < 20; i++)
+            await WireAsync($"cali{i}", $"eth{i + 1}");
+        var before = _links.Dump().Length;
+
+        UnwireAtOnce([.. Enumerable.Range(0, 20).Select(i => $"cali{i}"), "never"]);
+
+        var answers = new Dictionary<long, bool>();
+        for (var i = 0; i < 21; i++)
+        {
+            var unwired = await ExpectMsgAsync<LinkProtocol.Unwired>();
+            answers.Add(unwired.RequestId, unwired.WasThere);
+        }
+        Assert.Equal([120], answers.Where(a => !a.Value).Select(a => a.Key));
+        Assert.Equal(before - 20, _links.Dump().Length);
+        // The fake asks for each device of the one request; single removals would be "delete link".
+        Assert.DoesNotContain("delete link", _operations);
+    }
+
+    [Fact]
+    public async Task A_name_that_is_wired_again_before_its_removal_keeps_its_new_link()
+    {
+        await WireAsync("busy", "eth0");
+        var old = await WireAsync("cali1", "eth1");
+        using var gate = new ManualResetEventSlim();
+        Record((operation, _) =>
+        {
+            if (operation == "change link" && !gate.IsSet)
+                gate.Wait();
+            return Errno.None;
+        });
+        _writer.Tell(new LinkProtocol.Activate(9, "busy", _links.Find("busy")!.Index, Ipv6: false), TestActor);
+        _writer.Tell(new LinkProtocol.Unwire(10, "cali1"), TestActor);
+        _writer.Tell(new LinkProtocol.Wire(11, new WiringRequest("cali1", "eth1"), _pod), TestActor);
+        gate.Set();
+
+        await ExpectMsgAsync<LinkProtocol.Activated>();
+        var wired = await ExpectMsgAsync<LinkProtocol.Wired>();
+        Assert.Equal(10, (await ExpectMsgAsync<LinkProtocol.Unwired>()).RequestId);
+        Assert.NotEqual(old.Pod.HostIndex, wired.Pod.HostIndex);
+        Assert.Equal(wired.Pod.HostIndex, _links.Find("cali1")!.Index);
+    }
+
+    [Fact]
+    public async Task A_kernel_that_refuses_is_quoted_and_the_next_request_is_served()
+    {
+        await WireAsync("cali1", "eth0");
+        Record((operation, _) => operation == "delete links" ? Errno.EBUSY : Errno.None);
+
+        _writer.Tell(new LinkProtocol.Unwire(10, "cali1"), TestActor);
+        var refused = await ExpectMsgAsync<LinkProtocol.Refused>();
+        _kernel.Refuse = null;
+        _writer.Tell(new LinkProtocol.Unwire(11, "cali1"), TestActor);
+
+        Assert.Equal(10, refused.RequestId);
+        Assert.Contains("delete links", refused.Reason, StringComparison.Ordinal);
+        Assert.True((await ExpectMsgAsync<LinkProtocol.Unwired>()).WasThere);
+    }
+
+    [Fact]
+    public async Task A_pair_that_cannot_be_made_leaves_nothing_behind()
+    {
+        Record((operation, subject) => operation == "change link" && subject == "eth0" ? Errno.ENOMEM : Errno.None);
+
+        _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest("cali1", "eth0"), _pod), TestActor);
+
+        Assert.Contains("eth0", (await ExpectMsgAsync<LinkProtocol.Refused>()).Reason, StringComparison.Ordinal);
+        Assert.Null(_links.Find("cali1"));
+    }
+}
