@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
+using System.Text.RegularExpressions;
 using Calico.Core.Net;
 using Calico.Datastore.Etcd;
 
@@ -62,7 +63,7 @@ public sealed record AgentOptions
         var run = read.Text("CALICO_RUN_DIR") ?? "/var/run/calico";
         var options = new AgentOptions
         {
-            Node = read.Text("NODENAME") ?? read.Text("HOSTNAME")?.ToLowerInvariant() ?? Environment.MachineName.ToLowerInvariant(),
+            Node = read.NodeName(),
             AddressV4 = read.Required<Cidr>("IP", text => Cidr.TryParseOrHost(text, out var c) && c.IsV4 ? c : (Cidr?)null,
                 "an IPv4 address with prefix length, such as 192.0.2.11/24"),
             RunDirectory = run,
@@ -124,7 +125,7 @@ public sealed record AgentOptions
 }
 
 /// <summary>Reads variables and collects what is wrong with them.</summary>
-internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> variables)
+internal sealed partial class EnvironmentReader(IReadOnlyDictionary<string, string> variables)
 {
     private readonly Dictionary<string, string> _variables = new(variables, StringComparer.OrdinalIgnoreCase);
     private readonly List<string> _problems = [];
@@ -152,6 +153,20 @@ internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> vari
             _problems.Add($"{name} is not set; it must be {what}");
         return Optional(name, parse, what) ?? default;
     }
+
+    /// <summary>The name is part of keys and of file names, so nothing else than Kubernetes' node names is let through.</summary>
+    public string NodeName()
+    {
+        var (source, name) = Text("NODENAME") is { } given ? ("NODENAME", given)
+            : Text("HOSTNAME") is { } host ? ("HOSTNAME", host.ToLowerInvariant())
+            : ("the name of this machine", Environment.MachineName.ToLowerInvariant());
+        if (name.Length > 253 || !DnsSubdomain().IsMatch(name))
+            _problems.Add($"{source} is '{name}' and must be a DNS subdomain: lower case letters, digits, '-' and '.'");
+        return name;
+    }
+
+    [GeneratedRegex(@"\A[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\z")]
+    private static partial Regex DnsSubdomain();
 
     public int? Number(string name, int low, int high) => Optional(name,
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var n) && n >= low && n <= high ? n : (int?)null,
