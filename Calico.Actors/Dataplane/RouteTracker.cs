@@ -10,7 +10,7 @@ namespace Calico.Actors.Dataplane;
 /// </code>
 /// A change costs what it changes, not the size of the table.
 /// </summary>
-internal sealed class RouteTracker
+public sealed class RouteTracker
 {
     private static readonly RouteSource[] Sources = Enum.GetValues<RouteSource>();
 
@@ -49,10 +49,6 @@ internal sealed class RouteTracker
         if (_wanted[(int)source].Remove(key))
             _dirty.Add(key);
     }
-
-    /// <summary>What a source wants, and whether it has said everything.</summary>
-    public (IReadOnlyCollection<Route> Wanted, bool Complete) Of(RouteSource source) =>
-        (_wanted[(int)source].Values, _complete.Contains(source));
 
     public void SourceComplete(RouteSource source)
     {

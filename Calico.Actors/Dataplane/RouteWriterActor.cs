@@ -21,7 +21,7 @@ public sealed record RouteWriterOptions
 /// <summary>
 /// The one writer of this node's routes, on a thread of its own. On start it adopts what the kernel has; it writes
 /// differences only, and removes nothing until every source has spoken. What others change under it is noticed and put
-/// right. Its death changes nothing in the kernel; the next one adopts again.
+/// right. Its death changes nothing in the kernel; its successor adopts again and knows what was wanted.
 /// </summary>
 public sealed class RouteWriterActor : ReceiveActor, IWithTimers
 {
@@ -40,7 +40,7 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
     private readonly IRouteTable _routes;
     private readonly ILinkTable _links;
     private readonly IKernelMonitor _monitor;
-    private readonly RouteTracker _tracker = new();
+    private readonly RouteTracker _tracker;
     private readonly List<(long Id, IActorRef ReplyTo, ImmutableArray<RouteKey> Keys)> _waiting = [];
     private readonly Dictionary<RouteKey, string> _failed = [];
     private readonly ILoggingAdapter _log = Context.GetLogger();
@@ -49,12 +49,18 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(INetworkNamespace host, RouteWriterOptions options) =>
-        Akka.Actor.Props.Create(() => new RouteWriterActor(host, options));
+    // The sources say things once, and go on saying them while this one is started again: what they said so far must be
+    // known before what is in the mailbox, so it outlives the actor. One actor for each Props.
+    public static Props Props(INetworkNamespace host, RouteWriterOptions options)
+    {
+        var tracker = new RouteTracker();
+        return Akka.Actor.Props.Create(() => new RouteWriterActor(host, options, tracker));
+    }
 
-    public RouteWriterActor(INetworkNamespace host, RouteWriterOptions options)
+    public RouteWriterActor(INetworkNamespace host, RouteWriterOptions options, RouteTracker tracker)
     {
         _options = options;
+        _tracker = tracker;
         _routes = host.OpenRoutes();
         _links = host.OpenLinks();
         _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6);
@@ -73,16 +79,8 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         _ = WatchAsync(_monitor, Self, _stopped.Token);
     }
 
-    // The sources say things once: the successor is told what they said.
     protected override void PreRestart(Exception reason, object message)
     {
-        foreach (var source in Enum.GetValues<RouteSource>())
-        {
-            var (wanted, complete) = _tracker.Of(source);
-            Self.Tell(new RouteProtocol.ChangeRoutes(source, [.. wanted], []));
-            if (complete)
-                Self.Tell(new RouteProtocol.SourceComplete(source));
-        }
         foreach (var (id, replyTo, keys) in _waiting)
             replyTo.Tell(new RouteProtocol.RoutesCommitted(id, [.. keys.Select(k => (k, "the writer of routes starts again"))]));
         base.PreRestart(reason, message);
@@ -125,7 +123,11 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
     private void OnChange(RouteProtocol.ChangeRoutes change)
     {
         foreach (var key in change.Unwanted)
+        {
             _tracker.Unwant(change.Source, key);
+            if (_tracker.Wanted(key) is null)
+                _failed.Remove(key);
+        }
         foreach (var route in change.Wanted)
             _tracker.Want(change.Source, route);
         if (change.RequestId is { } id)
@@ -201,14 +203,22 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
                 case KernelEvent.Overflow:
                     Adopt();
                     return;
-                case KernelEvent.RouteChanged { Route.Key.Table: RouteKey.MainTable } r when r.Route.Protocol == RouteWriterOptions.CalicoProtocol
-                    || _tracker.Wanted(r.Route.Key) is not null:
-                    _tracker.Observe(r.Route, r.Removed);
+                case KernelEvent.RouteChanged { Route.Key.Table: RouteKey.MainTable } r:
+                    Observe(r.Route, r.Removed);
                     break;
             }
         }
         if (_tracker.HasWork)
             Schedule();
+    }
+
+    // Another's route in the place of a wanted one: ours is not there, and that one is not ours to remove later.
+    private void Observe(Route route, bool removed)
+    {
+        var wanted = _tracker.Wanted(route.Key);
+        var ours = route.Protocol == RouteWriterOptions.CalicoProtocol || route.Protocol == wanted?.Protocol;
+        if (ours || wanted is not null)
+            _tracker.Observe(route, removed || !ours);
     }
 
     private RouteProtocol.Status Status() =>
