@@ -26,7 +26,7 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
 
     private readonly IDatastore _datastore;
     private readonly MeshOptions _options;
-    private readonly TimeProvider _time;
+    private readonly Uptime _uptime;
     private readonly Akka.Cluster.Cluster _cluster = Akka.Cluster.Cluster.Get(Context.System);
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly BootstrapDecision _decision;
@@ -45,7 +45,7 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
     {
         _datastore = datastore;
         _options = options;
-        _time = time;
+        _uptime = new Uptime(time);
         _self = _cluster.SelfAddress.ToString();
         _decision = new BootstrapDecision(_self, options.BootstrapStaleAfter);
 
@@ -84,7 +84,7 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
 
     private void Enter(KeyValue? stored, BootstrapRecord? record)
     {
-        var step = _decision.Next(record, stored?.ModRevision ?? 0, _time.GetUtcNow(), Guid.NewGuid().ToString("N"));
+        var step = _decision.Next(record, stored?.ModRevision ?? 0, _uptime.Now, Guid.NewGuid().ToString("N"));
         switch (step)
         {
             case BootstrapStep.Join join:

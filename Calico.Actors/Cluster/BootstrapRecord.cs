@@ -54,13 +54,13 @@ public abstract record BootstrapStep
 public sealed class BootstrapDecision(string self, TimeSpan staleAfter)
 {
     private long _seenRevision = -1;
-    private DateTimeOffset _seenAt;
+    private TimeSpan _seenAt;
 
     /// <param name="record">What is stored, null if nothing.</param>
     /// <param name="revision">The revision of the record, 0 if there is none.</param>
-    /// <param name="now">This node's clock.</param>
+    /// <param name="now">Time since this node began to look; never the wall clock, which may jump.</param>
     /// <param name="newClusterId">The id to use should this node form a cluster.</param>
-    public BootstrapStep Next(BootstrapRecord? record, long revision, DateTimeOffset now, string newClusterId)
+    public BootstrapStep Next(BootstrapRecord? record, long revision, TimeSpan now, string newClusterId)
     {
         if (revision != _seenRevision)
         {

@@ -29,13 +29,13 @@ public sealed class NodeActor : ReceiveActor
     private readonly MeshOptions _options;
     private readonly IDatastore _datastore;
     private readonly IHostProbe _probe;
-    private readonly TimeProvider _time;
+    private readonly Uptime _uptime;
     private readonly IActorRef _blocks;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
     private NodeProtocol.NodeObserved? _seen;
     private NodeProtocol.Phase _phase;
-    private DateTimeOffset _lastAnswer;
+    private TimeSpan _lastAnswer;
     private bool _probing;
     private bool _deleting;
     private int _missing;
@@ -49,9 +49,8 @@ public sealed class NodeActor : ReceiveActor
         _options = options;
         _datastore = datastore;
         _probe = probe;
-        _time = time;
+        _uptime = new Uptime(time);
         _blocks = blocks;
-        _lastAnswer = time.GetUtcNow();
 
         Receive<NodeProtocol.NodeObserved>(OnObserved);
         Receive<NodeProtocol.GetNode>(g => Sender.Tell(new NodeProtocol.NodeStatus(g.Node, _phase, _seen?.Address, _seen?.Blocks ?? [])));
@@ -76,7 +75,7 @@ public sealed class NodeActor : ReceiveActor
             _missing = 0;
         if (observed.IsMember)
         {
-            _lastAnswer = _time.GetUtcNow();
+            _lastAnswer = _uptime.Now;
             Enter(NodeProtocol.Phase.Alive);
         }
         else if (!observed.ResourceExists)
@@ -101,7 +100,7 @@ public sealed class NodeActor : ReceiveActor
         if (_phase != 0 || phase != NodeProtocol.Phase.Alive)
             _log.Info("node {Node}: {From} -> {To}", _seen!.Node, _phase, phase);
         if (phase is NodeProtocol.Phase.AgentDown)
-            _lastAnswer = _time.GetUtcNow();
+            _lastAnswer = _uptime.Now;
         _phase = phase;
     }
 
@@ -117,8 +116,8 @@ public sealed class NodeActor : ReceiveActor
     {
         _probing = false;
         if (probed.Answers)
-            _lastAnswer = _time.GetUtcNow();
-        var silent = _time.GetUtcNow() - _lastAnswer;
+            _lastAnswer = _uptime.Now;
+        var silent = _uptime.Now - _lastAnswer;
         if (_phase is NodeProtocol.Phase.AgentDown && silent >= _options.NodeGoneAfter)
         {
             _log.Warning("node {Node}: agent and host have been silent for {Silent}; taking its blocks back", _seen!.Node, silent);

@@ -18,7 +18,7 @@ internal sealed class BlockSearch(string node, int maxBlocks)
         public sealed record Wait : Step;
     }
 
-    private sealed record Question(Cidr Block, long RequestId, DateTimeOffset AskedAt);
+    private sealed record Question(Cidr Block, long RequestId, TimeSpan AskedAt);
 
     /// <summary>A question without an answer is asked again after this long.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
@@ -27,7 +27,7 @@ internal sealed class BlockSearch(string node, int maxBlocks)
     private static readonly TimeSpan RefusalMemory = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<Cidr, string> _holders = [];
-    private readonly Dictionary<Cidr, DateTimeOffset> _refused = [];
+    private readonly Dictionary<Cidr, TimeSpan> _refused = [];
     private readonly Dictionary<IpVersion, Question> _asked = [];
     private bool _inSync;
     private bool _unavailable;
@@ -48,7 +48,7 @@ internal sealed class BlockSearch(string node, int maxBlocks)
         }
     }
 
-    public Step Next(LeaseRequest.Allocate request, IEnumerable<Cidr> held, DateTimeOffset now)
+    public Step Next(LeaseRequest.Allocate request, IEnumerable<Cidr> held, TimeSpan now)
     {
         if (request.Lacks is not { } family)
             return new Step.Wait();
@@ -77,7 +77,7 @@ internal sealed class BlockSearch(string node, int maxBlocks)
     }
 
     /// <summary>The candidate is not to be had; returns whether to go on searching now.</summary>
-    public bool Refused(BlockProtocol.BlockRefused refused, DateTimeOffset now)
+    public bool Refused(BlockProtocol.BlockRefused refused, TimeSpan now)
     {
         if (!Answered(refused.RequestId))
             return false;
@@ -109,14 +109,14 @@ internal sealed class BlockSearch(string node, int maxBlocks)
             : $"no free address and no free block in the pool{(pools.Count > 1 ? "s" : "")} {string.Join(", ", pools)}";
     }
 
-    private Step.Ask Ask(IpVersion family, Cidr block, DateTimeOffset now)
+    private Step.Ask Ask(IpVersion family, Cidr block, TimeSpan now)
     {
         var question = new Question(block, ++_lastRequest, now);
         _asked[family] = question;
         return new Step.Ask(block, question.RequestId);
     }
 
-    private Cidr? Candidate(LeaseRequest.Allocate request, IpVersion family, HashSet<Cidr> held, DateTimeOffset now)
+    private Cidr? Candidate(LeaseRequest.Allocate request, IpVersion family, HashSet<Cidr> held, TimeSpan now)
     {
         foreach (var pool in request.Message.Pools.Where(p => p.Cidr.Version == family))
         {

@@ -39,7 +39,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly IDatastore _datastore;
     private readonly string _node;
     private readonly IActorRef _upstream;
-    private readonly TimeProvider _time;
+    private readonly Uptime _uptime;
     private readonly LeaseOptions _options;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
@@ -64,7 +64,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _datastore = datastore;
         _node = node;
         _upstream = upstream;
-        _time = time;
+        _uptime = new Uptime(time);
         _options = options;
         _search = new BlockSearch(node, options.MaxBlocks);
 
@@ -105,13 +105,15 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Load();
     }
 
-    // The successor reads the blocks again; who waits asks again, who subscribed is kept.
+    // The successor reads the blocks again; who waits asks again, who subscribed is kept. A commit under way reports to it.
     protected override void PreRestart(Exception reason, object message)
     {
         foreach (var request in _queue)
             request.Fail("the lease of this node starts again", retryable: true);
         foreach (var subscriber in _subscribers)
             Self.Tell(new LeaseProtocol.Subscribe(subscriber));
+        if (_reconcile is not null)
+            Self.Tell(_reconcile);
         base.PreRestart(reason, message);
     }
 
@@ -121,7 +123,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _stopped.Dispose();
     }
 
-    private DateTimeOffset Deadline() => _time.GetUtcNow() + _options.RequestTimeout;
+    private TimeSpan Deadline() => _uptime.Now + _options.RequestTimeout;
 
     private void Enqueue(LeaseRequest request)
     {
@@ -208,7 +210,11 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             return;
         }
         foreach (var (cidr, contents) in commit.Batch.Changed)
-            _held[cidr] = new HeldBlock(contents, result.Revision, _held[cidr].Epoch);
+        {
+            // A commit that an earlier incarnation began may come before the blocks are known.
+            if (_held.TryGetValue(cidr, out var was))
+                _held[cidr] = new HeldBlock(contents, result.Revision, was.Epoch);
+        }
         foreach (var handle in commit.Batch.HandleDeltas.Keys)
             _handles.Remove(handle);
         if (!commit.IsReconciled)
@@ -236,7 +242,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void FailExpired()
     {
-        var now = _time.GetUtcNow();
+        var now = _uptime.Now;
         foreach (var request in _queue.Where(r => r.Deadline <= now).ToList())
         {
             _queue.Remove(request);
@@ -252,7 +258,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         foreach (var request in _queue.OfType<LeaseRequest.Allocate>().ToList())
         {
-            switch (_search.Next(request, _held.Keys, _time.GetUtcNow()))
+            switch (_search.Next(request, _held.Keys, _uptime.Now))
             {
                 case BlockSearch.Step.Ask ask:
                     _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
@@ -289,7 +295,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnRefused(BlockProtocol.BlockRefused refused)
     {
-        if (_search.Refused(refused, _time.GetUtcNow()))
+        if (_search.Refused(refused, _uptime.Now))
             Work();
     }
 

@@ -20,11 +20,11 @@ public sealed record LeaseOptions
 }
 
 /// <summary>A request that waits, with whom to answer and until when.</summary>
-internal abstract record LeaseRequest(IActorRef ReplyTo, DateTimeOffset Deadline)
+internal abstract record LeaseRequest(IActorRef ReplyTo, TimeSpan Deadline)
 {
     public abstract void Fail(string reason, bool retryable);
 
-    public sealed record Allocate(LeaseProtocol.Allocate Message, IActorRef ReplyTo, DateTimeOffset Deadline) : LeaseRequest(ReplyTo, Deadline)
+    public sealed record Allocate(LeaseProtocol.Allocate Message, IActorRef ReplyTo, TimeSpan Deadline) : LeaseRequest(ReplyTo, Deadline)
     {
         /// <summary>The family in which no block held has room; null while that is not known.</summary>
         public IpVersion? Lacks { get; init; }
@@ -33,7 +33,7 @@ internal abstract record LeaseRequest(IActorRef ReplyTo, DateTimeOffset Deadline
             ReplyTo.Tell(new LeaseProtocol.NotAllocated(Message.RequestId, reason, retryable));
     }
 
-    public sealed record Release(LeaseProtocol.Release Message, IActorRef ReplyTo, DateTimeOffset Deadline) : LeaseRequest(ReplyTo, Deadline)
+    public sealed record Release(LeaseProtocol.Release Message, IActorRef ReplyTo, TimeSpan Deadline) : LeaseRequest(ReplyTo, Deadline)
     {
         public override void Fail(string reason, bool retryable) =>
             ReplyTo.Tell(new LeaseProtocol.NotReleased(Message.RequestId, reason));

@@ -89,6 +89,19 @@ public class NodeActorTests : ActorFixture
     }
 
     [Fact]
+    public async Task A_jump_of_the_wall_clock_is_no_silence()
+    {
+        var node = Start();
+        await Watch(node, 10, Seen(isMember: false));
+
+        Clock.AdjustTime(Clock.GetUtcNow().AddDays(1));
+        await Watch(node, 10, Seen(isMember: false));
+
+        Assert.Equal(NodeProtocol.Phase.AgentDown, await PhaseAsync(node));
+        await _blocks.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+    }
+
+    [Fact]
     public async Task Without_a_limit_a_silent_host_is_waited_for_without_end()
     {
         var node = Start(goneAfterSeconds: 0);
