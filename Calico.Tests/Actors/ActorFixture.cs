@@ -18,7 +18,7 @@ public abstract class ActorFixture(ITestOutputHelper output) : TestKit(Hocon, "a
 
     protected InMemoryDatastore Store { get; } = new();
 
-    protected FakeTimeProvider Clock { get; } = new(DateTimeOffset.UnixEpoch.AddYears(55));
+    protected JumpingClock Clock { get; } = new();
 
     protected Task<TransactionResult> PutAsync(string key, string value) => PutAsync(key, Encoding.UTF8.GetBytes(value));
 
@@ -47,4 +47,15 @@ public abstract class ActorFixture(ITestOutputHelper output) : TestKit(Hocon, "a
             throw new DatastoreException(DatastoreFault.Unavailable, "no endpoint answered in 15 s");
         };
     }
+}
+
+/// <summary>A clock that the test moves, and whose wall time it can set elsewhere, as an administrator does.</summary>
+public sealed class JumpingClock() : FakeTimeProvider(DateTimeOffset.UnixEpoch.AddYears(55))
+{
+    public TimeSpan Jump { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Jump;
+
+    // The base takes it from the wall time.
+    public override long GetTimestamp() => base.GetTimestamp() - Jump.Ticks;
 }

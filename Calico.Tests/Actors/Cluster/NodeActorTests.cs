@@ -94,7 +94,7 @@ public class NodeActorTests : ActorFixture
         var node = Start();
         await Watch(node, 10, Seen(isMember: false));
 
-        Clock.AdjustTime(Clock.GetUtcNow().AddDays(1));
+        Clock.Jump = TimeSpan.FromDays(1);
         await Watch(node, 10, Seen(isMember: false));
 
         Assert.Equal(NodeProtocol.Phase.AgentDown, await PhaseAsync(node));
