@@ -1,5 +1,6 @@
 using Akka.Configuration;
 using Akka.Dispatch;
+using Akka.Event;
 
 namespace Calico.Actors.Dispatch;
 
@@ -27,18 +28,24 @@ public sealed class KernelWriterDispatcher(Config config, IDispatcherPrerequisit
 
     private sealed class Threads(Config config, IDispatcherPrerequisites prerequisites) : ExecutorServiceConfigurator(config, prerequisites)
     {
-        public override ExecutorService Produce(string id) => new SleepingThread(id);
+        public override ExecutorService Produce(string id) => new SleepingThread(id, failure =>
+            Prerequisites.EventStream.Publish(new Error(failure, id, typeof(KernelWriterDispatcher), "work outside of any actor failed")));
     }
 }
 
-/// <summary>One thread that carries out what it is given, in order.</summary>
+/// <summary>One thread that carries out what it is given, in order; what fails is told and the next thing done.</summary>
 internal sealed class SleepingThread : ExecutorService
 {
     private readonly Queue<IRunnable> _queue = new();
+    private readonly Action<Exception> _failed;
     private bool _stopped;
 
-    public SleepingThread(string id)
-        : base(id) => new Thread(Serve) { IsBackground = true, Name = id }.Start();
+    public SleepingThread(string id, Action<Exception> failed)
+        : base(id)
+    {
+        _failed = failed;
+        new Thread(Serve) { IsBackground = true, Name = id }.Start();
+    }
 
     public override void Execute(IRunnable run)
     {
@@ -64,7 +71,21 @@ internal sealed class SleepingThread : ExecutorService
     private void Serve()
     {
         while (Next() is { } run)
+            Run(run);
+    }
+
+    // An actor's failures are its supervisor's. What comes here would end the process, with everything in it.
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1031", Justification = "Nobody else can take it; it is told")]
+    private void Run(IRunnable run)
+    {
+        try
+        {
             run.Run();
+        }
+        catch (Exception e)
+        {
+            _failed(e);
+        }
     }
 
     private IRunnable? Next()

@@ -60,13 +60,20 @@ public sealed class RegistryActor : ReceiveActor
     private readonly Dictionary<(string Container, string Interface), Workload> _workloads = [];
 
     // Host interfaces, of workloads and of calls under way.
-    private readonly Dictionary<string, (string Container, string Interface)> _names = [];
+    private readonly Dictionary<string, (string Container, string Interface)> _names;
 
-    public static Props Props(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease) =>
-        Akka.Actor.Props.Create(() => new RegistryActor(journalDirectory, interfacePrefix, host, routes, lease));
-
-    public RegistryActor(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease)
+    // Calls under way are in no journal, so the names that they reserved outlive the actor. One actor for each Props.
+    public static Props Props(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease)
     {
+        var names = new Dictionary<string, (string Container, string Interface)>();
+        return Akka.Actor.Props.Create(() => new RegistryActor(journalDirectory, interfacePrefix, host, routes, lease, names));
+    }
+
+    /// <inheritdoc cref="Props"/>
+    public RegistryActor(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease,
+        Dictionary<string, (string Container, string Interface)> names)
+    {
+        _names = names;
         _interfacePrefix = interfacePrefix;
         _journal = new WorkloadJournal(journalDirectory);
         _host = host;

@@ -48,10 +48,21 @@ public static class EnforcerProtocol
 }
 
 /// <summary>
+/// What the node's own actors have said to the enforcer. They say it once, so it outlives the actor: a workload that is
+/// being made is in nobody else's memory.
+/// </summary>
+public sealed class LocalDemands
+{
+    public bool Adopted { get; set; }
+    public Dictionary<string, LocalEndpoint> Endpoints { get; } = [];
+    public List<(EnforcerProtocol.SetEndpoint Request, IActorRef ReplyTo)> Waiting { get; } = [];
+}
+
+/// <summary>
 /// Puts this node's policy into force: feeds the graph from the mesh and from the local workloads, renders what it
 /// wants and has the nftables writer commit it. Child of the node's guardian. Writes nothing until it knows both the
 /// local workloads and every policy there is, so that a restart never loosens anything; after that it goes on with what
-/// it knows whatever happens to the mesh. Its death makes upstream and registry tell it everything again.
+/// it knows whatever happens to the mesh. Its death makes upstream tell it everything again.
 /// </summary>
 public sealed class EnforcerActor : ReceiveActor
 {
@@ -68,10 +79,9 @@ public sealed class EnforcerActor : ReceiveActor
     private readonly NodePolicyGraph _graph = new();
     private readonly PolicyReceiver _receiver;
     private readonly PolicyRenderer _renderer;
-    private readonly List<(EnforcerProtocol.SetEndpoint Request, IActorRef ReplyTo)> _waiting = [];
-    private readonly SortedDictionary<long, List<(long RequestId, IActorRef ReplyTo)>> _committing = [];
+    private readonly LocalDemands _local;
+    private readonly SortedDictionary<long, List<(EnforcerProtocol.SetEndpoint Request, IActorRef ReplyTo)>> _committing = [];
     private ImmutableArray<MeshMember> _members = [];
-    private bool _adopted;
     private bool _started;
     private bool _flushing;
     private long _lastCommit;
@@ -80,11 +90,15 @@ public sealed class EnforcerActor : ReceiveActor
     /// <param name="registry">Who knows the local workloads.</param>
     /// <param name="open">Opens an nftables table of the node's namespace.</param>
     /// <param name="options">Options of the rules as the environment gives them.</param>
-    public static Props Props(IActorRef upstream, IActorRef registry, Func<NftTable, INftTable> open, RenderOptions options) =>
-        Akka.Actor.Props.Create(() => new EnforcerActor(upstream, registry, open, options));
-
-    public EnforcerActor(IActorRef upstream, IActorRef registry, Func<NftTable, INftTable> open, RenderOptions options)
+    public static Props Props(IActorRef upstream, IActorRef registry, Func<NftTable, INftTable> open, RenderOptions options)
     {
+        var local = new LocalDemands();
+        return Akka.Actor.Props.Create(() => new EnforcerActor(upstream, registry, open, options, local));
+    }
+
+    public EnforcerActor(IActorRef upstream, IActorRef registry, Func<NftTable, INftTable> open, RenderOptions options, LocalDemands local)
+    {
+        _local = local;
         _upstream = upstream;
         _registry = registry;
         _writer = Context.ActorOf(NftWriterActor.Props(open).WithDispatcher(DispatcherNames.KernelWriter), "nft");
@@ -92,17 +106,15 @@ public sealed class EnforcerActor : ReceiveActor
         _networks = new RenderInputs(options);
         _renderer = new PolicyRenderer(options);
         _graph.UpdateProfile(DefaultAllow());
+        foreach (var endpoint in local.Endpoints.Values)
+            _graph.UpdateEndpoint(endpoint);
 
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
         Receive<UpstreamProtocol.PoliciesChanged>(OnPolicies);
         Receive<UpstreamProtocol.MembersChanged>(OnMembers);
         Receive<EnforcerProtocol.AdoptEndpoints>(OnAdopt);
         Receive<EnforcerProtocol.SetEndpoint>(OnSetEndpoint);
-        Receive<EnforcerProtocol.ExpectEndpoint>(e =>
-        {
-            _graph.UpdateEndpoint(e.Endpoint);
-            Schedule();
-        });
+        Receive<EnforcerProtocol.ExpectEndpoint>(e => Update(e.Endpoint));
         Receive<EnforcerProtocol.RemoveEndpoint>(OnRemoveEndpoint);
         Receive<EnforcerProtocol.WhyNot>(w => Sender.Tell(new EnforcerProtocol.Because(WhyNot(w.EndpointId))));
         Receive<EnforcerProtocol.GetStatus>(_ => Sender.Tell(Status()));
@@ -115,7 +127,15 @@ public sealed class EnforcerActor : ReceiveActor
     protected override void PreStart()
     {
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
-        _registry.Tell(new RegistryProtocol.TellEndpoints());
+        if (!_local.Adopted)
+            _registry.Tell(new RegistryProtocol.TellEndpoints());
+    }
+
+    // Whether the kernel has the rules is for the successor to find out.
+    protected override void PreRestart(Exception reason, object message)
+    {
+        _local.Waiting.AddRange(_committing.Values.SelectMany(w => w));
+        base.PreRestart(reason, message);
     }
 
     // The writer's first change is the whole state: one without the other would be wrong, so they fall together.
@@ -179,22 +199,29 @@ public sealed class EnforcerActor : ReceiveActor
     private void OnAdopt(EnforcerProtocol.AdoptEndpoints adopt)
     {
         foreach (var endpoint in adopt.Endpoints)
-            _graph.UpdateEndpoint(endpoint);
-        _adopted = true;
+            Update(endpoint);
+        _local.Adopted = true;
+        Schedule();
+    }
+
+    private void Update(LocalEndpoint endpoint)
+    {
+        _local.Endpoints[endpoint.Id] = endpoint;
+        _graph.UpdateEndpoint(endpoint);
         Schedule();
     }
 
     private void OnSetEndpoint(EnforcerProtocol.SetEndpoint set)
     {
-        _graph.UpdateEndpoint(set.Endpoint);
-        _waiting.Add((set, Sender));
-        Schedule();
+        _local.Waiting.Add((set, Sender));
+        Update(set.Endpoint);
     }
 
     private void OnRemoveEndpoint(EnforcerProtocol.RemoveEndpoint remove)
     {
+        _local.Endpoints.Remove(remove.EndpointId);
         _graph.RemoveEndpoint(remove.EndpointId);
-        _waiting.RemoveAll(w => w.Request.Endpoint.Id == remove.EndpointId);
+        _local.Waiting.RemoveAll(w => w.Request.Endpoint.Id == remove.EndpointId);
         Schedule();
     }
 
@@ -212,16 +239,16 @@ public sealed class EnforcerActor : ReceiveActor
     {
         _flushing = false;
         _receiver.Settle();
-        _started |= _adopted && _receiver.InSync;
+        _started |= _local.Adopted && _receiver.InSync;
         if (!_started)
             return;
         _renderer.Apply(_graph.Flush());
         var changes = _renderer.Flush();
-        var ready = _waiting.Where(w => _receiver.InSync && _graph.Readiness(w.Request.Endpoint.Id).IsReady).ToList();
+        var ready = _local.Waiting.Where(w => _receiver.InSync && _graph.Readiness(w.Request.Endpoint.Id).IsReady).ToList();
         if (changes.IsEmpty && ready.Count == 0)
             return;
-        _waiting.RemoveAll(ready.Contains);
-        _committing[++_lastCommit] = [.. ready.Select(r => (r.Request.RequestId, r.ReplyTo))];
+        _local.Waiting.RemoveAll(ready.Contains);
+        _committing[++_lastCommit] = ready;
         _writer.Tell(new NftProtocol.Change(_lastCommit, changes));
     }
 
@@ -229,15 +256,15 @@ public sealed class EnforcerActor : ReceiveActor
     {
         foreach (var (commit, waiting) in _committing.TakeWhile(c => c.Key <= committed.RequestId).ToList())
         {
-            foreach (var (requestId, replyTo) in waiting)
-                replyTo.Tell(new EnforcerProtocol.Enforced(requestId));
+            foreach (var (request, replyTo) in waiting)
+                replyTo.Tell(new EnforcerProtocol.Enforced(request.RequestId));
             _committing.Remove(commit);
         }
     }
 
     private string WhyNot(string endpointId)
     {
-        if (!_adopted)
+        if (!_local.Adopted)
             return "the node's workloads have not been taken over yet";
         if (!_receiver.InSync)
         {

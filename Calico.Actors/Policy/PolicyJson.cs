@@ -14,8 +14,9 @@ public static class PolicyJson
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        RespectRequiredConstructorParameters = true,
         Converters = { new CidrConverter(), new JsonStringEnumConverter() },
-        TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { LeaveOutDerived, LeaveOutEmptyLists } },
+        TypeInfoResolver = new DefaultJsonTypeInfoResolver { Modifiers = { LeaveOutDerived, LeaveOutEmptyLists, RequireWhatIsAlwaysWritten } },
     };
 
     // What can neither be set nor passed to the constructor follows from the rest.
@@ -36,6 +37,15 @@ public static class PolicyJson
             property.ShouldSerialize = (_, value) => value is ICollection { Count: > 0 };
     }
 
+    private static void RequireWhatIsAlwaysWritten(JsonTypeInfo type)
+    {
+        foreach (var property in type.Properties.Where(p => p.AssociatedParameter is { IsNullable: true }))
+            property.IsRequired = false;
+        // A struct can always be made without its constructor's parameters.
+        foreach (var property in type.Properties.Where(p => type.Type.IsValueType && !p.IsSetNullable))
+            property.IsRequired = true;
+    }
+
     public static byte[] Encode(PolicyEntry entry) => JsonSerializer.SerializeToUtf8Bytes(entry, Options);
 
     /// <exception cref="FormatException">The bytes are not an entry.</exception>
@@ -43,11 +53,23 @@ public static class PolicyJson
     {
         try
         {
-            return JsonSerializer.Deserialize<PolicyEntry>(json.Span, Options) ?? throw new FormatException("policy entry: null");
+            RefuseNulls(json.Span);
+            return JsonSerializer.Deserialize<PolicyEntry>(json.Span, Options)!;
         }
         catch (JsonException e)
         {
             throw new FormatException("policy entry: " + e.Message, e);
+        }
+    }
+
+    // None is ever written, and one that were read would end up where the types say that there is none.
+    private static void RefuseNulls(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json);
+        while (reader.Read())
+        {
+            if (reader.TokenType is JsonTokenType.Null)
+                throw new FormatException($"policy entry: null at byte {reader.TokenStartIndex}");
         }
     }
 

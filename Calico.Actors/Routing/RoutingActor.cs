@@ -18,6 +18,19 @@ using Calico.Kernel.Routes;
 namespace Calico.Actors.Routing;
 
 /// <summary>
+/// To whom the routing actor has told what. It outlives the actor: its successor must be able to take back what it finds
+/// gone, also when the news is in its mailbox already.
+/// </summary>
+public sealed class RoutingIntroductions
+{
+    public IActorRef Speaker { get; set; } = ActorRefs.Nobody;
+    public BgpProtocol.ConfigureSpeaker? Configuration { get; set; }
+
+    /// <summary>Announced by the speaker and blackholed by the writer.</summary>
+    public ImmutableArray<Cidr> Blocks { get; set; } = [];
+}
+
+/// <summary>
 /// Joins the parts that make this node a router: tells the BGP speaker whom to talk to and which blocks are ours, and
 /// the writer of routes what the speaker learned. Below /user, parent of neither.
 /// <code>
@@ -41,9 +54,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly string _workloadPrefix;
     private readonly IActorRef _upstream;
     private readonly IActorRef _lease;
-    private IActorRef _speaker = ActorRefs.Nobody;
-    private BgpProtocol.ConfigureSpeaker? _configuration;
     private readonly IActorRef _writer;
+    private readonly RoutingIntroductions _introduced;
     private readonly IRouteTable _routes;
     private readonly IKernelMonitor _monitor;
     private readonly ILoggingAdapter _log = Context.GetLogger();
@@ -60,11 +72,16 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer) =>
-        Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, writer));
-
-    public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer)
+    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer)
     {
+        var introduced = new RoutingIntroductions();
+        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, writer, introduced));
+    }
+
+    public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer,
+        RoutingIntroductions introduced)
+    {
+        _introduced = introduced;
         _node = node;
         _workloadPrefix = workloadPrefix;
         _upstream = upstream;
@@ -95,15 +112,12 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     }
 
     // Upstream and lease tell the successor everything when it subscribes; the speaker is introduced and asked here.
-    protected override void PreRestart(Exception reason, object message)
+    protected override void PostRestart(Exception reason)
     {
-        if (!_speaker.IsNobody())
-        {
-            Self.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
-            if (_configuration is not null)
-                TellSpeaker(new BgpProtocol.RepeatBestRoutes());
-        }
-        base.PreRestart(reason, message);
+        base.PostRestart(reason);
+        Introduce();
+        if (_introduced.Configuration is not null)
+            TellSpeaker(new BgpProtocol.RepeatBestRoutes());
     }
 
     protected override void PostStop()
@@ -114,19 +128,24 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _stopped.Dispose();
     }
 
-    private void TellSpeaker(BgpProtocol.IBgpMessage message) => _speaker.Tell(message);
+    private void TellSpeaker(BgpProtocol.IBgpMessage message) => _introduced.Speaker.Tell(message);
 
     // The first speaker, or one that lost its memory: neither knows anything.
     private void OnSpeakerStarted()
     {
-        _speaker = Sender;
+        _introduced.Speaker = Sender;
+        Introduce();
+    }
+
+    private void Introduce()
+    {
         TellSpeaker(new BgpProtocol.NextHopsChanged(_nextHops, []));
         if (_originated)
         {
             TellSpeaker(new BgpProtocol.OriginateRoutes([.. _held.Keys.Select(OriginatedRoute.Of)], []));
             TellSpeaker(new BgpProtocol.OriginationComplete());
         }
-        if (_configuration is { } configuration)
+        if (_introduced.Configuration is { } configuration)
             TellSpeaker(configuration);
     }
 
@@ -145,8 +164,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         if (peering && Peering.Of(new PeeringInputs(_node, _nodes.ToImmutableSortedDictionary(StringComparer.Ordinal),
             _configurations.ToImmutableSortedDictionary(StringComparer.Ordinal), _peers.ToImmutableSortedDictionary(StringComparer.Ordinal))) is { } config)
         {
-            _configuration = new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting });
-            TellSpeaker(_configuration);
+            _introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting });
+            TellSpeaker(_introduced.Configuration);
         }
     }
 
@@ -182,8 +201,9 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         if (!held.Loaded)
             return;
         var gained = held.Blocks.Keys.Except(_held.Keys).ToImmutableArray();
-        var lost = _held.Keys.Except(held.Blocks.Keys).ToImmutableArray();
+        var lost = _introduced.Blocks.Except(held.Blocks.Keys).ToImmutableArray();
         _held = held.Blocks;
+        _introduced.Blocks = [.. held.Blocks.Keys];
         TellSpeaker(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
             [.. lost.Select(b => Blackhole(b).Key)]));

@@ -15,6 +15,9 @@ namespace Calico.Tests.Actors;
 /// </summary>
 public abstract class NodeActorFixture : TestKit
 {
+    /// <summary>For what comes at once if it comes at all.</summary>
+    protected static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
     private static readonly string Hocon = $$"""
         akka.loglevel = INFO
         akka.suppress-json-serializer-warning = on
@@ -62,8 +65,8 @@ public abstract class NodeActorFixture : TestKit
     protected static void Crash(IActorRef actor) => actor.Tell(Kill.Instance);
 
     protected Task Eventually(Action assertion) =>
-        AwaitAssertAsync(assertion, TimeSpan.FromSeconds(20), TimeSpan.FromMilliseconds(20));
+        AwaitAssertAsync(assertion, Patience, TimeSpan.FromMilliseconds(20));
 
     protected Task Eventually(Func<Task> assertion) =>
-        AwaitAssertAsync(assertion, TimeSpan.FromSeconds(20), TimeSpan.FromMilliseconds(20));
+        AwaitAssertAsync(assertion, Patience, TimeSpan.FromMilliseconds(20));
 }

@@ -117,7 +117,6 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
     {
         if (_entries.TryGetValue(entry.ResourceKey, out var held) && held.Entry.Revision > entry.Revision)
             return;
-        _entries[entry.ResourceKey] = new Held(member, entry);
         if (entry.Policy is { } policy)
         {
             graph.UpdatePolicy(policy);
@@ -132,6 +131,8 @@ public sealed class PolicyReceiver(NodePolicyGraph graph, Func<ReadOnlyMemory<by
         {
             Forget(held.Entry);
         }
+        // Last: what the graph does not take is still missing.
+        _entries[entry.ResourceKey] = new Held(member, entry);
     }
 
     private void Forget(PolicyEntry entry)

@@ -64,6 +64,7 @@ public sealed class NodePolicyGraph
     public void ClearInSync() => InSync = false;
 
     /// <summary>Adds or replaces a policy, unless a later revision of it is known or was removed. Returns whether it did.</summary>
+    /// <exception cref="FormatException">Its selector is none; nothing changed.</exception>
     public bool UpdatePolicy(CompiledPolicy policy)
     {
         if (_removedPolicies.TryGetValue(policy.Key, out var removedAt) && removedAt >= policy.Revision)
@@ -71,6 +72,7 @@ public sealed class NodePolicyGraph
         var before = _policies.GetValueOrDefault(policy.Key);
         if (before is not null && before.Revision >= policy.Revision)
             return false;
+        var selector = Selector.Parse(policy.Selector);
         _removedPolicies.Remove(policy.Key);
         _policies[policy.Key] = policy;
         if (before is not null && before.SameMeaning(policy))
@@ -79,7 +81,7 @@ public sealed class NodePolicyGraph
         foreach (var endpoint in _matches.OwnersOf(policy.Key))
             _dirtyEndpoints.Add(endpoint);
         if (before is null || before.Selector != policy.Selector)
-            _matches.SetSelector(policy.Key, Selector.Parse(policy.Selector));
+            _matches.SetSelector(policy.Key, selector);
         return true;
     }
 

@@ -1,0 +1,252 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Endpoints;
+using Calico.Actors.Ipam;
+using Calico.Actors.Policy;
+using Calico.Core.Net;
+using Calico.Kernel.Routes;
+using Calico.Tests.Datastore;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Actors.Endpoints;
+
+[Layer("actor")]
+public sealed class RegistryActorTests : NodeActorFixture
+{
+    private readonly TemporaryDirectory _journal = new();
+    private readonly Akka.TestKit.TestProbe _routes;
+    private readonly Akka.TestKit.TestProbe _lease;
+
+    public RegistryActorTests(ITestOutputHelper output)
+        : base(output)
+    {
+        _routes = CreateTestProbe("routes");
+        _lease = CreateTestProbe("lease");
+    }
+
+    [Fact]
+    public async Task A_workload_is_admitted_under_the_interface_that_it_asks_for()
+    {
+        var registry = await Started();
+
+        var admitted = await Admit(registry, Pod("c1", "web"));
+
+        Assert.Equal((Pod("c1", "web").HostInterface, false, null), (admitted.Workload.HostInterface, admitted.IsKnown, admitted.Replaces));
+    }
+
+    [Fact]
+    public async Task A_workload_that_is_recorded_is_known_as_it_was_given()
+    {
+        var registry = await Started();
+        var workload = Pod("c1", "web") with { Addresses = ["10.9.0.1"], PodMac = "02:00:00:00:00:01" };
+        await Record(registry, workload);
+
+        var again = await Admit(registry, Pod("c1", "web"));
+
+        Assert.True(again.IsKnown);
+        Assert.Equal(workload.Addresses, again.Workload.Addresses);
+        Assert.Equal(workload.PodMac, again.Workload.PodMac);
+    }
+
+    [Fact]
+    public async Task A_call_that_is_repeated_before_the_first_is_done_gets_the_same_interface()
+    {
+        var registry = await Started();
+        await Admit(registry, Container("c1", "caliSame"));
+
+        var again = await Admit(registry, Container("c1", "caliSame"));
+
+        Assert.Equal(("caliSame", false, null), (again.Workload.HostInterface, again.IsKnown, again.Replaces));
+    }
+
+    [Fact]
+    public async Task Two_containers_with_one_interface_name_get_two_interfaces_even_while_both_are_being_made()
+    {
+        var registry = await Started();
+        await Admit(registry, Container("c1", "caliSame"));
+
+        var second = await Admit(registry, Container("c2", "caliSame"));
+
+        Assert.NotEqual("caliSame", second.Workload.HostInterface);
+        Assert.StartsWith("cali", second.Workload.HostInterface, StringComparison.Ordinal);
+        Assert.True(second.Workload.HostInterface.Length <= 15);
+        Assert.Null(second.Replaces);
+    }
+
+    [Fact]
+    public async Task A_new_container_of_the_same_pod_replaces_the_earlier_one()
+    {
+        var registry = await Started();
+        await Record(registry, Pod("c1", "web"));
+
+        var admitted = await Admit(registry, Pod("c2", "web"));
+
+        Assert.Equal("c1", admitted.Replaces?.ContainerId);
+        Assert.Equal(Pod("c1", "web").HostInterface, admitted.Workload.HostInterface);
+    }
+
+    [Fact]
+    public async Task Forgetting_the_earlier_container_late_does_not_free_the_interface_of_the_new_one()
+    {
+        var registry = await Started();
+        await Record(registry, Container("c1", "caliSame"));
+        await Admit(registry, Container("c2", "caliSame") with { Name = "c1" });
+        await Forget(registry, Container("c1", "caliSame"));
+
+        var third = await Admit(registry, Container("c3", "caliSame"));
+
+        Assert.NotEqual("caliSame", third.Workload.HostInterface);
+    }
+
+    [Fact]
+    public async Task A_recorded_workload_is_in_the_journal_and_a_forgotten_one_is_not()
+    {
+        var registry = await Started();
+        await Record(registry, Pod("c1", "web"));
+        await Record(registry, Pod("c2", "db"));
+        await Forget(registry, Pod("c1", "web"));
+
+        Assert.Equal(["c2"], Journal().Select(w => w.ContainerId));
+        Assert.Equal(["c2"], (await All(registry)).Select(w => w.ContainerId));
+        Assert.Null((await registry.Ask<RegistryProtocol.Found>(new RegistryProtocol.Find("c1", "eth0"), Patience)).Workload);
+    }
+
+    [Fact]
+    public async Task An_admitted_workload_that_was_never_recorded_is_not_known()
+    {
+        var registry = await Started();
+        await Admit(registry, Pod("c1", "web"));
+
+        Assert.Empty(Journal());
+        Assert.Empty(await All(registry));
+    }
+
+    [Fact]
+    public async Task A_workload_that_cannot_be_written_is_reported_and_not_known()
+    {
+        var registry = await Started();
+        // A directory in the place of the file: refused to root as well.
+        Directory.CreateDirectory(Path.Combine(_journal.Path, "c1@eth0.json"));
+
+        registry.Tell(new RegistryProtocol.Record(Pod("c1", "web"), 7), TestActor);
+
+        Assert.NotNull((await ExpectMsgAsync<RegistryProtocol.Recorded>(Patience)).Fault);
+        Assert.Empty(await All(registry));
+    }
+
+    [Fact]
+    public async Task A_process_that_starts_again_wants_the_routes_of_its_workloads_and_releases_what_nobody_has()
+    {
+        var link = AddLink("cali1");
+        new WorkloadJournal(_journal.Path).Put(Pod("c1", "web") with { HostInterface = "cali1", Addresses = ["10.9.0.1"] });
+        // Of a workload that the journal lost.
+        Put(new Route(new RouteKey(Cidr.Parse("10.9.0.2/32"), 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+            [new NextHop(null, link)])
+        { Scope = RouteScope.Link });
+
+        Start();
+
+        var wanted = await _routes.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+        var route = Assert.Single(wanted.Wanted);
+        Assert.Equal((RouteSource.Workloads, Cidr.Parse("10.9.0.1/32"), link), (wanted.Source, route.Key.Destination, route.NextHops[0].LinkIndex));
+        Assert.Equal(RouteSource.Workloads, (await _routes.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience)).Source);
+        var release = await _lease.ExpectMsgAsync<LeaseProtocol.ReleaseAllBut>(Patience);
+        Assert.Equal(["k8s-pod-network.c1"], release.Handles);
+        Assert.Equal([IpAddr.Parse("10.9.0.2")], release.InUse);
+    }
+
+    [Fact]
+    public async Task A_journal_file_that_cannot_be_read_does_not_hide_the_others()
+    {
+        File.WriteAllText(Path.Combine(_journal.Path, "a@eth0.json"), "{");
+        new WorkloadJournal(_journal.Path).Put(Pod("c1", "web"));
+
+        Assert.Equal(["c1"], (await All(Start())).Select(w => w.ContainerId));
+    }
+
+    [Fact]
+    public async Task A_restart_of_the_actor_keeps_the_workloads_and_releases_nothing()
+    {
+        var registry = await Started();
+        await Record(registry, Pod("c1", "web"));
+
+        Crash(registry);
+
+        Assert.Equal(["c1"], (await All(registry)).Select(w => w.ContainerId));
+        Assert.True((await Admit(registry, Pod("c1", "web"))).IsKnown);
+        await _lease.ExpectNoMsgAsync(TimeSpan.Zero);
+    }
+
+    [Fact]
+    public async Task An_interface_that_is_reserved_for_a_call_under_way_stays_reserved_over_a_restart()
+    {
+        var registry = await Started();
+        await Admit(registry, Container("c1", "caliSame"));
+
+        Crash(registry);
+
+        Assert.NotEqual("caliSame", (await Admit(registry, Container("c2", "caliSame"))).Workload.HostInterface);
+    }
+
+    [Fact]
+    public async Task The_enforcer_is_told_every_workload()
+    {
+        var registry = await Started();
+        await Record(registry, Pod("c1", "web") with { Addresses = ["10.9.0.1"] });
+        await Record(registry, Pod("c2", "db"));
+
+        registry.Tell(new RegistryProtocol.TellEndpoints(), TestActor);
+
+        var adopt = await ExpectMsgAsync<EnforcerProtocol.AdoptEndpoints>(Patience);
+        Assert.Equal(["default/db/eth0", "default/web/eth0"], adopt.Endpoints.Select(e => e.Id).Order(StringComparer.Ordinal));
+        Assert.Equal(IpAddr.Parse("10.9.0.1"), Assert.Single(adopt.Endpoints.Single(e => e.Id == "default/web/eth0").Addresses));
+    }
+
+    protected override void AfterAll()
+    {
+        base.AfterAll();
+        _journal.Dispose();
+    }
+
+    private IActorRef Start() => Sys.ActorOf(RegistryActor.Props(_journal.Path, "cali", Host, _routes, _lease));
+
+    private async Task<IActorRef> Started()
+    {
+        var registry = Start();
+        await _routes.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience);
+        await _lease.ExpectMsgAsync<LeaseProtocol.ReleaseAllBut>(Patience);
+        return registry;
+    }
+
+    private ImmutableArray<Workload> Journal() => new WorkloadJournal(_journal.Path).Load((path, e) => Assert.Fail($"{path}: {e}"));
+
+    private static Task<RegistryProtocol.Admitted> Admit(IActorRef registry, Workload draft) =>
+        registry.Ask<RegistryProtocol.Admitted>(new RegistryProtocol.Admit(draft), Patience);
+
+    private static async Task Record(IActorRef registry, Workload workload) =>
+        Assert.Null((await registry.Ask<RegistryProtocol.Recorded>(new RegistryProtocol.Record(workload, 7), Patience)).Fault);
+
+    private static async Task Forget(IActorRef registry, Workload workload) =>
+        Assert.Null((await registry.Ask<RegistryProtocol.Recorded>(new RegistryProtocol.Forget(workload), Patience)).Fault);
+
+    private static async Task<ImmutableArray<Workload>> All(IActorRef registry) =>
+        (await registry.Ask<RegistryProtocol.All>(new RegistryProtocol.GetAll(), Patience)).Workloads;
+
+    private static Workload Pod(string container, string name) => new()
+    {
+        ContainerId = container,
+        Network = "k8s-pod-network",
+        Orchestrator = Workload.KubernetesOrchestrator,
+        Namespace = "default",
+        Name = name,
+        PodInterface = "eth0",
+        HostInterface = "cali" + name,
+    };
+
+    private static Workload Container(string container, string hostInterface) => Pod(container, container) with
+    {
+        Orchestrator = Workload.CniOrchestrator,
+        HostInterface = hostInterface,
+    };
+}

@@ -1,0 +1,295 @@
+using System.Collections.Immutable;
+using System.Text;
+using Akka.Actor;
+using Akka.TestKit;
+using Calico.Actors.Bgp;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
+using Calico.Actors.Routing;
+using Calico.Core.Bgp.Rib;
+using Calico.Core.Feed;
+using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
+using Calico.Core.Net;
+using Calico.Kernel.Routes;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Actors.Routing;
+
+[Layer("actor")]
+public sealed class RoutingActorTests : NodeActorFixture
+{
+    private const string Own = "10.1.0.0/26";
+    private const string Theirs = "10.1.0.64/26";
+
+    private readonly TestProbe _upstream;
+    private readonly TestProbe _lease;
+    private readonly TestProbe _writer;
+    private readonly TestProbe _speaker;
+    private readonly IActorRef _routing;
+
+    public RoutingActorTests(ITestOutputHelper output)
+        : base(output)
+    {
+        _upstream = CreateTestProbe("upstream");
+        _lease = CreateTestProbe("lease");
+        _writer = CreateTestProbe("writer");
+        _speaker = CreateTestProbe("bgp");
+        _routing = Sys.ActorOf(RoutingActor.Props("a", "cali", Host, _upstream, _lease, _writer));
+    }
+
+    [Fact]
+    public async Task It_subscribes_to_what_it_joins()
+    {
+        Assert.Equal(_routing, (await _upstream.ExpectMsgAsync<UpstreamProtocol.Subscribe>(Patience)).Subscriber);
+        Assert.Equal(_routing, (await _lease.ExpectMsgAsync<LeaseProtocol.Subscribe>(Patience)).Subscriber);
+    }
+
+    [Fact]
+    public async Task A_gained_block_is_announced_and_blackholed()
+    {
+        await Introduced();
+
+        Hold(Own);
+
+        var announced = await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+        Assert.Equal([Cidr.Parse(Own)], announced.Add.Select(r => r.Prefix));
+        Assert.Empty(announced.Remove);
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
+        var written = await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+        var route = Assert.Single(written.Wanted);
+        Assert.Equal((RouteSource.Blocks, RouteKind.Blackhole, Cidr.Parse(Own)), (written.Source, route.Kind, route.Key.Destination));
+        Assert.Equal(RouteSource.Blocks, (await _writer.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience)).Source);
+    }
+
+    [Fact]
+    public async Task Only_what_changed_is_said_of_later_blocks_and_completeness_only_once()
+    {
+        await Holding(Own);
+
+        Hold(Own, Theirs);
+        Hold(Own);
+
+        Assert.Equal([Cidr.Parse(Theirs)], (await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add.Select(r => r.Prefix));
+        var lost = await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+        Assert.Empty(lost.Add);
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single(lost.Remove));
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted).Key.Destination);
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Unwanted).Destination);
+    }
+
+    [Fact]
+    public async Task A_lease_that_does_not_know_its_blocks_yet_takes_nothing_away()
+    {
+        await Holding(Own);
+
+        _routing.Tell(new LeaseProtocol.HeldBlocks(ImmutableSortedDictionary<Cidr, long>.Empty, Loaded: false));
+        Hold(Own, Theirs);
+
+        Assert.Empty((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Remove);
+    }
+
+    [Fact]
+    public async Task A_block_of_one_address_is_announced_but_not_blackholed()
+    {
+        await Introduced();
+
+        Hold("10.1.0.5/32");
+
+        Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add);
+        Assert.Empty((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted);
+    }
+
+    [Fact]
+    public async Task A_learned_route_is_written_and_the_speaker_told_when_it_is()
+    {
+        await Introduced();
+
+        Learn(7, Via(Theirs, "192.0.2.2"));
+
+        var written = await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+        Assert.Equal((RouteSource.Bgp, 7L), (written.Source, written.RequestId));
+        var route = Assert.Single(written.Wanted);
+        Assert.Equal((Cidr.Parse(Theirs), RouteWriterOptions.CalicoProtocol), (route.Key.Destination, route.Protocol));
+        Assert.Equal(new NextHop(IpAddr.Parse("192.0.2.2"), Uplink), Assert.Single(route.NextHops));
+        _writer.Reply(new RouteProtocol.RoutesCommitted(7, []));
+        Assert.Equal(7, (await _speaker.ExpectMsgAsync<BgpProtocol.BestRoutesApplied>(Patience)).Sequence);
+    }
+
+    [Fact]
+    public async Task A_route_that_is_gone_is_not_wanted_any_more()
+    {
+        await Introduced();
+        Learn(1, Via(Theirs, "192.0.2.2"));
+        await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+
+        Learn(2, new BestRoute(Cidr.Parse(Theirs), [], 0));
+
+        var written = await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+        Assert.Empty(written.Wanted);
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single(written.Unwanted).Destination);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Convergence_lets_the_writer_remove_what_was_not_confirmed_however_it_came(bool complete)
+    {
+        await Introduced();
+
+        _routing.Tell(new BgpProtocol.InitialConvergence(complete, ["Mesh_192_0_2_2"]), _speaker);
+
+        Assert.Equal(RouteSource.Bgp, (await _writer.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience)).Source);
+    }
+
+    [Fact]
+    public async Task A_nodes_resource_makes_a_peer_of_it_and_an_unreadable_one_changes_nothing()
+    {
+        await Introduced();
+        Resources(Node("a", "192.0.2.1/24"), Node("b", "192.0.2.2/24"));
+        Assert.Equal(["Mesh_192_0_2_2"], (await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience)).Config.Peers.Select(p => p.Name));
+
+        Resources(Node("b", "192.0.2.2/24") with { Value = Encoding.UTF8.GetBytes("{\"spec\":7}") }, Node("c", "192.0.2.3/24"));
+
+        Assert.Equal(["Mesh_192_0_2_2", "Mesh_192_0_2_3"],
+            (await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience)).Config.Peers.Select(p => p.Name));
+    }
+
+    [Fact]
+    public async Task A_block_that_was_taken_from_its_holder_is_not_reached_through_it_any_more()
+    {
+        await Introduced();
+        Resources(Node("a", "192.0.2.1/24"), Node("b", "192.0.2.2/24"), Node("c", "192.0.2.3/24"), Affinity("b", exists: true));
+        Learn(1, Via(Theirs, "192.0.2.2", "192.0.2.3"));
+        Assert.Equal(2, Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted).NextHops.Length);
+
+        Resources(Affinity("b", exists: false));
+
+        var other = Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted);
+        Assert.Equal(IpAddr.Parse("192.0.2.3"), Assert.Single(other.NextHops).Gateway);
+        Resources(Affinity("c", exists: false));
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Unwanted).Destination);
+    }
+
+    [Fact]
+    public async Task A_new_way_to_a_next_hop_is_told_to_the_speaker()
+    {
+        var first = await Introduced();
+        Assert.False(first.Resolver.Resolve(IpAddr.Parse("198.51.100.1")).Reachable);
+
+        Put(new Route(new RouteKey(Cidr.Parse("198.51.100.0/24"), 0), RouteKind.Unicast, 4, [new NextHop(IpAddr.Parse("192.0.2.9"), Uplink)]));
+
+        var changed = await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+        Assert.Equal(IpAddr.Parse("192.0.2.9"), changed.Resolver.Resolve(IpAddr.Parse("198.51.100.1")).Gateway);
+    }
+
+    [Fact]
+    public async Task A_speaker_that_starts_again_is_told_everything_again()
+    {
+        await Holding(Own);
+        Resources(Node("a", "192.0.2.1/24"));
+        await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+
+        _routing.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
+
+        await ExpectIntroduction();
+    }
+
+    [Fact]
+    public async Task Routing_that_starts_again_subscribes_again_and_introduces_itself_to_the_speaker()
+    {
+        await Holding(Own);
+        Resources(Node("a", "192.0.2.1/24"));
+        await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+        await _upstream.ExpectMsgAsync<UpstreamProtocol.Subscribe>(Patience);
+        await _lease.ExpectMsgAsync<LeaseProtocol.Subscribe>(Patience);
+
+        Crash(_routing);
+
+        await _upstream.ExpectMsgAsync<UpstreamProtocol.Subscribe>(Patience);
+        await _lease.ExpectMsgAsync<LeaseProtocol.Subscribe>(Patience);
+        await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+        await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+        await _speaker.ExpectMsgAsync<BgpProtocol.RepeatBestRoutes>(Patience);
+        Hold(Own);
+        Assert.Equal([Cidr.Parse(Own)], (await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add.Select(r => r.Prefix));
+        Assert.Equal(Cidr.Parse(Own), Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted).Key.Destination);
+    }
+
+    [Fact]
+    public async Task A_block_that_is_lost_while_routing_starts_again_is_withdrawn()
+    {
+        await Holding(Own, Theirs);
+
+        Crash(_routing);
+        Hold(Own);
+
+        var lost = await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience);
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single(lost.Remove));
+        Assert.Equal(Cidr.Parse(Theirs), Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Unwanted).Destination);
+    }
+
+    [Fact]
+    public async Task A_speaker_that_starts_while_routing_starts_again_is_told_everything()
+    {
+        await Holding(Own);
+        Resources(Node("a", "192.0.2.1/24"));
+        await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+        var next = CreateTestProbe("bgp2");
+
+        Crash(_routing);
+        _routing.Tell(new BgpProtocol.SpeakerStarted(), next);
+        Hold(Own);
+
+        await next.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+        await next.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+        Assert.Single((await next.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add);
+        await next.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
+    }
+
+    /// <summary>The speaker has started and been told what there is to tell of a node that has nothing.</summary>
+    private async Task<BgpProtocol.NextHopsChanged> Introduced()
+    {
+        _routing.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
+        return await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+    }
+
+    private async Task Holding(params string[] blocks)
+    {
+        await Introduced();
+        Hold(blocks);
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
+        await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+        await _writer.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience);
+    }
+
+    private async Task ExpectIntroduction()
+    {
+        await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+        Assert.Equal([Cidr.Parse(Own)], (await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add.Select(r => r.Prefix));
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
+        await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+    }
+
+    private void Hold(params string[] blocks) => _routing.Tell(new LeaseProtocol.HeldBlocks(
+        blocks.ToImmutableSortedDictionary(b => Cidr.Parse(b), _ => 1L), Loaded: true));
+
+    private void Learn(long sequence, BestRoute route) => _routing.Tell(new BgpProtocol.BestRoutesChanged(sequence, [route]), _speaker);
+
+    private BestRoute Via(string prefix, params string[] peers) => new(Cidr.Parse(prefix),
+        [.. peers.Select(p => IpAddr.Parse(p)).Select(p => new BestNextHop(p, null, Uplink, p))], 100);
+
+    private void Resources(params FeedItem[] items) => _routing.Tell(new UpstreamProtocol.ResourcesChanged([.. items], InSync: true, 1));
+
+    private static FeedItem Node(string name, string address) => new(new ResourceKey(ResourceKind.Node, null, name).Path,
+        ResourceCodec.Encode(new NodeResource
+        {
+            Metadata = new ObjectMeta { Name = name },
+            Spec = new NodeSpec { Bgp = new NodeBGPSpec { Ipv4Address = address } },
+        }), 1);
+
+    private static FeedItem Affinity(string host, bool exists) =>
+        new(IpamKeys.Affinity(host, Cidr.Parse(Theirs)), exists ? Encoding.UTF8.GetBytes("{}") : (ReadOnlyMemory<byte>?)null, 1);
+}
