@@ -23,7 +23,6 @@ namespace Calico.Tests.Actors.Policy;
 public sealed class EnforcerActorTests : NodeActorFixture
 {
     private const string PolicyPrefix = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/";
-    private const string Allow = """{"action":"Allow"}""";
 
     private static readonly LocalEndpoint Web = PolicyItems.Workload("web", "10.9.0.1", ("app", "web")).Endpoint with { Profiles = [] };
     private static readonly LocalEndpoint Db = PolicyItems.Workload("db", "10.9.0.2", ("app", "db")).Endpoint with { Profiles = [] };
@@ -128,8 +127,7 @@ public sealed class EnforcerActorTests : NodeActorFixture
     {
         await Started(Web);
         Assert.True(Passes(Web));
-        Policies(new FeedItem(PolicyEntry.KeyOf(PolicyPrefix + "bad"),
-            Encoding.UTF8.GetBytes(json.Replace("KEY", PolicyPrefix + "bad", StringComparison.Ordinal)), 2));
+        Policies(Bad(json));
         Policies(new FeedItem("set/s:1/1/0", new byte[] { 1, 2, 3 }, 2), new FeedItem("set/s:1", Encoding.UTF8.GetBytes("many"), 2));
 
         Policies(Compiled("allow", "app == 'web'", action: "Deny", revision: 2));
@@ -145,12 +143,13 @@ public sealed class EnforcerActorTests : NodeActorFixture
         await _upstream.ExpectNoMsgAsync(TimeSpan.Zero);
     }
 
-    [Fact]
-    public async Task A_policy_whose_entry_cannot_be_decoded_lets_no_new_endpoint_count_as_enforced()
+    [Theory]
+    [MemberData(nameof(Undecodable))]
+    public async Task A_policy_whose_entry_cannot_be_decoded_lets_no_new_endpoint_count_as_enforced(string json)
     {
         await Started();
         Resources(inSync: true, "allow", "bad");
-        Policies(new FeedItem(PolicyEntry.KeyOf(PolicyPrefix + "bad"), Encoding.UTF8.GetBytes("{"), 2));
+        Policies(Bad(json));
         Set(Web);
         Assert.Contains("bad", await Why(Web), StringComparison.Ordinal);
         Assert.False(HasMessages);
@@ -241,6 +240,9 @@ public sealed class EnforcerActorTests : NodeActorFixture
         {"resourceKey":"KEY","revision":1,"policy":
             {"key":{"kind":"GlobalNetworkPolicy","namespace":"","name":"bad"},"revision":1,"selectorId":"s",{{{fields}}}}}
         """;
+
+    private static FeedItem Bad(string json) => new(PolicyEntry.KeyOf(PolicyPrefix + "bad"),
+        Encoding.UTF8.GetBytes(json.Replace("KEY", PolicyPrefix + "bad", StringComparison.Ordinal)), 2);
 
     private async Task Started(params LocalEndpoint[] endpoints)
     {
