@@ -108,6 +108,8 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
         return result.Revision;
     }
 
+    public Task DeleteAsync(string key) => Datastore.CommitAsync(new Transaction([], [Write.Delete(key)]));
+
     /// <summary>Waits until the record in the datastore names these members and no others.</summary>
     public Task RecordNamesAsync(params MeshPeer[] peers)
     {

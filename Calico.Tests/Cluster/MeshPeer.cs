@@ -28,7 +28,7 @@ internal sealed class MeshPeer(MeshBed bed, MeshOptions options)
     public IEnumerable<string> Log => _log;
 
     /// <summary>Its address in the mesh, by which the others know its policy log.</summary>
-    public string Address => Akka.Cluster.Cluster.Get(System).SelfAddress.ToString();
+    public string Address { get; private set; } = "";
 
     public ClusterEvent.CurrentClusterState View => Akka.Cluster.Cluster.Get(System).State;
 
@@ -43,6 +43,7 @@ internal sealed class MeshPeer(MeshBed bed, MeshOptions options)
         Store = new MemberStore(bed.Datastore);
         Half = new NodeHalf(bed.NodeHalves, link, Node);
         _system = MeshSystem.Start(options, new MeshPorts(Store, link, TimeProvider.System, bed.Probe));
+        Address = Akka.Cluster.Cluster.Get(_system).SelfAddress.ToString();
         var keeper = bed.NodeHalves.ActorOf(Props.Create(() => new LogKeeper(_log)));
         foreach (var level in new[] { typeof(Info), typeof(Warning), typeof(Error) })
             _system.EventStream.Subscribe(keeper, level);
