@@ -1,0 +1,93 @@
+using Calico.Actors.Cluster;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Cluster;
+
+[Layer("cluster")]
+[Collection("cluster")]
+public class BootstrapTests(ITestOutputHelper output)
+{
+    [Fact]
+    public async Task Three_nodes_that_start_together_on_an_empty_datastore_form_one_cluster()
+    {
+        await using var bed = new MeshBed(output);
+        MeshPeer[] peers = [bed.Add(1), bed.Add(2), bed.Add(3)];
+
+        await MeshBed.StartAsync(peers);
+
+        await bed.AreOneClusterAsync(peers);
+        await bed.RecordNamesAsync(peers);
+    }
+
+    [Fact]
+    public async Task Three_nodes_that_find_the_record_of_a_cluster_long_gone_form_one_cluster()
+    {
+        await using var bed = new MeshBed(output);
+        await bed.PutAsync(BootstrapRecord.Key,
+            new BootstrapRecord("gone", 99, [$"akka.tcp://{MeshOptions.SystemName}@{bed.Address(9)}:1"]).ToJson());
+        MeshPeer[] peers = [bed.Add(1), bed.Add(2), bed.Add(3)];
+
+        await MeshBed.StartAsync(peers);
+
+        await bed.AreOneClusterAsync(peers);
+        Assert.NotEqual("gone", bed.Record()!.ClusterId);
+    }
+
+    [Fact]
+    public async Task Three_nodes_that_were_all_killed_form_one_cluster_again()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = (await bed.ThreeAsync()).ToArray();
+        await bed.RecordNamesAsync(peers);
+        var before = bed.Record()!.ClusterId;
+
+        await MeshBed.KillAsync(peers);
+        await MeshBed.StartAsync(peers);
+
+        await bed.AreOneClusterAsync(peers);
+        Assert.NotEqual(before, bed.Record()!.ClusterId);
+    }
+
+    [Fact]
+    public async Task A_node_that_was_killed_comes_back_under_its_address()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = (await bed.ThreeAsync()).ToArray();
+        await bed.RecordNamesAsync(peers);
+
+        await peers[0].KillAsync();
+        peers[0].Start();
+
+        await bed.AreOneClusterAsync(peers);
+    }
+
+    [Fact]
+    public async Task Two_clusters_that_see_each_other_become_the_one_that_the_record_names()
+    {
+        await using var bed = new MeshBed(output);
+        var (first, second) = (bed.Add(1), bed.Add(2));
+        await MeshBed.StartAsync(first);
+        await bed.RecordNamesAsync(first);
+        // Nobody names the first any more, so the second forms a cluster of its own.
+        await bed.PutAsync(BootstrapRecord.Key, new BootstrapRecord("second", 1, [$"akka.tcp://{MeshOptions.SystemName}@{second.Options.Address}:{second.Options.Port}"]).ToJson());
+        await MeshBed.StartAsync(second);
+
+        await bed.UntilAsync(() => !first.IsRunning || !second.IsRunning, "one of the two dissolves");
+        var dissolved = first.IsRunning ? second : first;
+        dissolved.Start();
+
+        await bed.AreOneClusterAsync(first, second);
+    }
+
+    [Fact]
+    public async Task A_node_that_leaves_is_no_member_any_more_and_never_was_unreachable()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = (await bed.ThreeAsync()).ToArray();
+
+        await peers[0].LeaveAsync();
+
+        await bed.AreOneClusterAsync(peers[1], peers[2]);
+        Assert.DoesNotContain(peers[1..].SelectMany(p => p.Log), l => l.Contains("UNREACHABLE", StringComparison.OrdinalIgnoreCase));
+    }
+}
