@@ -26,6 +26,9 @@ public sealed class NodeActor : ReceiveActor
     private sealed record Probed(bool Answers) : Protocol.ITick;
     private sealed record EndpointsDeleted(NodeProtocol.NodeObserved Of, Exception? Failure) : Protocol.ITick;
 
+    /// <summary>Observations come every few seconds; with a longer gap between two probes the host was not watched.</summary>
+    private static readonly TimeSpan ProbeGap = TimeSpan.FromSeconds(20);
+
     private readonly MeshOptions _options;
     private readonly IDatastore _datastore;
     private readonly IHostProbe _probe;
@@ -36,6 +39,7 @@ public sealed class NodeActor : ReceiveActor
     private NodeProtocol.NodeObserved? _seen;
     private NodeProtocol.Phase _phase;
     private TimeSpan _lastAnswer;
+    private TimeSpan _lastProbe;
     private bool _probing;
     private bool _deleting;
     private int _missing;
@@ -108,6 +112,10 @@ public sealed class NodeActor : ReceiveActor
     {
         if (_probing || _options.NodeGoneAfter <= TimeSpan.Zero || address is not { } target)
             return;
+        // Silence that nobody listened to is none: while the feed moves, nobody observes for a while.
+        if (_uptime.Now - _lastProbe > ProbeGap)
+            _lastAnswer = _uptime.Now;
+        _lastProbe = _uptime.Now;
         _probing = true;
         _probe.AnswersAsync(target, _stopped.Token).PipeTo(Self, success: a => new Probed(a), failure: _ => new Probed(true));
     }

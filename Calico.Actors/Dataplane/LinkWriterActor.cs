@@ -142,5 +142,9 @@ public sealed class LinkWriterActor : ReceiveActor
             _log.Warning("link: {Reason}", e.Message);
             refuse(e.Message);
         }
+        catch (ObjectDisposedException)
+        {
+            refuse("whoever asked has given up and closed the pod's namespace");
+        }
     }
 }

@@ -26,6 +26,7 @@ public sealed record RouteWriterOptions
 public sealed class RouteWriterActor : ReceiveActor, IWithTimers
 {
     private sealed record Seen(IReadOnlyList<KernelEvent> Events) : Protocol.ITick;
+    private sealed record MonitorFailed(Exception Cause) : Protocol.ITick;
     private sealed class Flush : Protocol.ITick
     {
         public static readonly Flush Instance = new();
@@ -71,6 +72,7 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         Receive<Flush>(_ => OnFlush());
         Receive<Retry>(_ => OnFlush());
         Receive<Seen>(OnSeen);
+        Receive<MonitorFailed>(f => throw new InvalidOperationException("the kernel's events are not to be had any more", f.Cause));
     }
 
     protected override void PreStart()
@@ -236,8 +238,12 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
                 self.Tell(new Seen(events));
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (cancellation.IsCancellationRequested)
         {
+        }
+        catch (Exception e)
+        {
+            self.Tell(new MonitorFailed(e));
         }
     }
 }

@@ -105,7 +105,9 @@ internal static class BlockTransactions
                 compares.Add(c);
             writes.Add(write);
         }
-        return new Transaction(compares.ToImmutable(), writes.ToImmutable());
+        // Two requests about one pod: a key is written once, and the later one decides.
+        var once = writes.GroupBy(w => w.Key, StringComparer.Ordinal).Select(g => g.Last());
+        return new Transaction(compares.ToImmutable(), [.. once]);
     }
 
     /// <summary>An allocation belongs to the node that its attributes name.</summary>
@@ -114,9 +116,22 @@ internal static class BlockTransactions
     private static Compare Unchanged(string key, KeyValue? read) =>
         read is null ? Compare.Absent(key) : Compare.At(key, read.ModRevision);
 
+    // One that cannot be read counts nothing; the blocks are the truth, and it is written anew.
+    private static SortedDictionary<string, int> CountsOf(KeyValue handle)
+    {
+        try
+        {
+            return handle.Value.IsEmpty ? new(StringComparer.Ordinal) : IpamJson.ParseHandle(handle.Value);
+        }
+        catch (FormatException)
+        {
+            return new(StringComparer.Ordinal);
+        }
+    }
+
     private static Write HandleAfter(KeyValue handle, IReadOnlyDictionary<Cidr, int> deltas)
     {
-        var counts = handle.Value.IsEmpty ? new(StringComparer.Ordinal) : IpamJson.ParseHandle(handle.Value);
+        var counts = CountsOf(handle);
         foreach (var (block, delta) in deltas)
         {
             var count = counts.GetValueOrDefault(block.ToString()) + delta;

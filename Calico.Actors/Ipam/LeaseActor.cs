@@ -44,13 +44,14 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
     private readonly Dictionary<Cidr, HeldBlock> _held = [];
-    private readonly Dictionary<string, KeyValue?> _handles = [];
     private readonly List<LeaseRequest> _queue = [];
     private readonly List<IActorRef> _subscribers = [];
     private readonly BlockSearch _search;
     private bool _loaded;
     private bool _reading;
     private bool _committing;
+    private bool _readAgain;
+    private int _setbacks;
     private string? _trouble;
     private LeaseProtocol.ReleaseAllBut? _reconcile;
 
@@ -77,7 +78,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         });
         Receive<LeaseProtocol.Subscribe>(OnSubscribe);
         Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
-        Receive<UpstreamProtocol.ResourcesChanged>(c => _search.Learn(c.Items, c.InSync));
+        Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
         Receive<UpstreamProtocol.MembersChanged>(_ => { });
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<BlockProtocol.BlockGranted>(OnGranted);
@@ -142,6 +143,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void Load()
     {
         _reading = true;
+        _readAgain = false;
         LeaseStore.LoadAsync(_datastore, _node, _stopped.Token)
             .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
     }
@@ -150,24 +152,46 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         _log.Warning("lease of {Node}: blocks cannot be read: {Cause}; trying again", _node, failed.Cause.Message);
         _trouble = failed.Cause.Message;
-        Timers.StartSingleTimer("load", Tick.Load, RetryAfter);
+        LoadLater();
+    }
+
+    private void LoadLater()
+    {
+        _reading = true;
+        Timers.StartSingleTimer(nameof(Tick.Load), Tick.Load, RetryAfter);
     }
 
     private void OnLoaded(Loaded loaded)
     {
         _held.Clear();
-        _handles.Clear();
         foreach (var block in loaded.Blocks)
             _held[block.Block.Cidr] = block;
         foreach (var block in loaded.Unreadable)
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
         _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
         _loaded = true;
-        _reading = false;
+        _reading = _readAgain;
         _trouble = null;
         PublishHeld();
+        if (_readAgain)
+            Load();
         Work();
     }
+
+    // A block that was taken from this node must not be announced until the next pod comes by.
+    private void OnResources(UpstreamProtocol.ResourcesChanged changed)
+    {
+        _search.Learn(changed.Items, changed.InSync);
+        if (!_loaded || !changed.Items.Any(IsNewsOfHeld))
+            return;
+        if (_reading)
+            _readAgain = true;
+        else
+            Load();
+    }
+
+    private bool IsNewsOfHeld(FeedItem item) => IpamKeys.TryParseAffinity(item.Key, out var host, out var block)
+        && host == _node && _held.TryGetValue(block, out var held) && item.Revision > held.Epoch;
 
     // ---- the group commit ----------------------------------------------------------------------------------------
 
@@ -178,7 +202,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         if (!_loaded || _reading || _committing)
             return;
         FailExpired();
-        var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _node);
+        var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _node, isCareful: _setbacks > 0);
         _queue.Clear();
         _queue.AddRange(commit.Waiting);
         _reconcile = null;
@@ -187,7 +211,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         if (!commit.IsEmpty)
         {
             _committing = true;
-            LeaseStore.CommitAsync(_datastore, _node, commit, _held.ToDictionary(), _handles.ToDictionary(), _stopped.Token)
+            LeaseStore.CommitAsync(_datastore, _node, commit, _held.ToDictionary(), _stopped.Token)
                 .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
         }
         else
@@ -206,17 +230,19 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
             _log.Debug("lease of {Node}: its view was out of date, reading it again", _node);
             Requeue(commit);
-            Load();
+            if (_setbacks == 1)
+                Load();
+            else
+                LoadLater();
             return;
         }
+        _setbacks = 0;
         foreach (var (cidr, contents) in commit.Batch.Changed)
         {
             // A commit that an earlier incarnation began may come before the blocks are known.
             if (_held.TryGetValue(cidr, out var was))
                 _held[cidr] = new HeldBlock(contents, result.Revision, was.Epoch);
         }
-        foreach (var handle in commit.Batch.HandleDeltas.Keys)
-            _handles.Remove(handle);
         if (!commit.IsReconciled)
             _reconcile ??= commit.Reconcile;
         commit.Answer();
@@ -229,14 +255,17 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
         Requeue(failed.Commit);
         _trouble = failed.Cause.Message;
-        _reading = true;
-        Timers.StartSingleTimer("load", Tick.Load, RetryAfter);
+        LoadLater();
         FailExpired();
     }
 
+    // One request may be what the transaction failed for: each of the next ones is alone, and this one behind the others.
     private void Requeue(LeaseCommit commit)
     {
-        _queue.InsertRange(0, commit.Included);
+        if (_setbacks++ == 0)
+            _queue.InsertRange(0, commit.Included);
+        else
+            _queue.AddRange(commit.Included);
         _reconcile ??= commit.Reconcile;
     }
 

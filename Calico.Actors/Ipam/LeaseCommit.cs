@@ -64,13 +64,17 @@ internal sealed class LeaseCommit
 
     /// <summary>Whether nothing is left to reconcile once this commit has succeeded.</summary>
     public bool IsReconciled { get; private set; } = true;
+
+    /// <summary>The one before failed: carry one request only, and assume nothing of handles.</summary>
+    public bool IsCareful { get; private init; }
     public IEnumerable<(Compare?, Write)> Alongside => _alongside;
     public bool IsEmpty => Batch.IsEmpty && _alongside.Count == 0;
 
     public static LeaseCommit Plan(IReadOnlyDictionary<Cidr, HeldBlock> held, IReadOnlyList<LeaseRequest> queue,
-        LeaseProtocol.ReleaseAllBut? reconcile, string node)
+        LeaseProtocol.ReleaseAllBut? reconcile, string node, bool isCareful)
     {
-        var commit = new LeaseCommit(new LeaseBatch(held)) { Reconcile = reconcile };
+        var commit = new LeaseCommit(new LeaseBatch(held)) { Reconcile = reconcile, IsCareful = isCareful };
+        var most = isCareful ? 1 : MaxRequests;
         var freed = 0;
         if (reconcile is not null)
         {
@@ -83,7 +87,7 @@ internal sealed class LeaseCommit
         {
             // What reconciling gives back may fill a transaction alone. Who waits for the next one lacks nothing yet:
             // the block that it lacked the last time may be here now.
-            if (commit.Included.Count >= MaxRequests || freed > 0)
+            if (commit.Included.Count >= most || freed > 0)
                 commit.Waiting.Add(request is LeaseRequest.Allocate later ? later with { Lacks = null } : request);
             else if (request is LeaseRequest.Allocate allocate)
                 commit.Add(allocate);

@@ -52,14 +52,15 @@ internal static class LeaseStore
 
     /// <summary>
     /// Carries the commit out. A handle that gains its first address is assumed to be new (the transaction finds out
-    /// if not); one that loses addresses is read first.
+    /// if not, and the careful one after it reads first); one that loses addresses is read first.
     /// </summary>
     public static async Task<TransactionResult> CommitAsync(IDatastore datastore, string node, LeaseCommit commit,
-        IReadOnlyDictionary<Cidr, HeldBlock> held, Dictionary<string, KeyValue?> handles, CancellationToken cancellation)
+        IReadOnlyDictionary<Cidr, HeldBlock> held, CancellationToken cancellation)
     {
+        var handles = new Dictionary<string, KeyValue?>(StringComparer.Ordinal);
         foreach (var (id, deltas) in commit.Batch.HandleDeltas)
         {
-            if (deltas.Values.Any(d => d < 0))
+            if (commit.IsCareful || deltas.Values.Any(d => d < 0))
                 handles[id] = await datastore.GetAsync(IpamKeys.Handle(id), cancellation);
         }
         var transaction = BlockTransactions.Commit(node, commit.Batch, held, handles, commit.Alongside);

@@ -45,7 +45,7 @@ public static class PoolChoice
         pool.Spec.AllowedUses.Count == 0 || pool.Spec.AllowedUses.Contains(IPPoolUse.Workload);
 
     private static bool Matches(string? selector, IReadOnlyDictionary<string, string> labels) =>
-        string.IsNullOrEmpty(selector) || Selector.Parse(selector).Evaluate(labels);
+        string.IsNullOrEmpty(selector) || (Selector.TryParse(selector, out var parsed, out _) && parsed.Evaluate(labels));
 
     private static PoolRef? RefOf(IPPool pool)
     {

@@ -109,7 +109,8 @@ public static class Peering
     {
         if (!string.IsNullOrEmpty(spec.PeerSelector))
         {
-            var selector = Selector.Parse(spec.PeerSelector);
+            if (!Selector.TryParse(spec.PeerSelector, out var selector, out _))
+                yield break;
             foreach (var node in inputs.Nodes.Values.Where(n => n.Name != self.Name && selector.Evaluate((ILabels)n.Metadata.Labels)))
             {
                 var port = PortOf(inputs, node.Name, global);
@@ -124,7 +125,8 @@ public static class Peering
 
     private static bool AppliesTo(BGPPeerSpec spec, NodeResource self) =>
         !string.IsNullOrEmpty(spec.Node) ? spec.Node == self.Name
-        : string.IsNullOrEmpty(spec.NodeSelector) || Selector.Parse(spec.NodeSelector).Evaluate((ILabels)self.Metadata.Labels);
+        : string.IsNullOrEmpty(spec.NodeSelector)
+            || (Selector.TryParse(spec.NodeSelector, out var selector, out _) && selector.Evaluate((ILabels)self.Metadata.Labels));
 
     private static bool IsReflector(NodeResource node) => !string.IsNullOrEmpty(node.Spec.Bgp?.RouteReflectorClusterID);
 

@@ -41,7 +41,12 @@ public sealed class RoutingIntroductions
 /// </summary>
 public sealed class RoutingActor : ReceiveActor, IWithTimers
 {
-    private sealed record Seen(bool Any) : ITick;
+    private sealed class Seen : ITick
+    {
+        public static readonly Seen Instance = new();
+    }
+
+    private sealed record MonitorFailed(Exception Cause) : ITick;
     private sealed class Look : ITick
     {
         public static readonly Look Instance = new();
@@ -99,7 +104,12 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         Receive<BgpProtocol.BestRoutesChanged>(OnBest);
         Receive<BgpProtocol.InitialConvergence>(OnConverged);
         Receive<RouteProtocol.RoutesCommitted>(c => TellSpeaker(new BgpProtocol.BestRoutesApplied(c.RequestId)));
-        Receive<Seen>(_ => Timers.StartSingleTimer(nameof(Look), Look.Instance, Settle));
+        Receive<Seen>(_ =>
+        {
+            if (!Timers.IsTimerActive(nameof(Look)))
+                Timers.StartSingleTimer(nameof(Look), Look.Instance, Settle);
+        });
+        Receive<MonitorFailed>(f => throw new InvalidOperationException("the kernel's events are not to be had any more", f.Cause));
         Receive<Look>(_ => OnLook());
     }
 
@@ -291,11 +301,15 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             while (await monitor.NextAsync(cancellation) is { Count: > 0 } events)
             {
                 if (events.Any(e => KernelNextHops.MayChange(e, workloadPrefix)))
-                    self.Tell(new Seen(true));
+                    self.Tell(Seen.Instance);
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (cancellation.IsCancellationRequested)
         {
+        }
+        catch (Exception e)
+        {
+            self.Tell(new MonitorFailed(e));
         }
     }
 }

@@ -102,6 +102,21 @@ public class NodeActorTests : ActorFixture
     }
 
     [Fact]
+    public async Task Silence_that_nobody_listened_to_does_not_count()
+    {
+        var node = Start();
+        await Watch(node, 20, Seen(isMember: false));
+
+        // The feed moves to another member, and nobody observes meanwhile.
+        Clock.Advance(TimeSpan.FromSeconds(90));
+        await Watch(node, 55, Seen(isMember: false));
+        Assert.Equal(NodeProtocol.Phase.AgentDown, await PhaseAsync(node));
+        await Watch(node, 10, Seen(isMember: false));
+
+        await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>();
+    }
+
+    [Fact]
     public async Task Without_a_limit_a_silent_host_is_waited_for_without_end()
     {
         var node = Start(goneAfterSeconds: 0);

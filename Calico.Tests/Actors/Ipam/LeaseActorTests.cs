@@ -292,6 +292,55 @@ public class LeaseActorTests : ActorFixture
         Assert.Equal(address, await AddAsync(Start(), "web"));
     }
 
+    [Theory]
+    [InlineData("""{"block":{"10.9.0.0/26":1},"deleted":false}""")]
+    [InlineData("nonsense")]
+    public async Task A_handle_that_is_left_over_keeps_nobody_from_an_address(string left)
+    {
+        var lease = Start();
+        await AddAsync(lease, "first");
+        await PutAsync(IpamKeys.Handle("k8s-pod-network.web"), left);
+
+        lease.Tell(Allocate("web"), TestActor);
+        lease.Tell(Allocate("api"), TestActor);
+
+        await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
+        await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
+        var handle = IpamJson.ParseHandle((await Store.GetAsync(IpamKeys.Handle("k8s-pod-network.web")))!.Value);
+        Assert.Contains(handle, c => Pool.Cidr.Contains(Cidr.Parse(c.Key)) && c.Value == 1);
+    }
+
+    [Fact]
+    public async Task A_pod_that_is_released_twice_at_once_is_released()
+    {
+        var lease = Start();
+        await AddAsync(lease, "web");
+
+        lease.Tell(Release("web"), TestActor);
+        lease.Tell(Release("web"), TestActor);
+        lease.Tell(Release("web"), TestActor);
+
+        for (var i = 0; i < 3; i++)
+            await ExpectMsgAsync<LeaseProtocol.Released>(TimeSpan.FromSeconds(10));
+        Assert.Empty(await AssignedAsync());
+    }
+
+    [Fact]
+    public async Task A_block_that_was_taken_away_is_given_up_when_the_feed_tells()
+    {
+        var lease = Start();
+        var routes = CreateTestProbe("routes");
+        await AddAsync(lease, "web");
+        lease.Tell(new LeaseProtocol.Subscribe(routes.Ref));
+        var held = (await UntilHeldAsync(routes, h => h.Blocks.Count == 1)).Blocks.Single();
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
+        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+
+        lease.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(IpamKeys.Affinity("node1", held.Key), null, Store.Revision)], true, Store.Revision));
+
+        await UntilHeldAsync(routes, h => h.Loaded && h.Blocks.IsEmpty);
+    }
+
     [Fact]
     public async Task Without_the_mesh_blocks_that_are_held_go_on_giving_addresses()
     {
