@@ -84,6 +84,12 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
             timing.Phase("route");
             return workload;
         }
+        catch
+        {
+            // Only here are the addresses known by which they can be taken back.
+            steps.RemoveRoutes(workload);
+            throw;
+        }
         finally
         {
             await DisposeAsync(wiring);

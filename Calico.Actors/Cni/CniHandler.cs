@@ -39,8 +39,10 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             {
                 version = config.Version;
                 // By pod, not by container: a pod's new sandbox may come while its old one is being removed.
-                using var turn = await _gate.EnterAsync(Workload.From(call.Request, config, services.InterfacePrefix).Id, cancellation);
-                reply = await DispatchAsync(call, config);
+                using var turn = call.Request.Command is CniCommand.Add or CniCommand.Del or CniCommand.Check
+                    ? await _gate.EnterAsync(Workload.From(call.Request, config, services.InterfacePrefix).Id, cancellation)
+                    : null;
+                reply = await DispatchAsync(call, config, cancellation);
             }
         }
         catch (CniCallException e)
@@ -59,14 +61,14 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
         await call.ReplyAsync(reply);
     }
 
-    private Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config) =>
+    private Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation) =>
         call.Request.Command switch
         {
             CniCommand.Add => new CniAdd(_steps, metrics).RunAsync(call, config),
             CniCommand.Del => DelAsync(call, config),
             CniCommand.Check => CheckAsync(call, config),
             CniCommand.Status => StatusAsync(),
-            CniCommand.Gc => GcAsync(config),
+            CniCommand.Gc => GcAsync(config, cancellation),
             _ => throw CniSteps.Failure(CniErrorCode.InvalidEnvironment, $"the node does not answer {call.Request.Command}"),
         };
 
@@ -82,6 +84,13 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             await _steps.ReleaseAddressesAsync(workload, []);
             return CniReply.Done;
         }
+        await RemoveAsync(workload);
+        return CniReply.Done;
+    }
+
+    // In this order: what fails can be found and tried again, because the workload is forgotten last.
+    private async Task RemoveAsync(Workload workload)
+    {
         _steps.RemoveRoutes(workload);
         var unwired = await services.Links.Ask<object>(new LinkProtocol.Unwire(_steps.NextId(), workload.HostInterface), services.StepTimeout);
         if (unwired is LinkProtocol.Refused refused)
@@ -89,7 +98,6 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
         services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
         await _steps.ReleaseAsync(workload);
         await _steps.ForgetAsync(workload);
-        return CniReply.Done;
     }
 
     private async Task<CniReply> CheckAsync(CniCall call, CniNetworkConfig config)
@@ -120,13 +128,18 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             : "the node has not read its address blocks yet");
     }
 
-    private async Task<CniReply> GcAsync(CniNetworkConfig config)
+    private async Task<CniReply> GcAsync(CniNetworkConfig config, CancellationToken cancellation)
     {
         if (config.ValidAttachments is not { } valid)
             return CniReply.Done;
         var all = await _steps.AskAsync<RegistryProtocol.All>(services.Registry, new RegistryProtocol.GetAll());
         foreach (var stale in all.Workloads.Where(w => w.Network == config.Name && !valid.Contains(new CniAttachment(w.ContainerId, w.PodInterface))))
-            await _steps.UndoAsync(stale);
+        {
+            using var turn = await _gate.EnterAsync(stale.Id, cancellation);
+            // Its own DEL, or its pod's next sandbox, may have come first.
+            if ((await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(stale.ContainerId, stale.PodInterface))).Workload is { } workload)
+                await RemoveAsync(workload);
+        }
         return CniReply.Done;
     }
 }
