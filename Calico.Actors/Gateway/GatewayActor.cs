@@ -42,8 +42,10 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
         Receive<BlockProtocol.BlockGranted>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
         Receive<BlockProtocol.BlockRefused>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
         Receive<BlockProtocol.HolderRetired>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
-        Receive<ClusterEvent.IClusterDomainEvent>(_ => SendMembers());
-        Receive<TellMembers>(_ => SendMembers());
+        // The cluster's own answer: its read view may not have seen yet what an event tells.
+        Receive<ClusterEvent.IClusterDomainEvent>(_ => _cluster.SendCurrentClusterState(Self));
+        Receive<TellMembers>(_ => _cluster.SendCurrentClusterState(Self));
+        Receive<ClusterEvent.CurrentClusterState>(SendMembers);
     }
 
     protected override void PreStart()
@@ -78,10 +80,10 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
         return (address.HasLocalScope ? _cluster.SelfAddress : address).ToString();
     }
 
-    private void SendMembers()
+    private void SendMembers(ClusterEvent.CurrentClusterState state)
     {
-        var unreachable = _cluster.State.Unreachable;
-        var members = _cluster.State.Members
+        var unreachable = state.Unreachable;
+        var members = state.Members
             .Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Leaving)
             .Select(m => new MeshMember(m.Address.ToString(), MeshPaths.NodeOf(m), !unreachable.Contains(m)))
             .OrderBy(m => m.Node, StringComparer.Ordinal).ToImmutableArray();

@@ -20,6 +20,18 @@ public class BootstrapTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task Every_node_is_told_who_the_members_are()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = (await bed.ThreeAsync()).ToArray();
+
+        await bed.TellsItsNodeAsync(peers);
+        await peers[2].LeaveAsync();
+
+        await bed.TellsItsNodeAsync(peers[0], peers[1]);
+    }
+
+    [Fact]
     public async Task Three_nodes_that_find_the_record_of_a_cluster_long_gone_form_one_cluster()
     {
         await using var bed = new MeshBed(output);

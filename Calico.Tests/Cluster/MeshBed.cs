@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using Akka.Actor;
 using Calico.Actors.Cluster;
+using Calico.Actors.Gateway;
 using Calico.Core.Net;
 using Calico.Datastore;
 using Calico.Tests.Datastore;
@@ -80,6 +81,13 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
         var nodes = peers.Select(p => p.Node).Order(StringComparer.Ordinal).ToImmutableArray();
         return UntilAsync(() => peers.All(p => p.Up.SequenceEqual(nodes) && p.View.Members.Count == nodes.Length && p.View.Unreachable.IsEmpty)
             && peers.Select(p => p.View.Leader).Distinct().Count() == 1, $"{string.Join(" ", nodes)} are one cluster");
+    }
+
+    /// <summary>Waits until the forwarding halves of these know exactly these as reachable members.</summary>
+    public Task TellsItsNodeAsync(params MeshPeer[] peers)
+    {
+        var members = peers.Select(p => new MeshMember(p.Address, p.Node, true)).OrderBy(m => m.Node, StringComparer.Ordinal).ToImmutableArray();
+        return UntilAsync(() => peers.All(p => p.Half.Members.SequenceEqual(members)), "the nodes know the members");
     }
 
     /// <summary>Waits for a condition, for a long time but not for ever.</summary>
