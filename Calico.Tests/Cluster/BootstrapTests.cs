@@ -42,7 +42,7 @@ public class BootstrapTests(ITestOutputHelper output)
         await MeshBed.StartAsync(peers);
 
         await bed.AreOneClusterAsync(peers);
-        Assert.NotEqual("gone", bed.Record()!.ClusterId);
+        Assert.NotEqual("gone", (await bed.RecordAsync())!.ClusterId);
     }
 
     [Fact]
@@ -51,13 +51,13 @@ public class BootstrapTests(ITestOutputHelper output)
         await using var bed = new MeshBed(output);
         var peers = (await bed.ThreeAsync()).ToArray();
         await bed.RecordNamesAsync(peers);
-        var before = bed.Record()!.ClusterId;
+        var before = (await bed.RecordAsync())!.ClusterId;
 
         await MeshBed.KillAsync(peers);
         await MeshBed.StartAsync(peers);
 
         await bed.AreOneClusterAsync(peers);
-        Assert.NotEqual(before, bed.Record()!.ClusterId);
+        Assert.NotEqual(before, (await bed.RecordAsync())!.ClusterId);
     }
 
     [Fact]
@@ -81,7 +81,7 @@ public class BootstrapTests(ITestOutputHelper output)
         await MeshBed.StartAsync(first);
         await bed.RecordNamesAsync(first);
         // Nobody names the first any more, so the second forms a cluster of its own.
-        await bed.PutAsync(BootstrapRecord.Key, new BootstrapRecord("second", 1, [$"akka.tcp://{MeshOptions.SystemName}@{second.Options.Address}:{second.Options.Port}"]).ToJson());
+        await bed.PutAsync(BootstrapRecord.Key, new BootstrapRecord("second", 1, [AddressOf(second)]).ToJson());
         await MeshBed.StartAsync(second);
 
         await bed.UntilAsync(() => !first.IsRunning || !second.IsRunning, "one of the two dissolves");
@@ -89,6 +89,28 @@ public class BootstrapTests(ITestOutputHelper output)
         dissolved.Start();
 
         await bed.AreOneClusterAsync(first, second);
+    }
+
+    [Fact]
+    public async Task A_node_that_forms_a_cluster_because_the_record_names_nobody_else_is_joined_by_the_others()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = (await bed.ThreeAsync()).ToArray();
+        await bed.RecordNamesAsync(peers);
+        var first = peers.Single(p => p.View.Leader.ToString() == p.Address);
+
+        // As when it dies before it has written who joined it.
+        await first.KillAsync();
+        await bed.PutAsync(BootstrapRecord.Key, new BootstrapRecord("early", 1, [first.Address]).ToJson());
+        first.Start();
+
+        await bed.UntilAsync(() =>
+        {
+            // The agent's supervisor starts what has ended.
+            foreach (var ended in peers.Where(p => !p.IsRunning))
+                ended.Start();
+            return MeshBed.AreOneCluster(peers);
+        }, "all three are one cluster again");
     }
 
     [Fact]
@@ -102,4 +124,6 @@ public class BootstrapTests(ITestOutputHelper output)
         await bed.AreOneClusterAsync(peers[1], peers[2]);
         Assert.DoesNotContain(peers[1..].SelectMany(p => p.Log), l => l.Contains("UNREACHABLE", StringComparison.OrdinalIgnoreCase));
     }
+
+    private static string AddressOf(MeshPeer peer) => $"akka.tcp://{MeshOptions.SystemName}@{peer.Options.Address}:{peer.Options.Port}";
 }

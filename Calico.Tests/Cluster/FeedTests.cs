@@ -30,6 +30,7 @@ public class FeedTests(ITestOutputHelper output)
 
         await bed.UntilAsync(() => survivors.All(p => p.Half.Resource(After)?.Revision == revision), "the survivors' nodes know what was written after");
         Assert.All(survivors, p => Assert.NotNull(p.Half.Resource(Before)));
+        await bed.WatcherAsync(survivors);
     }
 
     [Fact]

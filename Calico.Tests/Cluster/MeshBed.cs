@@ -76,11 +76,14 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
     public static Task KillAsync(params MeshPeer[] peers) => Task.WhenAll(peers.Select(p => p.KillAsync()));
 
     /// <summary>Waits until these, and nobody else, are a cluster in which all are up, and all know that.</summary>
-    public Task AreOneClusterAsync(params MeshPeer[] peers)
+    public Task AreOneClusterAsync(params MeshPeer[] peers) =>
+        UntilAsync(() => AreOneCluster(peers), $"{string.Join(" ", peers.Select(p => p.Node))} are one cluster");
+
+    public static bool AreOneCluster(params MeshPeer[] peers)
     {
         var nodes = peers.Select(p => p.Node).Order(StringComparer.Ordinal).ToImmutableArray();
-        return UntilAsync(() => peers.All(p => p.Up.SequenceEqual(nodes) && p.View.Members.Count == nodes.Length && p.View.Unreachable.IsEmpty)
-            && peers.Select(p => p.View.Leader).Distinct().Count() == 1, $"{string.Join(" ", nodes)} are one cluster");
+        return peers.All(p => p.IsRunning && p.View.Unreachable.IsEmpty && p.View.Members.Count == nodes.Length && p.Up.SequenceEqual(nodes))
+            && peers.Select(p => p.View.Leader).Distinct().Count() == 1;
     }
 
     /// <summary>Waits until the forwarding halves of these know exactly these as reachable members.</summary>
@@ -91,10 +94,12 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
     }
 
     /// <summary>Waits for a condition, for a long time but not for ever.</summary>
-    public async Task UntilAsync(Func<bool> condition, string what)
+    public Task UntilAsync(Func<bool> condition, string what) => UntilAsync(() => Task.FromResult(condition()), what);
+
+    public async Task UntilAsync(Func<Task<bool>> condition, string what)
     {
         var begun = TimeProvider.System.GetTimestamp();
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(TimeProvider.System.GetElapsedTime(begun) < Patience, $"never: {what}\n{string.Join("\n", _peers)}");
             await Task.Delay(LookEvery);
@@ -122,15 +127,12 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
     public Task RecordNamesAsync(params MeshPeer[] peers)
     {
         var addresses = peers.Select(p => p.Address).Order(StringComparer.Ordinal).ToImmutableArray();
-        return UntilAsync(() => Record() is { } r && r.Members.Order(StringComparer.Ordinal).SequenceEqual(addresses),
+        return UntilAsync(async () => await RecordAsync() is { } r && r.Members.Order(StringComparer.Ordinal).SequenceEqual(addresses),
             $"the record names {string.Join(" ", addresses)}");
     }
 
-    public BootstrapRecord? Record()
-    {
-        var stored = Datastore.GetAsync(BootstrapRecord.Key);
-        return stored.IsCompletedSuccessfully && stored.GetAwaiter().GetResult() is { } record ? BootstrapRecord.FromJson(record.Value) : null;
-    }
+    public async Task<BootstrapRecord?> RecordAsync() =>
+        await Datastore.GetAsync(BootstrapRecord.Key) is { } stored ? BootstrapRecord.FromJson(stored.Value) : null;
 
     public async ValueTask DisposeAsync()
     {

@@ -22,6 +22,8 @@ internal sealed class NodeHalf
     private readonly ConcurrentDictionary<string, FeedItem> _resources = new();
     private readonly ConcurrentDictionary<string, ConcurrentDictionary<string, long>> _logs = new();
     private readonly ConcurrentQueue<string> _gaps = new();
+    private volatile IReadOnlyList<MeshMember> _members = [];
+    private volatile bool _hasEveryPolicy;
     private long _requests;
 
     public NodeHalf(ActorSystem system, MeshLink link, string node)
@@ -34,9 +36,9 @@ internal sealed class NodeHalf
     public ImmutableArray<string> Gaps => [.. _gaps];
 
     /// <summary>This node has every policy that it knows to exist in compiled form.</summary>
-    public volatile bool HasEveryPolicy;
+    public bool HasEveryPolicy => _hasEveryPolicy;
 
-    public volatile IReadOnlyList<MeshMember> Members = [];
+    public IReadOnlyList<MeshMember> Members => _members;
 
     public FeedItem? Resource(string key) => _resources.GetValueOrDefault(key);
 
@@ -51,8 +53,8 @@ internal sealed class NodeHalf
         {
             try
             {
-                return await _upstream.Ask<IWireMessage>(
-                    new MeshLinkProtocol.ToBlock(claim with { RequestId = Interlocked.Increment(ref _requests) }), TimeSpan.FromSeconds(2));
+                var request = claim with { RequestId = Interlocked.Increment(ref _requests) };
+                return await _upstream.Ask<IWireMessage>(new MeshLinkProtocol.ToBlock(request), TimeSpan.FromSeconds(2));
             }
             catch (AskTimeoutException) when (attempt < 20)
             {
@@ -112,14 +114,14 @@ internal sealed class NodeHalf
                 _receiver.MemberGone(gone.Address);
                 _half._logs.TryRemove(gone.Address, out _);
             }
-            _half.Members = changed.Members;
+            _half._members = changed.Members;
             Look(mayMiss: false);
         }
 
         private void Look(bool mayMiss)
         {
             var had = _half.HasEveryPolicy;
-            _half.HasEveryPolicy = _receiver.InSync;
+            _half._hasEveryPolicy = _receiver.InSync;
             if (had && !_receiver.InSync && !mayMiss)
                 _half._gaps.Enqueue(string.Join(" ", _receiver.Missing.Select(m => $"{m.Key}@{m.Value}")));
         }
