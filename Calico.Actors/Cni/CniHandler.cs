@@ -78,13 +78,10 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
     {
         var found = await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(call.Request.ContainerId, call.Request.InterfaceName));
         // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same.
-        var workload = found.Workload ?? Workload.From(call.Request, config, services.InterfacePrefix);
-        if (found.Workload is null)
-        {
-            await _steps.ReleaseAddressesAsync(workload, []);
-            return CniReply.Done;
-        }
-        await RemoveAsync(workload);
+        if (found.Workload is { } workload)
+            await RemoveAsync(workload);
+        else
+            await _steps.ReleaseAddressesAsync(Workload.From(call.Request, config, services.InterfacePrefix), []);
         return CniReply.Done;
     }
 

@@ -26,7 +26,6 @@ public sealed record RouteWriterOptions
 public sealed class RouteWriterActor : ReceiveActor, IWithTimers
 {
     private sealed record Seen(IReadOnlyList<KernelEvent> Events) : Protocol.ITick;
-    private sealed record MonitorFailed(Exception Cause) : Protocol.ITick;
     private sealed class Flush : Protocol.ITick
     {
         public static readonly Flush Instance = new();
@@ -72,13 +71,13 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         Receive<Flush>(_ => OnFlush());
         Receive<Retry>(_ => OnFlush());
         Receive<Seen>(OnSeen);
-        Receive<MonitorFailed>(f => throw new InvalidOperationException("the kernel's events are not to be had any more", f.Cause));
+        Receive<KernelWatch.Failed>(f => throw f.ToException());
     }
 
     protected override void PreStart()
     {
         Adopt();
-        _ = WatchAsync(_monitor, Self, _stopped.Token);
+        _ = KernelWatch.FollowAsync(_monitor, Self, events => new Seen(events), _stopped.Token);
     }
 
     protected override void PreRestart(Exception reason, object message)
@@ -225,25 +224,4 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
 
     private RouteProtocol.Status Status() =>
         new(_tracker.WantedCount, _tracker.ActualCount, _failed.Count, _routes.WriteCount, _tracker.IsComplete);
-
-    private static async Task WatchAsync(IKernelMonitor monitor, IActorRef self, CancellationToken cancellation)
-    {
-        try
-        {
-            while (!cancellation.IsCancellationRequested)
-            {
-                var events = await monitor.NextAsync(cancellation);
-                if (events.Count == 0)
-                    return;
-                self.Tell(new Seen(events));
-            }
-        }
-        catch (Exception) when (cancellation.IsCancellationRequested)
-        {
-        }
-        catch (Exception e)
-        {
-            self.Tell(new MonitorFailed(e));
-        }
-    }
 }

@@ -170,7 +170,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
         _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
         _loaded = true;
-        _reading = _readAgain;
+        _reading = false;
         _trouble = null;
         PublishHeld();
         if (_readAgain)
@@ -299,7 +299,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             }
         }
         if (_queue.Count > 0)
-            Timers.StartSingleTimer("claim", Tick.Claim, RetryAfter / 4);
+            Timers.StartSingleTimer(nameof(Tick.Claim), Tick.Claim, RetryAfter / 4);
     }
 
     private void OnGranted(BlockProtocol.BlockGranted granted)

@@ -45,8 +45,6 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         public static readonly Seen Instance = new();
     }
-
-    private sealed record MonitorFailed(Exception Cause) : ITick;
     private sealed class Look : ITick
     {
         public static readonly Look Instance = new();
@@ -109,7 +107,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             if (!Timers.IsTimerActive(nameof(Look)))
                 Timers.StartSingleTimer(nameof(Look), Look.Instance, Settle);
         });
-        Receive<MonitorFailed>(f => throw new InvalidOperationException("the kernel's events are not to be had any more", f.Cause));
+        Receive<KernelWatch.Failed>(f => throw f.ToException());
         Receive<Look>(_ => OnLook());
     }
 
@@ -118,7 +116,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _lease.Tell(new LeaseProtocol.Subscribe(Self));
-        _ = WatchAsync(_monitor, _workloadPrefix, Self, _stopped.Token);
+        _ = KernelWatch.FollowAsync(_monitor, Self, events => events.Any(e => KernelNextHops.MayChange(e, _workloadPrefix)) ? Seen.Instance : null, _stopped.Token);
     }
 
     // Upstream and lease tell the successor everything when it subscribes; the speaker is introduced and asked here.
@@ -293,23 +291,4 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     }
 
     private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()));
-
-    private static async Task WatchAsync(IKernelMonitor monitor, string workloadPrefix, IActorRef self, CancellationToken cancellation)
-    {
-        try
-        {
-            while (await monitor.NextAsync(cancellation) is { Count: > 0 } events)
-            {
-                if (events.Any(e => KernelNextHops.MayChange(e, workloadPrefix)))
-                    self.Tell(Seen.Instance);
-            }
-        }
-        catch (Exception) when (cancellation.IsCancellationRequested)
-        {
-        }
-        catch (Exception e)
-        {
-            self.Tell(new MonitorFailed(e));
-        }
-    }
 }

@@ -59,18 +59,15 @@ internal static class LinkMessage
         w.EndMessage(message);
     }
 
-    public static void WriteDelete(ref NetlinkWriter w, string name)
-    {
-        var message = w.BeginMessage(RouteMessageType.DelLink, NetlinkFlags.None);
-        WriteHeader(ref w, 0, null);
-        w.AttributeString(LinkAttribute.Name, name);
-        w.EndMessage(message);
-    }
-
-    public static void WriteDelete(ref NetlinkWriter w, int index)
+    /// <summary>Deletes one device, or every device of a group; exactly one of the three is given.</summary>
+    public static void WriteDelete(ref NetlinkWriter w, int index = 0, string? name = null, uint? group = null)
     {
         var message = w.BeginMessage(RouteMessageType.DelLink, NetlinkFlags.None);
         WriteHeader(ref w, index, null);
+        if (name is not null)
+            w.AttributeString(LinkAttribute.Name, name);
+        if (group is { } all)
+            w.AttributeUInt32(LinkAttribute.Group, all);
         w.EndMessage(message);
     }
 
@@ -78,15 +75,6 @@ internal static class LinkMessage
     {
         var message = w.BeginMessage(RouteMessageType.NewLink, NetlinkFlags.None);
         WriteHeader(ref w, index, null);
-        w.AttributeUInt32(LinkAttribute.Group, group);
-        w.EndMessage(message);
-    }
-
-    /// <summary>Deletes every device of a group.</summary>
-    public static void WriteDeleteGroup(ref NetlinkWriter w, uint group)
-    {
-        var message = w.BeginMessage(RouteMessageType.DelLink, NetlinkFlags.None);
-        WriteHeader(ref w, 0, null);
         w.AttributeUInt32(LinkAttribute.Group, group);
         w.EndMessage(message);
     }

@@ -46,7 +46,7 @@ internal sealed class LinkTable(NetlinkSocket socket) : NetlinkTable(socket), IL
     public bool Delete(string name)
     {
         var w = Begin();
-        LinkMessage.WriteDelete(ref w, name);
+        LinkMessage.WriteDelete(ref w, name: name);
         return Write("delete link", name, orElse: Errno.ENODEV);
     }
 
@@ -73,7 +73,7 @@ internal sealed class LinkTable(NetlinkSocket socket) : NetlinkTable(socket), IL
         {
             foreach (var index in indexes)
                 LinkMessage.WriteGroup(ref w, index, DoomedGroup);
-            LinkMessage.WriteDeleteGroup(ref w, DoomedGroup);
+            LinkMessage.WriteDelete(ref w, group: DoomedGroup);
         }
         Batch.AcknowledgeLast();
         var results = new Errno[Batch.Count];

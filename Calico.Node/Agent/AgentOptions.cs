@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
-using System.Text.RegularExpressions;
+using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 using Calico.Datastore.Etcd;
 
@@ -125,7 +125,7 @@ public sealed record AgentOptions
 }
 
 /// <summary>Reads variables and collects what is wrong with them.</summary>
-internal sealed partial class EnvironmentReader(IReadOnlyDictionary<string, string> variables)
+internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> variables)
 {
     private readonly Dictionary<string, string> _variables = new(variables, StringComparer.OrdinalIgnoreCase);
     private readonly List<string> _problems = [];
@@ -160,13 +160,10 @@ internal sealed partial class EnvironmentReader(IReadOnlyDictionary<string, stri
         var (source, name) = Text("NODENAME") is { } given ? ("NODENAME", given)
             : Text("HOSTNAME") is { } host ? ("HOSTNAME", host.ToLowerInvariant())
             : ("the name of this machine", Environment.MachineName.ToLowerInvariant());
-        if (name.Length > 253 || !DnsSubdomain().IsMatch(name))
+        if (Formats.Problem(FieldFormat.Name, name) is not null)
             _problems.Add($"{source} is '{name}' and must be a DNS subdomain: lower case letters, digits, '-' and '.'");
         return name;
     }
-
-    [GeneratedRegex(@"\A[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\z")]
-    private static partial Regex DnsSubdomain();
 
     public int? Number(string name, int low, int high) => Optional(name,
         text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var n) && n >= low && n <= high ? n : (int?)null,

@@ -27,15 +27,15 @@ public abstract class ActorFixture(ITestOutputHelper output) : TestKit(Hocon, "a
 
     protected Task<TransactionResult> DeleteAsync(string key) => Store.CommitAsync(new Transaction([], [Write.Delete(key)]));
 
-    /// <summary>Lets the next transactions that the predicate names fail in a way that says nothing about their outcome.</summary>
+    /// <summary>Lets the next transactions fail in a way that says nothing about their outcome.</summary>
     /// <param name="times">How often.</param>
     /// <param name="happens">Whether they are carried out all the same.</param>
-    protected void FailCommits(int times, bool happens, Func<Transaction, bool>? which = null)
+    protected void FailCommits(int times, bool happens)
     {
         var left = times;
         Store.BeforeCommit = async transaction =>
         {
-            if (which?.Invoke(transaction) == false || Interlocked.Decrement(ref left) < 0)
+            if (Interlocked.Decrement(ref left) < 0)
                 return;
             if (happens)
             {

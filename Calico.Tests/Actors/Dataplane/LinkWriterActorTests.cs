@@ -9,24 +9,20 @@ using Xunit.Abstractions;
 namespace Calico.Tests.Actors.Dataplane;
 
 [Layer("actor")]
-public class LinkWriterActorTests : ActorFixture
+public class LinkWriterActorTests : NodeActorFixture
 {
-    private readonly FakeKernel _kernel = new();
-    private readonly FakeNetworkNamespace _host;
     private readonly FakeNetworkNamespace _pod;
-    private readonly ILinkTable _links;
     private readonly IActorRef _writer;
     private readonly List<string> _operations = [];
+    private int _busy;
 
     public LinkWriterActorTests(ITestOutputHelper output) : base(output)
     {
-        _host = _kernel.CreateNamespace("host");
-        _pod = _kernel.CreateNamespace("pod");
-        _links = _host.OpenLinks();
-        _writer = Sys.ActorOf(LinkWriterActor.Props(_host));
+        _pod = Kernel.CreateNamespace("pod");
+        _writer = Sys.ActorOf(LinkWriterActor.Props(Host));
     }
 
-    private void Record(Func<string, string, Errno> refuse) => _kernel.Refuse = (operation, subject) =>
+    private void Record(Func<string, string, Errno> refuse) => Kernel.Refuse = (operation, subject) =>
     {
         lock (_operations)
             _operations.Add(operation);
@@ -39,21 +35,21 @@ public class LinkWriterActorTests : ActorFixture
         return await ExpectMsgAsync<LinkProtocol.Wired>();
     }
 
-    /// <summary>Has the writer busy with one removal while the others arrive.</summary>
-    private void UnwireAtOnce(params string[] names)
+    /// <summary>Has the writer busy with another link while these requests arrive.</summary>
+    private async Task TellAtOnceAsync(params IEnumerable<object> requests)
     {
         using var gate = new ManualResetEventSlim();
         Record((operation, _) =>
         {
-            if (operation == "change link")
+            if (operation == "change link" && !gate.IsSet)
                 gate.Wait();
             return Errno.None;
         });
-        _writer.Tell(new LinkProtocol.Activate(9, "busy", _links.Find("busy")!.Index, Ipv6: false), TestActor);
-        for (var i = 0; i < names.Length; i++)
-            _writer.Tell(new LinkProtocol.Unwire(100 + i, names[i]), TestActor);
+        _writer.Tell(new LinkProtocol.Activate(9, "busy", _busy, Ipv6: false), TestActor);
+        foreach (var request in requests)
+            _writer.Tell(request, TestActor);
         gate.Set();
-        ExpectMsg<LinkProtocol.Activated>();
+        await ExpectMsgAsync<LinkProtocol.Activated>();
     }
 
     [Fact]
@@ -62,25 +58,25 @@ public class LinkWriterActorTests : ActorFixture
         var wired = await WireAsync("cali1", "eth0");
         _writer.Tell(new LinkProtocol.Address(2, wired.Pod.Pod, [IpAddr.Parse("10.65.1.7")]), TestActor);
         await ExpectMsgAsync<LinkProtocol.Addressed>();
-        Assert.False(_links.Find("cali1")!.Up);
+        Assert.False(Links.Find("cali1")!.Up);
 
         _writer.Tell(new LinkProtocol.Activate(3, "cali1", wired.Pod.HostIndex, Ipv6: false), TestActor);
         await ExpectMsgAsync<LinkProtocol.Activated>();
 
-        Assert.True(_links.Find("cali1")!.Up);
-        Assert.Equal("1", _host.OpenSysctl().Read("ipv4/conf/cali1/proxy_arp"));
+        Assert.True(Links.Find("cali1")!.Up);
+        Assert.Equal("1", Host.OpenSysctl().Read("ipv4/conf/cali1/proxy_arp"));
         Assert.Contains("10.65.1.7/32", _pod.OpenLinks().DumpAddresses().Select(a => a.Address.ToString()));
     }
 
     [Fact]
     public async Task What_is_to_go_while_the_writer_is_busy_goes_in_one_request()
     {
-        await WireAsync("busy", "eth0");
+        _busy = (await WireAsync("busy", "eth0")).Pod.HostIndex;
         for (var i = 0; i < 20; i++)
             await WireAsync($"cali{i}", $"eth{i + 1}");
-        var before = _links.Dump().Length;
+        var before = Links.Dump().Length;
 
-        UnwireAtOnce([.. Enumerable.Range(0, 20).Select(i => $"cali{i}"), "never"]);
+        await TellAtOnceAsync([.. Enumerable.Range(0, 20).Select(i => new LinkProtocol.Unwire(100 + i, $"cali{i}")), new LinkProtocol.Unwire(120, "never")]);
 
         var answers = new Dictionary<long, bool>();
         for (var i = 0; i < 21; i++)
@@ -89,7 +85,7 @@ public class LinkWriterActorTests : ActorFixture
             answers.Add(unwired.RequestId, unwired.WasThere);
         }
         Assert.Equal([120], answers.Where(a => !a.Value).Select(a => a.Key));
-        Assert.Equal(before - 20, _links.Dump().Length);
+        Assert.Equal(before - 20, Links.Dump().Length);
         // The fake asks for each device of the one request; single removals would be "delete link".
         Assert.DoesNotContain("delete link", _operations);
     }
@@ -97,25 +93,14 @@ public class LinkWriterActorTests : ActorFixture
     [Fact]
     public async Task A_name_that_is_wired_again_before_its_removal_keeps_its_new_link()
     {
-        await WireAsync("busy", "eth0");
+        _busy = (await WireAsync("busy", "eth0")).Pod.HostIndex;
         var old = await WireAsync("cali1", "eth1");
-        using var gate = new ManualResetEventSlim();
-        Record((operation, _) =>
-        {
-            if (operation == "change link" && !gate.IsSet)
-                gate.Wait();
-            return Errno.None;
-        });
-        _writer.Tell(new LinkProtocol.Activate(9, "busy", _links.Find("busy")!.Index, Ipv6: false), TestActor);
-        _writer.Tell(new LinkProtocol.Unwire(10, "cali1"), TestActor);
-        _writer.Tell(new LinkProtocol.Wire(11, new WiringRequest("cali1", "eth1"), _pod), TestActor);
-        gate.Set();
+        await TellAtOnceAsync(new LinkProtocol.Unwire(10, "cali1"), new LinkProtocol.Wire(11, new WiringRequest("cali1", "eth1"), _pod));
 
-        await ExpectMsgAsync<LinkProtocol.Activated>();
         var wired = await ExpectMsgAsync<LinkProtocol.Wired>();
         Assert.Equal(10, (await ExpectMsgAsync<LinkProtocol.Unwired>()).RequestId);
         Assert.NotEqual(old.Pod.HostIndex, wired.Pod.HostIndex);
-        Assert.Equal(wired.Pod.HostIndex, _links.Find("cali1")!.Index);
+        Assert.Equal(wired.Pod.HostIndex, Links.Find("cali1")!.Index);
     }
 
     [Fact]
@@ -126,7 +111,7 @@ public class LinkWriterActorTests : ActorFixture
 
         _writer.Tell(new LinkProtocol.Unwire(10, "cali1"), TestActor);
         var refused = await ExpectMsgAsync<LinkProtocol.Refused>();
-        _kernel.Refuse = null;
+        Kernel.Refuse = null;
         _writer.Tell(new LinkProtocol.Unwire(11, "cali1"), TestActor);
 
         Assert.Equal(10, refused.RequestId);
@@ -142,6 +127,6 @@ public class LinkWriterActorTests : ActorFixture
         _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest("cali1", "eth0"), _pod), TestActor);
 
         Assert.Contains("eth0", (await ExpectMsgAsync<LinkProtocol.Refused>()).Reason, StringComparison.Ordinal);
-        Assert.Null(_links.Find("cali1"));
+        Assert.Null(Links.Find("cali1"));
     }
 }
