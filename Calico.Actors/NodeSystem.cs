@@ -32,11 +32,13 @@ public sealed record NodeOptions(string Node, string JournalDirectory)
 }
 
 /// <summary>What the node needs from outside.</summary>
-public sealed record NodePorts(IDatastore Datastore, MeshLink Link, INetworkNamespace Host, Func<NftTable, INftTable> OpenNft, TimeProvider Time);
+/// <param name="RegisterNode">Writes this node's Node resource if it is missing.</param>
+public sealed record NodePorts(IDatastore Datastore, MeshLink Link, INetworkNamespace Host, Func<NftTable, INftTable> OpenNft, TimeProvider Time,
+    Func<CancellationToken, Task> RegisterNode);
 
 /// <summary>The actors of a node that its edges (CNI, HTTP, status) speak to.</summary>
 public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef Lease, IActorRef Routes, IActorRef Links,
-    IActorRef Registry, IActorRef Enforcer, IActorRef Speaker, IActorRef Routing, IActorRef Facts);
+    IActorRef Registry, IActorRef Enforcer, IActorRef Speaker, IActorRef Routing, IActorRef Facts, IActorRef Reconciler);
 
 /// <summary>
 /// The forwarding half of a node: the actor system <c>calico-node</c>, which knows no cluster and which no split brain
@@ -53,6 +55,7 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///     bgp          sessions, RIB
 ///     routing      resources and blocks to BGP, BGP to routes
 ///     facts        pools and labels for the calls of the runtime
+///     reconciler   keeps what the datastore says of this node's workloads true
 ///     sentinel     ends the system when one of these has stopped for good
 /// </code>
 /// Start order is dependency order. Every child is restarted at most ten times a minute; beyond that it is stopped, the
@@ -72,8 +75,10 @@ public static class NodeSystem
         var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, routes), "routing");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
-        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts), "sentinel");
-        return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts);
+        var reconciler = system.ActorOf(ReconcilerActor.Props(new ReconcilerServices(options.Node, ports.Datastore, lease, registry, enforcer, facts,
+            ports.Time, ports.RegisterNode), upstream), "reconciler");
+        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts, reconciler), "sentinel");
+        return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts, reconciler);
     }
 
     private static Config Config(NodeOptions options) => ConfigurationFactory.ParseString($$"""

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Globalization;
 using Akka.Actor;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Endpoints;
@@ -99,7 +98,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     // The last step: the pod can be reached, and is remembered.
     private async Task OpenAsync(Workload workload, int hostIndex)
     {
-        var recording = steps.AskAsync<RegistryProtocol.Recorded>(_services.Registry, new RegistryProtocol.Record(workload, hostIndex));
+        var recording = steps.AskAsync<RegistryProtocol.Recorded>(_services.Registry, new RegistryProtocol.Record(workload));
         await steps.AskAsync<LinkProtocol.Activated>(_services.Links, new LinkProtocol.Activate(steps.NextId(), workload.HostInterface,
             hostIndex, workload.ParsedAddresses.Any(a => a.IsV6)));
         var routes = await steps.AskAsync<RouteProtocol.RoutesCommitted>(_services.Routes, new RouteProtocol.ChangeRoutes(
@@ -172,14 +171,9 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     private async Task<ImmutableArray<IpAddr>> AllocateAsync(Workload draft, AddressDemand demand)
     {
         var now = _services.Time.GetUtcNow();
-        var attributes = ImmutableSortedDictionary.CreateRange(StringComparer.Ordinal, new KeyValuePair<string, string>[]
-        {
-            new("namespace", draft.Namespace), new("node", _services.Node), new("pod", draft.Name),
-            new("timestamp", now.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fffffff '+0000 UTC'", CultureInfo.InvariantCulture)),
-        });
         var key = draft.EndpointKey(_services.Node);
         var answer = await _services.Lease.Ask<object>(new LeaseProtocol.Allocate(steps.NextId(),
-            new AllocationRequest(draft.HandleId, attributes, demand.Families, [.. demand.Pools.Select(p => p.Cidr)], demand.Wanted), demand.Pools,
+            new AllocationRequest(draft.HandleId, draft.AllocationAttributes(_services.Node, now), demand.Families, [.. demand.Pools.Select(p => p.Cidr)], demand.Wanted), demand.Pools,
             addresses => [Write.Put(key.Path, ResourceCodec.Encode((draft with { Addresses = [.. addresses.Select(a => a.ToString())] })
                 .ToResource(_services.Node, now)))]), _services.StepTimeout);
         return answer switch

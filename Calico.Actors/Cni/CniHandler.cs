@@ -77,11 +77,16 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
     private async Task<CniReply> DelAsync(CniCall call, CniNetworkConfig config)
     {
         var found = await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(call.Request.ContainerId, call.Request.InterfaceName));
-        // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same.
         if (found.Workload is { } workload)
+        {
             await RemoveAsync(workload);
-        else
-            await _steps.ReleaseAddressesAsync(Workload.From(call.Request, config, services.InterfacePrefix), []);
+            return CniReply.Done;
+        }
+        // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same; an
+        // endpoint that was left behind may be its pod's next sandbox's by now, and is for the reconciler to judge.
+        var unknown = Workload.From(call.Request, config, services.InterfacePrefix);
+        await _steps.ReleaseAddressesAsync(unknown, []);
+        await _steps.ForgetAsync(unknown);
         return CniReply.Done;
     }
 

@@ -29,6 +29,9 @@ public sealed class CniListener : IAsyncDisposable
     private const int SolSocket = 1;
     private const int SoPeerCredentials = 17;
 
+    /// <summary>For a cancelled call to tell its shim.</summary>
+    private static readonly TimeSpan AfterCancel = TimeSpan.FromSeconds(1);
+
     private readonly CniListenerOptions _options;
     private readonly Func<CniCall, CancellationToken, Task> _handler;
     private readonly Action<string, Exception?> _onFault;
@@ -71,8 +74,9 @@ public sealed class CniListener : IAsyncDisposable
         Action<string, Exception?>? onFault = null) => new(options, handler, onFault ?? ((_, _) => { }));
 
     /// <summary>
-    /// Stops accepting, lets calls at work finish for a while, cancels the rest. The socket's file stays: a shim that
-    /// finds it knows the node is down, and a node that has taken over already keeps its own.
+    /// Stops accepting, lets calls at work finish for a while, cancels the rest, and leaves behind what does not end even
+    /// then. The socket's file stays: a shim that finds it knows the node is down, and a node that has taken over already
+    /// keeps its own.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -80,8 +84,17 @@ public sealed class CniListener : IAsyncDisposable
         _socket.Dispose();
         await _loop;
         _working.CancelAfter(_options.DrainDeadline);
-        for (var i = 0; i < _options.MaxCalls; i++)
-            await _places.WaitAsync();
+        using var patience = new CancellationTokenSource(_options.DrainDeadline + AfterCancel);
+        try
+        {
+            for (var i = 0; i < _options.MaxCalls; i++)
+                await _places.WaitAsync(patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            _onFault("calls that do not end are left behind; their shims find the connection closed", null);
+            return;
+        }
         _accepting.Dispose();
         _working.Dispose();
         _places.Dispose();

@@ -28,7 +28,7 @@ public static class RegistryProtocol
     public sealed record Admitted(Workload Workload, bool IsKnown, Workload? Replaces) : ILocalMessage;
 
     /// <summary>The workload is wired, its policy in force: remember it. Answered with <see cref="Recorded"/>.</summary>
-    public sealed record Record(Workload Workload, int HostIndex) : ILocalMessage;
+    public sealed record Record(Workload Workload) : ILocalMessage;
 
     /// <param name="Fault">Why it could not be remembered, or null.</param>
     public sealed record Recorded(string? Fault) : ILocalMessage;
@@ -39,9 +39,28 @@ public static class RegistryProtocol
     /// <summary>The enforcer asks for every workload, as <see cref="EnforcerProtocol.AdoptEndpoints"/>.</summary>
     public sealed record TellEndpoints : ILocalMessage;
 
+    /// <summary>
+    /// Its addresses are another's (<see cref="Workload.IsFenced"/> true), or its own again: takes its routes away, or
+    /// brings them back. Void for a workload that is not here any more. Answered with <see cref="Fenced"/>.
+    /// </summary>
+    public sealed record Fence(Workload Workload) : ILocalMessage;
+
+    /// <param name="Workload">As it is now; null if it is not here any more.</param>
+    public sealed record Fenced(Workload? Workload) : ILocalMessage;
+
+    /// <summary>
+    /// The addresses that the kernel routes to workloads which the journal does not know, of another program or from before
+    /// its loss; answered with <see cref="Strangers"/>.
+    /// </summary>
+    public sealed record GetStrangers : ILocalMessage;
+
+    public sealed record Strangers(ImmutableHashSet<IpAddr> Addresses) : ILocalMessage;
+
     public sealed record GetAll : ILocalMessage;
 
-    public sealed record All(ImmutableArray<Workload> Workloads) : ILocalMessage;
+    /// <param name="Workloads">What is here.</param>
+    /// <param name="UnderWay">The containers for which a call is under way, or has failed and not been taken back.</param>
+    public sealed record All(ImmutableArray<Workload> Workloads, ImmutableHashSet<string> UnderWay) : ILocalMessage;
 }
 
 /// <summary>
@@ -84,39 +103,69 @@ public sealed class RegistryActor : ReceiveActor
         Receive<RegistryProtocol.Admit>(a => Sender.Tell(Admit(a.Draft)));
         Receive<RegistryProtocol.Record>(OnRecord);
         Receive<RegistryProtocol.Forget>(OnForget);
+        Receive<RegistryProtocol.Fence>(f => Sender.Tell(new RegistryProtocol.Fenced(Fence(f.Workload))));
         Receive<RegistryProtocol.TellEndpoints>(_ => Sender.Tell(new EnforcerProtocol.AdoptEndpoints(
-            [.. _workloads.Values.Select(w => w.ToLocalEndpoint())])));
-        Receive<RegistryProtocol.GetAll>(_ => Sender.Tell(new RegistryProtocol.All([.. _workloads.Values])));
+            [.. _workloads.Values.Where(w => !w.IsFenced).Select(w => w.ToLocalEndpoint())])));
+        Receive<RegistryProtocol.GetStrangers>(_ => Sender.Tell(new RegistryProtocol.Strangers(
+            [.. RoutedTo(Links()).Except(_workloads.Values.SelectMany(w => w.ParsedAddresses))])));
+        Receive<RegistryProtocol.GetAll>(_ => Sender.Tell(new RegistryProtocol.All([.. _workloads.Values],
+            [.. _names.Values.Where(n => !_workloads.ContainsKey(n)).Select(n => n.Container)])));
     }
 
     // Only the start of the process, before the runtime is served: later an address may belong to a call under way.
     protected override void PreStart()
     {
-        var inUse = Load();
+        var links = Links();
+        Load();
+        // A pod without its interface is gone with it: the machine was restarted, or its namespace removed.
+        foreach (var gone in _workloads.Values.Where(w => !links.ContainsKey(w.HostInterface)).ToList())
+        {
+            _log.Info("workload {Workload} is gone: interface {Interface} does not exist any more", gone.Id, gone.HostInterface);
+            Drop(gone);
+        }
+        WantRoutes(links);
+        var inUse = RoutedTo(links).ToImmutableDictionary(a => a, _ => (string?)null)
+            .SetItems(_workloads.Values.SelectMany(w => w.ParsedAddresses.Select(a => KeyValuePair.Create(a, (string?)w.HandleId))));
         _lease.Tell(new LeaseProtocol.ReleaseAllBut([.. _workloads.Values.Select(w => w.HandleId)], inUse));
         if (_workloads.Count > 0)
             _log.Info("took over {Count} workloads", _workloads.Count);
     }
 
-    protected override void PostRestart(Exception reason) => Load();
+    protected override void PostRestart(Exception reason)
+    {
+        Load();
+        WantRoutes(Links());
+    }
 
-    // Returns the addresses that the kernel routes to workloads, whether the journal knows them or not.
-    private ImmutableHashSet<IpAddr> Load()
+    private void Load()
     {
         foreach (var workload in _journal.Load((path, e) => _log.Error("workload journal: {Path} cannot be read: {Cause}", path, e.Message)))
             Remember(workload);
+    }
+
+    private Dictionary<string, int> Links()
+    {
         using var links = _host.OpenLinks();
-        var indexes = links.Dump().ToDictionary(l => l.Name, l => l.Index);
-        foreach (var workload in _workloads.Values)
+        return links.Dump().ToDictionary(l => l.Name, l => l.Index);
+    }
+
+    private void WantRoutes(Dictionary<string, int> links)
+    {
+        foreach (var workload in _workloads.Values.Where(w => !w.IsFenced))
         {
-            if (indexes.TryGetValue(workload.HostInterface, out var index))
+            if (links.TryGetValue(workload.HostInterface, out var index))
                 _routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, RoutesOf(workload, index), []));
         }
         _routes.Tell(new RouteProtocol.SourceComplete(RouteSource.Workloads));
+    }
+
+    // The addresses that the kernel routes to workloads, whether the journal knows them or not.
+    private List<IpAddr> RoutedTo(Dictionary<string, int> links)
+    {
+        var ours = links.Where(l => l.Key.StartsWith(_interfacePrefix, StringComparison.Ordinal)).Select(l => l.Value).ToHashSet();
         using var routes = _host.OpenRoutes();
-        var workloadLinks = indexes.Where(l => l.Key.StartsWith(_interfacePrefix, StringComparison.Ordinal)).Select(l => l.Value).ToHashSet();
         return [.. routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.BootProtocol))
-            .Where(r => r.Key.Destination.IsHost && r.NextHops.Length == 1 && workloadLinks.Contains(r.NextHops[0].LinkIndex))
+            .Where(r => r.Key.Destination.IsHost && r.NextHops.Length == 1 && ours.Contains(r.NextHops[0].LinkIndex))
             .Select(r => r.Key.Destination.Address)];
     }
 
@@ -152,17 +201,49 @@ public sealed class RegistryActor : ReceiveActor
     {
         var fault = Try(() => _journal.Put(record.Workload));
         if (fault is null)
+        {
+            Yield(record.Workload);
             Remember(record.Workload);
+        }
         Sender.Tell(new RegistryProtocol.Recorded(fault));
     }
 
-    private void OnForget(RegistryProtocol.Forget forget)
+    // A workload whose removal has released its addresses and then failed is still here. IPAM has given one of them to
+    // another: when the removal is repeated it must not take the other's route.
+    private void Yield(Workload to)
     {
-        var fault = Try(() => _journal.Remove(forget.Workload));
-        _workloads.Remove(forget.Workload.Attachment);
-        if (_names.GetValueOrDefault(forget.Workload.HostInterface) == forget.Workload.Attachment)
-            _names.Remove(forget.Workload.HostInterface);
-        Sender.Tell(new RegistryProtocol.Recorded(fault));
+        foreach (var holder in _workloads.Values.Where(w => w.Attachment != to.Attachment && w.Addresses.Any(to.Addresses.Contains)).ToList())
+        {
+            var without = holder with { Addresses = [.. holder.Addresses.Except(to.Addresses)] };
+            _ = Try(() => _journal.Put(without));
+            Remember(without);
+        }
+    }
+
+    private Workload? Fence(Workload asked)
+    {
+        if (!_workloads.TryGetValue(asked.Attachment, out var known) || known.IsFenced == asked.IsFenced || known.HandleId != asked.HandleId)
+            return known;
+        var now = known with { IsFenced = asked.IsFenced };
+        _ = Try(() => _journal.Put(now));
+        Remember(now);
+        if (now.IsFenced)
+            _routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [], [.. RoutesOf(now, 0).Select(r => r.Key)]));
+        else if (Links().TryGetValue(now.HostInterface, out var index))
+            _routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, RoutesOf(now, index), []));
+        return now;
+    }
+
+    private void OnForget(RegistryProtocol.Forget forget) =>
+        Sender.Tell(new RegistryProtocol.Recorded(Drop(forget.Workload)));
+
+    private string? Drop(Workload workload)
+    {
+        var fault = Try(() => _journal.Remove(workload));
+        _workloads.Remove(workload.Attachment);
+        if (_names.GetValueOrDefault(workload.HostInterface) == workload.Attachment)
+            _names.Remove(workload.HostInterface);
+        return fault;
     }
 
     private string? Try(Action write)

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Text.Json.Serialization;
 using Calico.Core.Cni;
 using Calico.Core.Model;
@@ -37,6 +38,12 @@ public sealed record Workload
     public ImmutableArray<string> Addresses { get; init; } = [];
     public string PodMac { get; init; } = "";
     public uint Mtu { get; init; }
+
+    /// <summary>
+    /// Another has its addresses now, because its node was taken for gone: nothing leads to it or away from it until
+    /// they are its own again or it is removed.
+    /// </summary>
+    public bool IsFenced { get; init; }
 
     /// <summary>What the runtime calls it by.</summary>
     [JsonIgnore]
@@ -116,6 +123,14 @@ public sealed record Workload
             Mac = PodMac.Length > 0 ? PodMac : null,
         },
     };
+
+    /// <summary>What IPAM is to remember of the addresses beside the handle, in upstream's words.</summary>
+    public ImmutableSortedDictionary<string, string> AllocationAttributes(string node, DateTimeOffset now) =>
+        ImmutableSortedDictionary.CreateRange(StringComparer.Ordinal, new KeyValuePair<string, string>[]
+        {
+            new("namespace", Namespace), new("node", node), new("pod", Name),
+            new("timestamp", now.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss.fffffff '+0000 UTC'", CultureInfo.InvariantCulture)),
+        });
 
     /// <summary>How the node's policy sees it.</summary>
     public LocalEndpoint ToLocalEndpoint() => new()

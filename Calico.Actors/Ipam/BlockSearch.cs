@@ -14,14 +14,20 @@ internal sealed class BlockSearch(string node, int maxBlocks)
     public abstract record Step
     {
         public sealed record Ask(Cidr Block, long RequestId) : Step;
-        public sealed record Exhausted(string Reason) : Step;
+
+        /// <param name="IsTaken">The address wanted is in a block that another node holds.</param>
+        public sealed record Exhausted(string Reason, bool IsTaken = false) : Step;
+
         public sealed record Wait : Step;
     }
 
-    private sealed record Question(Cidr Block, long RequestId, TimeSpan AskedAt);
+    private sealed record Question(Cidr Block, long RequestId, TimeSpan AskedAt, int Times);
 
     /// <summary>A question without an answer is asked again after this long.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    /// <summary>Asked so often in vain, a candidate counts as refused: its owner may be out of reach for long.</summary>
+    private const int MaxAsked = 3;
 
     /// <summary>A refusal that the feed has not confirmed is believed this long.</summary>
     private static readonly TimeSpan RefusalMemory = TimeSpan.FromSeconds(5);
@@ -53,12 +59,21 @@ internal sealed class BlockSearch(string node, int maxBlocks)
         if (request.Lacks is not { } family)
             return new Step.Wait();
         if (_asked.TryGetValue(family, out var question))
-            return now - question.AskedAt < Patience ? new Step.Wait() : Ask(family, question.Block, now);
+        {
+            if (now - question.AskedAt < Patience)
+                return new Step.Wait();
+            if (question.Times < MaxAsked)
+                return Ask(family, question.Block, now, question.Times + 1);
+            _asked.Remove(family);
+            _refused[question.Block] = now;
+        }
         var heldNow = held.ToHashSet();
         if (heldNow.Count >= maxBlocks)
             return new Step.Exhausted($"this node holds {heldNow.Count} blocks already, which is the limit, and none has a free address");
         if (Candidate(request, family, heldNow, now) is { } candidate)
-            return Ask(family, candidate, now);
+            return Ask(family, candidate, now, 1);
+        if (_inSync && HolderOfWanted(request, family) is { } holder)
+            return new Step.Exhausted($"its block is held by {holder}", IsTaken: true);
         return _inSync && !_refused.Values.Any(t => now - t < RefusalMemory)
             ? new Step.Exhausted(Why(request, family))
             : new Step.Wait();
@@ -109,18 +124,22 @@ internal sealed class BlockSearch(string node, int maxBlocks)
             : $"no free address and no free block in the pool{(pools.Count > 1 ? "s" : "")} {string.Join(", ", pools)}";
     }
 
-    private Step.Ask Ask(IpVersion family, Cidr block, TimeSpan now)
+    private Step.Ask Ask(IpVersion family, Cidr block, TimeSpan now, int times)
     {
-        var question = new Question(block, ++_lastRequest, now);
+        var question = new Question(block, ++_lastRequest, now, times);
         _asked[family] = question;
         return new Step.Ask(block, question.RequestId);
     }
+
+    private string? HolderOfWanted(LeaseRequest.Allocate request, IpVersion family) =>
+        request.Message.Request.WantedOf(family) is { } wanted
+        && _holders.FirstOrDefault(h => h.Key.Contains(wanted)).Value is { } holder && holder != node ? holder : null;
 
     private Cidr? Candidate(LeaseRequest.Allocate request, IpVersion family, HashSet<Cidr> held, TimeSpan now)
     {
         foreach (var pool in request.Message.Pools.Where(p => p.Cidr.Version == family))
         {
-            var candidates = request.Message.Request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted
+            var candidates = request.Message.Request.WantedOf(family) is { } wanted
                 ? pool.Cidr.Contains(wanted) ? [BlockCandidates.Containing(wanted, pool.BlockSize)] : []
                 : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node);
             foreach (var candidate in candidates)

@@ -80,7 +80,7 @@ internal static class BlockTransactions
     /// and under its epoch, and the handles that gained or lost addresses.
     /// </summary>
     public static Transaction Commit(string node, LeaseBatch batch, IReadOnlyDictionary<Cidr, HeldBlock> held,
-        IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<(Compare? Compare, Write Write)> alongside)
+        IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<Write> alongside)
     {
         var compares = ImmutableArray.CreateBuilder<Compare>();
         var writes = ImmutableArray.CreateBuilder<Write>();
@@ -99,12 +99,7 @@ internal static class BlockTransactions
             compares.Add(Unchanged(IpamKeys.Handle(id), stored));
             writes.Add(HandleAfter(stored ?? new KeyValue(IpamKeys.Handle(id), ReadOnlyMemory<byte>.Empty, 0, 0), deltas));
         }
-        foreach (var (compare, write) in alongside)
-        {
-            if (compare is { } c)
-                compares.Add(c);
-            writes.Add(write);
-        }
+        writes.AddRange(alongside);
         // Two requests about one pod: a key is written once, and the later one decides.
         var once = writes.GroupBy(w => w.Key, StringComparer.Ordinal).Select(g => g.Last());
         return new Transaction(compares.ToImmutable(), [.. once]);

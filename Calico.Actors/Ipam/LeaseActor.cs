@@ -41,6 +41,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly IActorRef _upstream;
     private readonly Uptime _uptime;
     private readonly LeaseOptions _options;
+    private readonly AddressesInUse _inUse;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
     private readonly Dictionary<Cidr, HeldBlock> _held = [];
@@ -57,11 +58,17 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options) =>
-        Akka.Actor.Props.Create(() => new LeaseActor(datastore, node, upstream, time, options));
-
-    public LeaseActor(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options)
+    // Which addresses are in use is in nobody else's memory, so it outlives the actor. One actor for each Props.
+    public static Props Props(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options)
     {
+        var inUse = new AddressesInUse();
+        return Akka.Actor.Props.Create(() => new LeaseActor(datastore, node, upstream, time, options, inUse));
+    }
+
+    /// <inheritdoc cref="Props"/>
+    public LeaseActor(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options, AddressesInUse inUse)
+    {
+        _inUse = inUse;
         _datastore = datastore;
         _node = node;
         _upstream = upstream;
@@ -69,13 +76,10 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _options = options;
         _search = new BlockSearch(node, options.MaxBlocks);
 
-        Receive<LeaseProtocol.Allocate>(a => Enqueue(new LeaseRequest.Allocate(a, Sender, Deadline())));
-        Receive<LeaseProtocol.Release>(r => Enqueue(new LeaseRequest.Release(r, Sender, Deadline())));
-        Receive<LeaseProtocol.ReleaseAllBut>(r =>
-        {
-            _reconcile = r;
-            Work();
-        });
+        Receive<LeaseProtocol.Allocate>(OnAllocate);
+        Receive<LeaseProtocol.Release>(OnRelease);
+        Receive<LeaseProtocol.ReleaseAllBut>(OnReleaseAllBut);
+        Receive<LeaseProtocol.Verify>(v => Sender.Tell(new LeaseProtocol.Doubts(_loaded, [.. v.Tenants.Where(IsDoubtful)])));
         Receive<LeaseProtocol.Subscribe>(OnSubscribe);
         Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
@@ -125,6 +129,39 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     }
 
     private TimeSpan Deadline() => _uptime.Now + _options.RequestTimeout;
+
+    private void OnAllocate(LeaseProtocol.Allocate allocate)
+    {
+        var request = new LeaseRequest.Allocate(allocate, Sender, Deadline());
+        if (allocate.IsReclaim && !_inUse.IsUsedBy(allocate.Request.HandleId, allocate.Request.Wanted))
+            request.Fail("no workload here uses it any more", retryable: false);
+        else
+            Enqueue(request);
+    }
+
+    // From here on nothing is reclaimed for the workload, also if this release has to be repeated.
+    private void OnRelease(LeaseProtocol.Release release)
+    {
+        _inUse.Remove(release.HandleId, []);
+        foreach (var claim in _queue.OfType<LeaseRequest.Allocate>().Where(a => a.Message.IsReclaim && a.Message.Request.HandleId == release.HandleId).ToList())
+        {
+            _queue.Remove(claim);
+            claim.Fail("its workload is being removed", retryable: false);
+        }
+        Enqueue(new LeaseRequest.Release(release, Sender, Deadline()));
+    }
+
+    private void OnReleaseAllBut(LeaseProtocol.ReleaseAllBut reconcile)
+    {
+        foreach (var (address, handle) in reconcile.InUse)
+            _inUse.Add(handle, [address]);
+        _reconcile = reconcile;
+        Work();
+    }
+
+    private bool IsDoubtful(LeaseProtocol.Tenant tenant) => tenant.Addresses.Any(a =>
+        _held.Values.FirstOrDefault(h => h.Block.Cidr.Contains(a))?.Block.OwnerOf(a) is not { ReleasedAt: null } owner
+        || owner.HandleId != tenant.HandleId);
 
     private void Enqueue(LeaseRequest request)
     {
@@ -202,24 +239,31 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         if (!_loaded || _reading || _committing)
             return;
         FailExpired();
-        var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _node, isCareful: _setbacks > 0);
-        _queue.Clear();
-        _queue.AddRange(commit.Waiting);
-        _reconcile = null;
-        foreach (var (request, reason) in commit.Refused)
-            request.Fail(reason, retryable: false);
+        var commit = Plan();
+        // What needs no transaction is answered at once, and makes room for what follows.
+        while (commit.IsEmpty && commit.Included.Count > 0 && _queue.Count > 0)
+            commit = Plan();
         if (!commit.IsEmpty)
         {
             _committing = true;
             LeaseStore.CommitAsync(_datastore, _node, commit, _held.ToDictionary(), _stopped.Token)
                 .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
         }
-        else
-        {
-            commit.Answer();
-        }
         if (_queue.Count > 0)
             Claim();
+    }
+
+    private LeaseCommit Plan()
+    {
+        var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _inUse, _node, isCareful: _setbacks > 0);
+        _queue.Clear();
+        _queue.AddRange(commit.Waiting);
+        _reconcile = null;
+        foreach (var (request, reason, isTaken) in commit.Refused)
+            request.Fail(reason, retryable: false, isTaken);
+        if (commit.IsEmpty)
+            commit.Answer();
+        return commit;
     }
 
     private void OnCommitted(LeaseCommit commit, TransactionResult result)
@@ -294,7 +338,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
                     break;
                 case BlockSearch.Step.Exhausted exhausted:
                     _queue.Remove(request);
-                    request.Fail(exhausted.Reason, retryable: false);
+                    request.Fail(exhausted.Reason, retryable: false, exhausted.IsTaken);
                     break;
             }
         }
@@ -304,7 +348,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnGranted(BlockProtocol.BlockGranted granted)
     {
-        if (granted.Node != _node || !_search.Answered(granted.RequestId) || _held.ContainsKey(granted.Block))
+        // Also one that comes late, when its question has been asked again or given up: the block is this node's.
+        _search.Answered(granted.RequestId);
+        if (granted.Node != _node || _held.ContainsKey(granted.Block))
             return;
         LeaseStore.FetchAsync(_datastore, granted, _stopped.Token).PipeTo(Self,
             success: held => new Fetched(held, null), failure: e => new Fetched(null, $"{granted.Block}: {e.Message}"));

@@ -22,20 +22,20 @@ public sealed record LeaseOptions
 /// <summary>A request that waits, with whom to answer and until when.</summary>
 internal abstract record LeaseRequest(IActorRef ReplyTo, TimeSpan Deadline)
 {
-    public abstract void Fail(string reason, bool retryable);
+    public abstract void Fail(string reason, bool retryable, bool isTaken = false);
 
     public sealed record Allocate(LeaseProtocol.Allocate Message, IActorRef ReplyTo, TimeSpan Deadline) : LeaseRequest(ReplyTo, Deadline)
     {
         /// <summary>The family in which no block held has room; null while that is not known.</summary>
         public IpVersion? Lacks { get; init; }
 
-        public override void Fail(string reason, bool retryable) =>
-            ReplyTo.Tell(new LeaseProtocol.NotAllocated(Message.RequestId, reason, retryable));
+        public override void Fail(string reason, bool retryable, bool isTaken = false) =>
+            ReplyTo.Tell(new LeaseProtocol.NotAllocated(Message.RequestId, reason, retryable, isTaken));
     }
 
     public sealed record Release(LeaseProtocol.Release Message, IActorRef ReplyTo, TimeSpan Deadline) : LeaseRequest(ReplyTo, Deadline)
     {
-        public override void Fail(string reason, bool retryable) =>
+        public override void Fail(string reason, bool retryable, bool isTaken = false) =>
             ReplyTo.Tell(new LeaseProtocol.NotReleased(Message.RequestId, reason));
     }
 }
@@ -49,17 +49,22 @@ internal sealed class LeaseCommit
     /// <summary>etcd takes 128 operations a transaction; a request makes at most four writes and five compares.</summary>
     private const int MaxRequests = 24;
 
+    private readonly AddressesInUse _inUse;
     private readonly List<Action> _answers = [];
-    private readonly List<(Compare?, Write)> _alongside = [];
+    private readonly List<Write> _alongside = [];
 
-    private LeaseCommit(LeaseBatch batch) => Batch = batch;
+    private LeaseCommit(LeaseBatch batch, AddressesInUse inUse)
+    {
+        Batch = batch;
+        _inUse = inUse;
+    }
 
     public LeaseBatch Batch { get; }
     public List<LeaseRequest> Included { get; } = [];
 
     /// <summary>Not in this commit: no block held has room, or the transaction is full.</summary>
     public List<LeaseRequest> Waiting { get; } = [];
-    public List<(LeaseRequest Request, string Reason)> Refused { get; } = [];
+    public List<(LeaseRequest Request, string Reason, bool IsTaken)> Refused { get; } = [];
     public LeaseProtocol.ReleaseAllBut? Reconcile { get; private set; }
 
     /// <summary>Whether nothing is left to reconcile once this commit has succeeded.</summary>
@@ -67,21 +72,24 @@ internal sealed class LeaseCommit
 
     /// <summary>The one before failed: carry one request only, and assume nothing of handles.</summary>
     public bool IsCareful { get; private init; }
-    public IEnumerable<(Compare?, Write)> Alongside => _alongside;
-    public bool IsEmpty => Batch.IsEmpty && _alongside.Count == 0;
+    public IEnumerable<Write> Alongside => _alongside;
+    public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && _alongside.Count == 0;
 
     public static LeaseCommit Plan(IReadOnlyDictionary<Cidr, HeldBlock> held, IReadOnlyList<LeaseRequest> queue,
-        LeaseProtocol.ReleaseAllBut? reconcile, string node, bool isCareful)
+        LeaseProtocol.ReleaseAllBut? reconcile, AddressesInUse inUse, string node, bool isCareful)
     {
-        var commit = new LeaseCommit(new LeaseBatch(held)) { Reconcile = reconcile, IsCareful = isCareful };
+        var commit = new LeaseCommit(new LeaseBatch(held, inUse.Contains), inUse) { Reconcile = reconcile, IsCareful = isCareful };
         var most = isCareful ? 1 : MaxRequests;
         var freed = 0;
         if (reconcile is not null)
         {
-            commit.Batch.ReleaseWhere((a, o) => o["pod"] is not null && BlockTransactions.BelongsTo(o, node)
-                && o.HandleId is { } handle && !reconcile.Handles.Contains(handle) && !reconcile.InUse.Contains(a)
-                && freed++ < BlockTransactions.MaxFreed);
-            commit.IsReconciled = freed <= BlockTransactions.MaxFreed;
+            var left = held.Values.SelectMany(h => h.Block.Assigned())
+                .Where(a => a.Owner["pod"] is not null && BlockTransactions.BelongsTo(a.Owner, node)
+                    && a.Owner.HandleId is { } handle && !reconcile.Handles.Contains(handle) && !reconcile.InUse.ContainsKey(a.Address))
+                .Select(a => a.Address).Take(BlockTransactions.MaxFreed + 1).ToList();
+            commit.IsReconciled = left.Count <= BlockTransactions.MaxFreed;
+            var now = left.Take(BlockTransactions.MaxFreed).ToHashSet();
+            freed = commit.Batch.ReleaseWhere((a, _) => now.Contains(a)).Length;
         }
         foreach (var request in queue)
         {
@@ -101,12 +109,21 @@ internal sealed class LeaseCommit
 
     private void Add(LeaseRequest.Allocate allocate)
     {
+        if (_inUse.UsedByAnother(allocate.Message.Request) is { } used)
+        {
+            Refused.Add((allocate, $"address {used.Address} cannot be assigned: it is in use on this node by {used.Handle ?? "a pod that is not known"}", true));
+            return;
+        }
         switch (Batch.Allocate(allocate.Message.Request))
         {
             case AllocationOutcome.Granted granted:
                 Included.Add(allocate);
-                _alongside.AddRange(allocate.Message.Alongside(granted.Addresses).Select(w => ((Compare?)null, w)));
-                _answers.Add(() => allocate.ReplyTo.Tell(new LeaseProtocol.Allocated(allocate.Message.RequestId, granted.Addresses)));
+                _alongside.AddRange(allocate.Message.Alongside(granted.Addresses));
+                _answers.Add(() =>
+                {
+                    _inUse.Add(allocate.Message.Request.HandleId, granted.Addresses);
+                    allocate.ReplyTo.Tell(new LeaseProtocol.Allocated(allocate.Message.RequestId, granted.Addresses));
+                });
                 break;
             case AllocationOutcome.Refused { Reason: AllocationRefusal.NotInBlock } refused:
                 Waiting.Add(allocate with { Lacks = refused.Address.Version });
@@ -115,7 +132,7 @@ internal sealed class LeaseCommit
                 Waiting.Add(allocate with { Lacks = needs.Family });
                 break;
             case AllocationOutcome.Refused refused:
-                Refused.Add((allocate, $"address {refused.Address} cannot be assigned: {refused.Reason}, it belongs to {refused.Owner ?? "nobody"}"));
+                Refused.Add((allocate, $"address {refused.Address} cannot be assigned: {refused.Reason}, it belongs to {refused.Owner ?? "nobody"}", true));
                 break;
         }
     }
@@ -124,7 +141,11 @@ internal sealed class LeaseCommit
     {
         var freed = Batch.ReleaseHandle(release.Message.HandleId);
         Included.Add(release);
-        _alongside.AddRange(release.Message.Alongside.Select(w => ((Compare?)null, w)));
-        _answers.Add(() => release.ReplyTo.Tell(new LeaseProtocol.Released(release.Message.RequestId, freed)));
+        _alongside.AddRange(release.Message.Alongside);
+        _answers.Add(() =>
+        {
+            _inUse.Remove(release.Message.HandleId, freed);
+            release.ReplyTo.Tell(new LeaseProtocol.Released(release.Message.RequestId, freed));
+        });
     }
 }

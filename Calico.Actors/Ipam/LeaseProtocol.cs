@@ -18,12 +18,21 @@ public static class LeaseProtocol
     /// same transaction once the addresses are known (the workload endpoint): both are there or neither.
     /// </summary>
     public sealed record Allocate(long RequestId, AllocationRequest Request, ImmutableArray<PoolRef> Pools,
-        Func<ImmutableArray<IpAddr>, ImmutableArray<Write>> Alongside) : ILocalMessage;
+        Func<ImmutableArray<IpAddr>, ImmutableArray<Write>> Alongside) : ILocalMessage
+    {
+        /// <summary>
+        /// A workload here uses the wanted addresses already: they are to be its again if the datastore says otherwise.
+        /// Void once the handle has been released.
+        /// </summary>
+        public bool IsReclaim { get; init; }
+    }
 
     public sealed record Allocated(long RequestId, ImmutableArray<IpAddr> Addresses) : ILocalMessage;
 
-    /// <summary>Why there are no addresses; <paramref name="Retryable"/> says whether asking again later can help.</summary>
-    public sealed record NotAllocated(long RequestId, string Reason, bool Retryable) : ILocalMessage;
+    /// <summary>Why there are no addresses.</summary>
+    /// <param name="Retryable">Whether asking again later can help.</param>
+    /// <param name="IsTaken">The wanted address is somebody else's, or in a block that another node holds.</param>
+    public sealed record NotAllocated(long RequestId, string Reason, bool Retryable, bool IsTaken = false) : ILocalMessage;
 
     /// <summary>Every address of the handle goes back, and these keys with them.</summary>
     public sealed record Release(long RequestId, string HandleId, ImmutableArray<Write> Alongside) : ILocalMessage;
@@ -33,10 +42,20 @@ public static class LeaseProtocol
     public sealed record NotReleased(long RequestId, string Reason) : ILocalMessage;
 
     /// <summary>
-    /// After a start: only these handles have a workload here, and these addresses are still routed to one; what else
-    /// pods of this node hold is given back.
+    /// After a start: only these handles have a workload here, and only these addresses are used by one, under the
+    /// handle named or, if the journal does not know it, under any. What else pods of this node hold is given back.
     /// </summary>
-    public sealed record ReleaseAllBut(ImmutableHashSet<string> Handles, ImmutableHashSet<IpAddr> InUse) : ILocalMessage;
+    public sealed record ReleaseAllBut(ImmutableHashSet<string> Handles, ImmutableDictionary<IpAddr, string?> InUse) : ILocalMessage;
+
+    /// <summary>Which of these workloads do not have their addresses? Answered from memory with <see cref="Doubts"/>.</summary>
+    public sealed record Verify(ImmutableArray<Tenant> Tenants) : ILocalMessage;
+
+    /// <summary>A handle and the addresses that its workload uses.</summary>
+    public sealed record Tenant(string HandleId, ImmutableArray<IpAddr> Addresses);
+
+    /// <param name="Loaded">False: the blocks have not been read, nothing is known.</param>
+    /// <param name="Tenants">Whose addresses are not theirs by what was read or written last.</param>
+    public sealed record Doubts(bool Loaded, ImmutableArray<Tenant> Tenants) : ILocalMessage;
 
     /// <summary>Tell me which blocks are held, now and after each change.</summary>
     public sealed record Subscribe(IActorRef Subscriber) : ILocalMessage;

@@ -41,6 +41,9 @@ public static class PoolChoice
         return chosen.ToImmutable();
     }
 
+    /// <summary>Every pool, also those that give nothing to new pods.</summary>
+    public static ImmutableArray<PoolRef> All(IEnumerable<IPPool> pools) => [.. pools.Select(RefOf).OfType<PoolRef>()];
+
     private static bool AllowsWorkloads(IPPool pool) =>
         pool.Spec.AllowedUses.Count == 0 || pool.Spec.AllowedUses.Contains(IPPoolUse.Workload);
 

@@ -15,7 +15,11 @@ public sealed record HeldBlock(IpamBlock Block, long BlockRevision, long Epoch);
 /// <param name="Pools">CIDRs that may be used, in order; empty means any block held.</param>
 /// <param name="Wanted">Particular addresses instead of any; at most one a family.</param>
 public sealed record AllocationRequest(string HandleId, ImmutableSortedDictionary<string, string> Attributes,
-    ImmutableArray<IpVersion> Families, ImmutableArray<Cidr> Pools, ImmutableArray<IpAddr> Wanted);
+    ImmutableArray<IpVersion> Families, ImmutableArray<Cidr> Pools, ImmutableArray<IpAddr> Wanted)
+{
+    /// <summary>The particular address of a family, or null for any.</summary>
+    public IpAddr? WantedOf(IpVersion family) => Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault();
+}
 
 /// <summary>What a request got.</summary>
 public abstract record AllocationOutcome
@@ -53,20 +57,22 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
 
     public AllocationOutcome Allocate(AllocationRequest request)
     {
-        var owner = new AllocationAttributes(request.HandleId, request.Attributes);
         var plan = ImmutableArray.CreateBuilder<(Cidr Block, IpAddr? Wanted, bool IsHad)>();
         foreach (var family in request.Families)
         {
             // Asked again after an answer that got lost: the same handle has the same address.
-            if (HeldBy(request.HandleId, family) is { } had)
-                plan.Add((had.Block, had.Address, true));
-            else if (request.Wanted.Where(w => w.Version == family).Select(w => (IpAddr?)w).FirstOrDefault() is { } wanted)
+            if (request.WantedOf(family) is { } wanted)
             {
                 if (BlockOf(wanted) is not { } block)
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.NotInBlock, null);
-                if (Current(block).OwnerOf(wanted) is { } other)
-                    return new AllocationOutcome.Refused(wanted, AllocationRefusal.AlreadyAssigned, other.HandleId);
-                plan.Add((block, wanted, false));
+                var owner = Current(block).OwnerOf(wanted);
+                if (owner is not null && (owner.HandleId != request.HandleId || owner.ReleasedAt is not null))
+                    return new AllocationOutcome.Refused(wanted, AllocationRefusal.AlreadyAssigned, owner.HandleId);
+                plan.Add((block, wanted, owner is not null));
+            }
+            else if (HeldBy(request.HandleId, family) is { } had)
+            {
+                plan.Add((had.Block, had.Address, true));
             }
             else if (BlockWithRoom(family, request.Pools) is { } block)
             {
@@ -78,7 +84,8 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
             }
         }
         // Both families are certain now; from here on nothing fails.
-        var addresses = plan.Select(p => p.IsHad ? Rely(p.Block, p.Wanted!.Value) : Take(p.Block, p.Wanted, owner)).ToImmutableArray();
+        var tenant = new AllocationAttributes(request.HandleId, request.Attributes);
+        var addresses = plan.Select(p => p.IsHad ? Rely(p.Block, p.Wanted!.Value) : Take(p.Block, p.Wanted, tenant)).ToImmutableArray();
         return new AllocationOutcome.Granted(addresses);
     }
 

@@ -65,33 +65,45 @@ internal static class AgentCommand
         await using var datastore = Open(options);
         using var host = NetworkNamespace.OpenCurrent();
         var link = new MeshLink();
+        var startup = new NodeStartup(datastore, options, TimeProvider.System);
         var nodeRefs = NodeSystem.Start(
             new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads")) { Loggers = SerilogLogger.Hocon },
-            new NodePorts(datastore, link, host, table => NetlinkNftTable.Open(table, host.Fd), TimeProvider.System));
+            new NodePorts(datastore, link, host, table => NetlinkNftTable.Open(table, host.Fd), TimeProvider.System,
+                startup.RegisterAsync));
         var agent = new AgentState(options, nodeRefs, link);
         await using var http = await NodeHttpServer.StartAsync(options, agent);
         await using var status = await StatusServer.StartAsync(options, agent);
 
-        await new NodeStartup(datastore, options, TimeProvider.System).RunAsync(stopping.Token);
-        var mesh = new MeshSupervisor(MeshOptionsOf(options), new MeshPorts(datastore, link, TimeProvider.System,
-            new TcpHostProbe(179, TimeSpan.FromSeconds(1))));
-        var meshTask = mesh.RunAsync(stopping.Token);
-
-        var handler = new CniHandler(new CniServices(options.Node, nodeRefs.Lease, nodeRefs.Links, nodeRefs.Routes,
-            nodeRefs.Enforcer, nodeRefs.Registry, nodeRefs.Facts, TimeProvider.System), new CniMetrics(Metrics.DefaultFactory));
-        await using (CniListener.Start(new CniListenerOptions(options.CniSocket), handler.HandleAsync,
-            (what, cause) => Log.Warning(cause, "cni: {What}", what)))
+        // Whatever the rest waits for: without its forwarding half the process has nothing to do.
+        nodeRefs.System.RegisterOnTermination(stopping.Cancel);
+        var meshTask = Task.CompletedTask;
+        try
         {
-            await File.WriteAllTextAsync(Path.Combine(options.LibDirectory, "nodename"), options.Node, stopping.Token);
-            agent.Started = true;
-            Log.Information("node {Node} serves the runtime on {Socket}", options.Node, options.CniSocket);
-            await Task.WhenAny(Task.Delay(Timeout.Infinite, stopping.Token), nodeRefs.System.WhenTerminated);
+            await startup.RunAsync(stopping.Token);
+            meshTask = new MeshSupervisor(MeshOptionsOf(options), new MeshPorts(datastore, link, TimeProvider.System,
+                new TcpHostProbe(179, TimeSpan.FromSeconds(1)))).RunAsync(stopping.Token);
+            await ServeRuntimeAsync(agent, nodeRefs, stopping.Token);
         }
-        if (nodeRefs.System.WhenTerminated.IsCompleted && !cancellation.IsCancellationRequested)
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+        }
+        if (!cancellation.IsCancellationRequested)
             throw new InvalidOperationException("the forwarding half of the agent has ended; the kernel keeps what it has");
-        await stopping.CancelAsync();
         await meshTask;
         await nodeRefs.System.Terminate();
+    }
+
+    private static async Task ServeRuntimeAsync(AgentState agent, NodeRefs refs, CancellationToken cancellation)
+    {
+        var options = agent.Options;
+        var handler = new CniHandler(new CniServices(options.Node, refs.Lease, refs.Links, refs.Routes,
+            refs.Enforcer, refs.Registry, refs.Facts, TimeProvider.System), new CniMetrics(Metrics.DefaultFactory));
+        await using var listener = CniListener.Start(new CniListenerOptions(options.CniSocket), handler.HandleAsync,
+            (what, cause) => Log.Warning(cause, "cni: {What}", what));
+        await File.WriteAllTextAsync(Path.Combine(options.LibDirectory, "nodename"), options.Node, cancellation);
+        agent.Started = true;
+        Log.Information("node {Node} serves the runtime on {Socket}", options.Node, options.CniSocket);
+        await Task.Delay(Timeout.Infinite, cancellation);
     }
 
     private static IDatastore Open(AgentOptions options) => options.Etcd is { } etcd

@@ -2,6 +2,7 @@ using Akka.Actor;
 using Calico.Actors;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
+using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
@@ -24,11 +25,12 @@ public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink lin
     public Task<NftProtocol.Status> NftAsync() => refs.Enforcer.Ask<NftProtocol.Status>(new NftProtocol.GetStatus(), Patience);
     public Task<EnforcerProtocol.Status> PolicyAsync() => refs.Enforcer.Ask<EnforcerProtocol.Status>(new EnforcerProtocol.GetStatus(), Patience);
     public Task<LeaseProtocol.Status> LeaseAsync() => refs.Lease.Ask<LeaseProtocol.Status>(new LeaseProtocol.GetStatus(), Patience);
+    public Task<ReconcilerProtocol.Status> ReconcilerAsync() => refs.Reconciler.Ask<ReconcilerProtocol.Status>(new ReconcilerProtocol.GetStatus(), Patience);
     public Task<BgpProtocol.BgpStatus> BgpAsync() => refs.Speaker.Ask<BgpProtocol.BgpStatus>(new BgpProtocol.GetBgpStatus(), Patience);
 
     /// <summary>
     /// Null if this node can forward for its own pods: blocks read, every policy known and in the kernel, the socket
-    /// open. Peers and cluster are no part of it. Otherwise the reasons.
+    /// open, no pod without its address. Peers and cluster are no part of it. Otherwise the reasons.
     /// </summary>
     public async Task<string?> WhyNotReadyAsync()
     {
@@ -44,6 +46,8 @@ public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink lin
                     : $"policy: {policy.Missing.Length} policies have not arrived, {policy.Missing[0]} among them");
             if ((await NftAsync()).Fault is { } fault)
                 reasons.Add($"nftables: {fault}");
+            if ((await ReconcilerAsync()).Report is { } report)
+                reasons.AddRange(report.Fenced.Concat(report.Pending).Select(r => $"IPAM: {r}"));
         }
         catch (AskTimeoutException e)
         {

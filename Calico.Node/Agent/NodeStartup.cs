@@ -42,7 +42,8 @@ internal sealed class NodeStartup(IDatastore datastore, AgentOptions options, Ti
         }
     }
 
-    private async Task RegisterAsync(CancellationToken cancellation)
+    /// <summary>Writes the Node resource if it is missing or has another address.</summary>
+    public async Task RegisterAsync(CancellationToken cancellation)
     {
         var key = new ResourceKey(ResourceKind.Node, null, options.Node);
         var stored = await _store.FindAsync<NodeResource>(key, cancellation);
@@ -56,9 +57,11 @@ internal sealed class NodeStartup(IDatastore datastore, AgentOptions options, Ti
                 Bgp = bgp with { Ipv4Address = address, AsNumber = options.AsNumber ?? bgp.AsNumber },
             },
         };
+        if (wanted == stored)
+            return;
         if (stored is null)
             await _store.CreateAsync(wanted, cancellation);
-        else if (wanted != stored)
+        else
             await _store.UpdateAsync(wanted, cancellation);
         Log.Information("node {Node} is registered with address {Address}", options.Node, address);
     }

@@ -28,11 +28,16 @@ public sealed class InMemoryDatastore : IDatastore
     /// <summary>Called before each transaction, outside the lock: a test can write in between.</summary>
     public Func<Transaction, Task>? BeforeCommit { get; set; }
 
+    /// <summary>Called before each list; a test can make it wait.</summary>
+    public Func<Task>? BeforeList { get; set; }
+
     public Task<KeyValue?> GetAsync(string key, CancellationToken cancellation = default) =>
         Task.FromResult(_current.GetValueOrDefault(key));
 
-    public Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = 500, CancellationToken cancellation = default)
+    public async Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = 500, CancellationToken cancellation = default)
     {
+        if (BeforeList is { } hook)
+            await hook();
         lock (_gate)
         {
             if (revision == 0)
@@ -44,7 +49,7 @@ public sealed class InMemoryDatastore : IDatastore
                 .Where(v => v.Key.StartsWith(prefix, StringComparison.Ordinal) && (next is null || string.CompareOrdinal(v.Key, next) >= 0))
                 .Take(limit + 1).ToList();
             var more = matching.Count > limit ? matching[limit].Key : null;
-            return Task.FromResult(new ListPage([.. matching.Take(limit)], revision, more));
+            return new ListPage([.. matching.Take(limit)], revision, more);
         }
     }
 

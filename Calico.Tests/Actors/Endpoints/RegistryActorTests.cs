@@ -129,7 +129,7 @@ public sealed class RegistryActorTests : NodeActorFixture
         // A directory in the place of the file: refused to root as well.
         Directory.CreateDirectory(Path.Combine(_journal.Path, "c1@eth0.json"));
 
-        registry.Tell(new RegistryProtocol.Record(Pod("c1", "web"), 7), TestActor);
+        registry.Tell(new RegistryProtocol.Record(Pod("c1", "web")), TestActor);
 
         Assert.NotNull((await ExpectMsgAsync<RegistryProtocol.Recorded>(Patience)).Fault);
         Assert.Empty(await All(registry));
@@ -153,16 +153,87 @@ public sealed class RegistryActorTests : NodeActorFixture
         Assert.Equal(RouteSource.Workloads, (await _routes.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience)).Source);
         var release = await _lease.ExpectMsgAsync<LeaseProtocol.ReleaseAllBut>(Patience);
         Assert.Equal(["k8s-pod-network.c1"], release.Handles);
-        Assert.Equal([IpAddr.Parse("10.9.0.2")], release.InUse);
+        Assert.Equal([("10.9.0.1", "k8s-pod-network.c1"), ("10.9.0.2", null)],
+            release.InUse.OrderBy(u => u.Key).Select(u => (u.Key.ToString(), u.Value)));
     }
 
     [Fact]
     public async Task A_journal_file_that_cannot_be_read_does_not_hide_the_others()
     {
         File.WriteAllText(Path.Combine(_journal.Path, "a@eth0.json"), "{");
+        AddLink("caliweb");
         new WorkloadJournal(_journal.Path).Put(Pod("c1", "web"));
 
         Assert.Equal(["c1"], (await All(Start())).Select(w => w.ContainerId));
+    }
+
+    [Fact]
+    public async Task A_process_that_starts_again_forgets_a_workload_whose_interface_is_gone()
+    {
+        AddLink("caliweb");
+        new WorkloadJournal(_journal.Path).Put(Pod("c1", "web"));
+        new WorkloadJournal(_journal.Path).Put(Pod("c2", "db"));
+
+        Assert.Equal(["c1"], (await All(Start())).Select(w => w.ContainerId));
+        Assert.Equal(["c1"], Journal().Select(w => w.ContainerId));
+        Assert.Equal(["k8s-pod-network.c1"], (await _lease.ExpectMsgAsync<LeaseProtocol.ReleaseAllBut>(Patience)).Handles);
+    }
+
+    [Fact]
+    public async Task An_address_that_a_new_workload_has_is_no_other_workloads_any_more()
+    {
+        var registry = await Started();
+        // Its removal released the address and then failed.
+        await Record(registry, Pod("c1", "web") with { Addresses = ["10.9.0.1", "fd00::1"] });
+
+        await Record(registry, Pod("c2", "db") with { Addresses = ["10.9.0.1"] });
+
+        Assert.Equal(["fd00::1"], (await registry.Ask<RegistryProtocol.Found>(new RegistryProtocol.Find("c1", "eth0"), Patience)).Workload!.Addresses.AsEnumerable());
+        Assert.Equal(["fd00::1"], Journal().Single(w => w.ContainerId == "c1").Addresses.AsEnumerable());
+    }
+
+    [Fact]
+    public async Task A_fenced_workload_has_no_routes_until_it_is_connected_again_and_stays_fenced_over_a_start()
+    {
+        var link = AddLink("caliweb");
+        var registry = await Started();
+        var workload = Pod("c1", "web") with { Addresses = ["10.9.0.1"] };
+        await Record(registry, workload);
+
+        await Fence(registry, workload, true);
+        Assert.Equal([Cidr.Parse("10.9.0.1/32")], (await _routes.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Unwanted.Select(k => k.Destination));
+        await registry.GracefulStop(Patience);
+        var next = Start();
+        await _routes.ExpectMsgAsync<RouteProtocol.SourceComplete>(Patience);
+        next.Tell(new RegistryProtocol.TellEndpoints(), TestActor);
+        Assert.Empty((await ExpectMsgAsync<EnforcerProtocol.AdoptEndpoints>(Patience)).Endpoints);
+
+        await Fence(next, workload, false);
+        var wanted = await _routes.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience);
+        Assert.Equal(link, Assert.Single(wanted.Wanted).NextHops[0].LinkIndex);
+    }
+
+    [Fact]
+    public async Task A_workload_that_is_not_here_any_more_is_not_fenced()
+    {
+        var registry = await Started();
+
+        Assert.Null((await registry.Ask<RegistryProtocol.Fenced>(new RegistryProtocol.Fence(Pod("c1", "web") with { IsFenced = true }), Patience)).Workload);
+        Assert.Empty(Journal());
+    }
+
+    [Fact]
+    public async Task A_container_is_under_way_from_its_admission_until_it_is_recorded_or_forgotten()
+    {
+        var registry = await Started();
+        await Admit(registry, Pod("c1", "web"));
+        await Admit(registry, Pod("c2", "db"));
+        Assert.Equal(["c1", "c2"], (await AllAndUnderWay(registry)).UnderWay.Order(StringComparer.Ordinal));
+
+        await Record(registry, Pod("c1", "web"));
+        await Forget(registry, Pod("c2", "db"));
+
+        Assert.Empty((await AllAndUnderWay(registry)).UnderWay);
     }
 
     [Fact]
@@ -225,13 +296,19 @@ public sealed class RegistryActorTests : NodeActorFixture
         registry.Ask<RegistryProtocol.Admitted>(new RegistryProtocol.Admit(draft), Patience);
 
     private static async Task Record(IActorRef registry, Workload workload) =>
-        Assert.Null((await registry.Ask<RegistryProtocol.Recorded>(new RegistryProtocol.Record(workload, 7), Patience)).Fault);
+        Assert.Null((await registry.Ask<RegistryProtocol.Recorded>(new RegistryProtocol.Record(workload), Patience)).Fault);
 
     private static async Task Forget(IActorRef registry, Workload workload) =>
         Assert.Null((await registry.Ask<RegistryProtocol.Recorded>(new RegistryProtocol.Forget(workload), Patience)).Fault);
 
+    private static async Task Fence(IActorRef registry, Workload workload, bool fenced) =>
+        Assert.Equal(fenced, (await registry.Ask<RegistryProtocol.Fenced>(new RegistryProtocol.Fence(workload with { IsFenced = fenced }), Patience)).Workload!.IsFenced);
+
+    private static Task<RegistryProtocol.All> AllAndUnderWay(IActorRef registry) =>
+        registry.Ask<RegistryProtocol.All>(new RegistryProtocol.GetAll(), Patience);
+
     private static async Task<ImmutableArray<Workload>> All(IActorRef registry) =>
-        (await registry.Ask<RegistryProtocol.All>(new RegistryProtocol.GetAll(), Patience)).Workloads;
+        (await AllAndUnderWay(registry)).Workloads;
 
     private static Workload Pod(string container, string name) => new()
     {

@@ -248,7 +248,7 @@ public class LeaseActorTests : ActorFixture
         await AddAsync(before, "left");
         var others = (await AssignedAsync()).Keys.ToHashSet();
 
-        Start().Tell(new LeaseProtocol.ReleaseAllBut(["k8s-pod-network.kept"], [IpAddr.Parse(routed)]));
+        Start().Tell(new LeaseProtocol.ReleaseAllBut(["k8s-pod-network.kept"], InUse((routed, null))));
 
         await AwaitAssertAsync(async () => Assert.Equal(new[] { kept, routed }.Order(), (await AssignedAsync()).Keys.Order()), TimeSpan.FromSeconds(10));
         Assert.Equal(3, others.Count);
@@ -272,7 +272,7 @@ public class LeaseActorTests : ActorFixture
         };
 
         var after = Start();
-        after.Tell(new LeaseProtocol.ReleaseAllBut([], []));
+        after.Tell(new LeaseProtocol.ReleaseAllBut([], InUse()));
         await AddAsync(after, "new", [big]);
 
         await AwaitAssertAsync(async () => Assert.Equal(["k8s-pod-network.new"], (await AssignedAsync()).Values), TimeSpan.FromSeconds(10));
@@ -339,6 +339,194 @@ public class LeaseActorTests : ActorFixture
         lease.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(IpamKeys.Affinity("node1", held.Key), null, Store.Revision)], true, Store.Revision));
 
         await UntilHeldAsync(routes, h => h.Loaded && h.Blocks.IsEmpty);
+    }
+
+    // ---- a node that was taken for gone and comes back --------------------------------------------------------------
+
+    private static ImmutableDictionary<IpAddr, string?> InUse(params (string Address, string? Handle)[] used) =>
+        used.ToImmutableDictionary(u => IpAddr.Parse(u.Address), u => u.Handle);
+
+    private LeaseProtocol.Allocate Reclaim(string pod, string address) => Allocate(pod, null, address) with
+    {
+        IsReclaim = true,
+        Alongside = _ => [],
+    };
+
+    private async Task LoseAsync(string address, string? to = null)
+    {
+        var block = BlockCandidates.Containing(IpAddr.Parse(address), 26);
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
+        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        if (to is null)
+            return;
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, to, 1)), TestActor);
+        await ExpectMsgAsync<BlockProtocol.BlockGranted>();
+    }
+
+    private async Task<ImmutableArray<LeaseProtocol.Tenant>> DoubtsAsync(IActorRef lease, params (string Pod, string Address)[] pods)
+    {
+        lease.Tell(new LeaseProtocol.Verify([.. pods.Select(p => new LeaseProtocol.Tenant("k8s-pod-network." + p.Pod, [IpAddr.Parse(p.Address)]))]), TestActor);
+        return (await ExpectMsgAsync<LeaseProtocol.Doubts>()).Tenants;
+    }
+
+    [Fact]
+    public async Task What_the_datastore_gives_to_the_pod_that_has_it_is_not_doubted()
+    {
+        var lease = Start();
+        var address = await AddAsync(lease, "web");
+
+        Assert.Empty(await DoubtsAsync(lease, ("web", address)));
+        Assert.Single(await DoubtsAsync(lease, ("api", address)));
+        Assert.Single(await DoubtsAsync(lease, ("api", "10.99.0.1")));
+    }
+
+    [Fact]
+    public async Task Before_the_blocks_are_read_nothing_is_said_of_anybody()
+    {
+        Store.BeforeList = () => new TaskCompletionSource().Task;
+
+        Start().Tell(new LeaseProtocol.Verify([]), TestActor);
+
+        Assert.False((await ExpectMsgAsync<LeaseProtocol.Doubts>()).Loaded);
+    }
+
+    [Fact]
+    public async Task A_pod_that_lives_gets_its_address_back_in_a_block_that_was_taken_from_its_node()
+    {
+        var lease = Start();
+        var address = await AddAsync(lease, "web");
+        await LoseAsync(address);
+
+        lease.Tell(Reclaim("web", address), TestActor);
+
+        Assert.Equal(address, (await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10))).Addresses.Single().ToString());
+        Assert.Equal("k8s-pod-network.web", (await AssignedAsync())[address]);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_new_pod_never_gets_the_address_of_a_pod_that_lives(bool lostWhileAway)
+    {
+        var lease = Start();
+        var tiny = new PoolRef("tiny", Cidr.Parse("10.66.0.0/31"), 31);
+        var address = await AddAsync(lease, "web", [tiny]);
+        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(tiny.Cidr, "node1")), TestActor);
+        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        if (lostWhileAway)
+        {
+            lease = Start();
+            lease.Tell(new LeaseProtocol.ReleaseAllBut(["k8s-pod-network.web"], InUse((address, "k8s-pod-network.web"))));
+        }
+
+        Assert.NotEqual(address, await AddAsync(lease, "api", [tiny]));
+        Assert.False((await RefusedAsync(lease, Allocate("third", [tiny]))).IsTaken);
+    }
+
+    [Fact]
+    public async Task An_address_that_another_node_may_give_is_taken()
+    {
+        var lease = Start();
+        var address = await AddAsync(lease, "web");
+        await LoseAsync(address, to: "node2");
+        var key = IpamKeys.Affinity("node2", BlockCandidates.Containing(IpAddr.Parse(address), 26));
+        lease.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(key, (await Store.GetAsync(key))!.Value, Store.Revision)], true, Store.Revision));
+
+        var refused = await RefusedAsync(lease, Reclaim("web", address));
+
+        Assert.True(refused.IsTaken, refused.Reason);
+        Assert.Contains("node2", refused.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_address_that_another_pod_of_this_node_has_is_taken()
+    {
+        await AddAsync(Start(), "api", null, "10.65.0.77");
+        var lease = Start();
+        lease.Tell(new LeaseProtocol.ReleaseAllBut(["k8s-pod-network.web", "k8s-pod-network.api"], InUse(("10.65.0.77", "k8s-pod-network.web"))));
+
+        var refused = await RefusedAsync(lease, Reclaim("web", "10.65.0.77"));
+
+        Assert.True(refused.IsTaken);
+        Assert.Contains("k8s-pod-network.api", refused.Reason, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("k8s-pod-network.web")]
+    [InlineData(null)]
+    public async Task A_particular_address_that_is_in_use_here_is_given_to_nobody(string? user)
+    {
+        var lease = Start();
+        lease.Tell(new LeaseProtocol.ReleaseAllBut([], InUse(("10.65.0.77", user))));
+
+        Assert.Contains("in use on this node", (await RefusedAsync(lease, Allocate("api", null, "10.65.0.77"))).Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Nothing_is_reclaimed_for_a_pod_whose_removal_has_begun()
+    {
+        var lease = Start();
+        var address = await AddAsync(lease, "web");
+        await LoseAsync(address);
+        FailCommits(int.MaxValue, happens: false);
+        lease.Tell(Release("web"), CreateTestProbe("runtime").Ref);
+
+        Assert.False((await RefusedAsync(lease, Reclaim("web", address))).Retryable);
+    }
+
+    [Fact]
+    public async Task A_reclaim_that_waits_ends_with_the_removal_of_its_pod()
+    {
+        var lease = Start(mesh: CreateTestProbe("nobody").Ref);
+        lease.Tell(new LeaseProtocol.ReleaseAllBut(["k8s-pod-network.web"], InUse(("10.65.0.77", "k8s-pod-network.web"))));
+        lease.Tell(Reclaim("web", "10.65.0.77"), TestActor);
+
+        lease.Tell(Release("web"), TestActor);
+
+        Assert.Contains("removed", (await ExpectMsgAsync<LeaseProtocol.NotAllocated>(TimeSpan.FromSeconds(10))).Reason, StringComparison.Ordinal);
+        await ExpectMsgAsync<LeaseProtocol.Released>(TimeSpan.FromSeconds(10));
+        Assert.Empty(await AssignedAsync());
+    }
+
+    // ---- owners that do not answer -----------------------------------------------------------------------------------
+
+    [Fact]
+    public async Task A_block_whose_owner_does_not_answer_is_left_for_the_next_one()
+    {
+        var mesh = CreateTestProbe("mesh");
+        var lease = Start(mesh: mesh.Ref);
+        lease.Tell(Allocate("web"), TestActor);
+        var asked = new List<Cidr>();
+        for (var i = 0; i < 4; i++)
+        {
+            await AwaitAssertAsync(async () =>
+            {
+                Clock.Advance(TimeSpan.FromSeconds(1));
+                asked.Add(((BlockProtocol.ClaimBlock)((MeshLinkProtocol.ToBlock)await mesh.FishForMessageAsync(
+                    m => m is MeshLinkProtocol.ToBlock, TimeSpan.FromSeconds(1))).Command).Block);
+            }, TimeSpan.FromSeconds(20));
+        }
+
+        Assert.Equal([asked[0], asked[0], asked[0]], asked.Take(3));
+        Assert.NotEqual(asked[0], asked[3]);
+    }
+
+    [Fact]
+    public async Task A_grant_that_comes_late_is_used()
+    {
+        var mesh = CreateTestProbe("mesh");
+        var lease = Start(mesh: mesh.Ref);
+        lease.Tell(Allocate("web"), TestActor);
+        var question = (MeshLinkProtocol.ToBlock)await mesh.FishForMessageAsync(m => m is MeshLinkProtocol.ToBlock, TimeSpan.FromSeconds(5));
+        await AwaitAssertAsync(async () =>
+        {
+            Clock.Advance(TimeSpan.FromSeconds(1));
+            await mesh.FishForMessageAsync(m => m is MeshLinkProtocol.ToBlock, TimeSpan.FromSeconds(1));
+        }, TimeSpan.FromSeconds(20));
+
+        _mesh.Tell(question, lease);
+
+        await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
     }
 
     [Fact]
