@@ -58,7 +58,8 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
             var settled = here.Workloads.Where(w => !unsettled.ContainsKey(w.Attachment) && w.Addresses.Length > 0);
             foreach (var workload in settled.Where(w => !IsRight(stored, w)))
                 await WriteEndpointAsync(workload, cancellation);
-            await DeleteStaleAsync(stored.Values, here, cancellation);
+            var cutOff = here.Workloads.Where(w => unsettled.TryGetValue(w.Attachment, out var u) && u.IsFenced);
+            await DeleteStaleAsync(stored.Values, here with { Workloads = [.. here.Workloads.Except(cutOff)] }, cancellation);
         }
         return new ReconcileReport(
             [.. unsettled.Values.Where(u => !u.IsFenced).Select(u => u.Text)], [.. unsettled.Values.Where(u => u.IsFenced).Select(u => u.Text)]);
@@ -186,7 +187,7 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
             var result = await services.Datastore.CommitAsync(
                 new Transaction([Compare.At(endpoint.Key.Path, endpoint.Revision)], [Write.Delete(endpoint.Key.Path)]), cancellation);
             if (result.Succeeded)
-                log.Info("{Key} deleted: its container {Container} is not on this node", endpoint.Key, endpoint.ContainerId);
+                log.Info("{Key} deleted: its container {Container} is not on this node, or cut off", endpoint.Key, endpoint.ContainerId);
         }
     }
 

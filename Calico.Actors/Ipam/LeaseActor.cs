@@ -79,7 +79,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Receive<LeaseProtocol.Allocate>(OnAllocate);
         Receive<LeaseProtocol.Release>(OnRelease);
         Receive<LeaseProtocol.ReleaseAllBut>(OnReleaseAllBut);
-        Receive<LeaseProtocol.Verify>(v => Sender.Tell(new LeaseProtocol.Doubts(_loaded, [.. v.Tenants.Where(IsDoubtful)])));
+        Receive<LeaseProtocol.Verify>(v => Sender.Tell(new LeaseProtocol.Doubts(_loaded && !_reading, [.. v.Tenants.Where(IsDoubtful)])));
         Receive<LeaseProtocol.Subscribe>(OnSubscribe);
         Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);

@@ -57,6 +57,14 @@ internal sealed class Topology(LabPlace place)
         links.Delete($"to-{node.Name}");
     }
 
+    /// <summary>Pulls the node's cable, or plugs it in again.</summary>
+    public void SetCable(LabNode node, bool plugged)
+    {
+        using var router = NetworkNamespace.OpenNamed(place.RouterNamespace);
+        using var links = router.OpenLinks();
+        links.Change(new LinkChange(links.Find($"to-{node.Name}")!.Index) { Up = plugged });
+    }
+
     public void RemoveNode(LabNode node) => NetworkNamespace.DeleteNamed(place.NodeNamespace(node.Name));
 
     public void CreatePod(PodId pod)

@@ -95,6 +95,7 @@ internal sealed class CheckRun(Lab lab)
             PolicySteps.RunAsync,
             BadInputSteps.RunAsync,
             RestartSteps.RunAsync,
+            ReturnSteps.RunAsync,
             NodeLossSteps.RunAsync,
         ];
         foreach (var chapter in chapters)

@@ -159,14 +159,14 @@ public sealed class ReconcilerActorTests : ActorFixture
         _node.Doubtful.Add("net.c1");
         _node.Refusals["net.c1"] = new LeaseProtocol.NotAllocated(1, "its block is held by node2", Retryable: false, IsTaken: true);
 
-        Tell();
+        Tell(await StoreEndpointAsync(web));
         var report = await ReportAsync(r => r.Fenced.Length == 1);
 
         Assert.Contains("default/web/eth0", report.Fenced[0], StringComparison.Ordinal);
         Assert.Contains("node2", report.Fenced[0], StringComparison.Ordinal);
         Assert.Equal(("default/web/eth0", true), _node.Fences[0]);
         Assert.Equal("default/web/eth0", (await _enforcer.ExpectMsgAsync<EnforcerProtocol.RemoveEndpoint>(Patience)).EndpointId);
-        Assert.Null(await StoredAsync(web));
+        await AwaitAssertAsync(async () => Assert.Null(await StoredAsync(web)), Patience);
     }
 
     [Fact]
