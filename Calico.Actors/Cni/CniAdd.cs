@@ -48,8 +48,11 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
             workload = await MakeAsync(workload, demand, config, pod, timing);
             return CniReply.Result(ResultOf(workload, config), config.Version);
         }
-        catch
+        catch (Exception e)
         {
+            // The runtime need not wait for what is taken back; its DEL waits for it in line.
+            if (CniSteps.ReplyTo(e, config.Version) is { } failure)
+                await call.TryAnswerAsync(failure);
             await TryUndoAsync(workload);
             throw;
         }
@@ -190,7 +193,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     {
         try
         {
-            await steps.UndoAsync(workload);
+            await steps.RemoveAsync(workload);
         }
         catch (Exception e) when (e is CniCallException or AskTimeoutException)
         {

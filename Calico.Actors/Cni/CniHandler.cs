@@ -21,7 +21,6 @@ namespace Calico.Actors.Cni;
 /// </summary>
 public sealed class CniHandler(CniServices services, CniMetrics metrics)
 {
-    private static readonly CniError NotReady = new(CniErrorCode.TryAgainLater, "");
     private readonly KeyedGate _gate = new();
     private readonly CniSteps _steps = new(services);
 
@@ -45,17 +44,9 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
                 reply = await DispatchAsync(call, config, cancellation);
             }
         }
-        catch (CniCallException e)
+        catch (Exception e) when (CniSteps.ReplyTo(e, version) is { } failure)
         {
-            reply = e.Error.ToReply(version);
-        }
-        catch (AskTimeoutException e)
-        {
-            reply = (NotReady with { Message = $"the node did not answer in time: {e.Message}" }).ToReply(version);
-        }
-        catch (OperationCanceledException)
-        {
-            reply = (NotReady with { Message = "the call was given up: its deadline has passed or the node is stopping" }).ToReply(version);
+            reply = failure;
         }
         metrics.Count(call.Request.Command, reply);
         await call.ReplyAsync(reply);
@@ -79,7 +70,7 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
         var found = await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(call.Request.ContainerId, call.Request.InterfaceName));
         if (found.Workload is { } workload)
         {
-            await RemoveAsync(workload);
+            await _steps.RemoveAsync(workload);
             return CniReply.Done;
         }
         // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same; an
@@ -88,18 +79,6 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
         await _steps.ReleaseAddressesAsync(unknown, []);
         await _steps.ForgetAsync(unknown);
         return CniReply.Done;
-    }
-
-    // In this order: what fails can be found and tried again, because the workload is forgotten last.
-    private async Task RemoveAsync(Workload workload)
-    {
-        _steps.RemoveRoutes(workload);
-        var unwired = await services.Links.Ask<object>(new LinkProtocol.Unwire(_steps.NextId(), workload.HostInterface), services.StepTimeout);
-        if (unwired is LinkProtocol.Refused refused)
-            throw CniSteps.Failure(CniErrorCode.TryAgainLater, refused.Reason);
-        services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
-        await _steps.ReleaseAsync(workload);
-        await _steps.ForgetAsync(workload);
     }
 
     private async Task<CniReply> CheckAsync(CniCall call, CniNetworkConfig config)
@@ -140,7 +119,7 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             using var turn = await _gate.EnterAsync(stale.Id, cancellation);
             // Its own DEL, or its pod's next sandbox, may have come first.
             if ((await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(stale.ContainerId, stale.PodInterface))).Workload is { } workload)
-                await RemoveAsync(workload);
+                await _steps.RemoveAsync(workload);
         }
         return CniReply.Done;
     }

@@ -35,22 +35,23 @@ internal sealed class CniSteps(CniServices services)
     public void RemoveRoutes(Workload workload) => services.Routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [],
         [.. RegistryActor.RoutesOf(workload, 0).Select(r => r.Key)]));
 
-    /// <summary>Takes back whatever there is of a workload; returns when its addresses are released.</summary>
-    public async Task UndoAsync(Workload workload)
+    /// <summary>
+    /// Takes back whatever there is of a workload; returns when its addresses are released. In this order: what fails can
+    /// be found and tried again, because the workload is forgotten last.
+    /// </summary>
+    public async Task RemoveAsync(Workload workload)
     {
-        services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
-        services.Links.Tell(new LinkProtocol.Unwire(NextId(), workload.HostInterface));
         RemoveRoutes(workload);
+        var unwired = await services.Links.Ask<object>(new LinkProtocol.Unwire(NextId(), workload.HostInterface), services.StepTimeout);
+        if (unwired is LinkProtocol.Refused refused)
+            throw Failure(CniErrorCode.TryAgainLater, refused.Reason);
+        services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
+        await ReleaseAddressesAsync(workload, [Write.Delete(workload.EndpointKey(services.Node).Path)]);
         await ForgetAsync(workload);
-        await ReleaseAsync(workload);
     }
 
     public Task ForgetAsync(Workload workload) =>
         AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Forget(workload));
-
-    /// <summary>Releases the addresses, and deletes the workload endpoint with them.</summary>
-    public Task ReleaseAsync(Workload workload) =>
-        ReleaseAddressesAsync(workload, [Write.Delete(workload.EndpointKey(services.Node).Path)]);
 
     public async Task ReleaseAddressesAsync(Workload workload, ImmutableArray<Write> alongside)
     {
@@ -58,6 +59,16 @@ internal sealed class CniSteps(CniServices services)
         if (answer is LeaseProtocol.NotReleased no)
             throw Failure(CniErrorCode.TryAgainLater, $"the addresses of {workload.Namespace}/{workload.Name} are not released yet: {no.Reason}");
     }
+
+    /// <summary>What the runtime is told of a failure; null for one that is nobody's expectation.</summary>
+    public static CniReply? ReplyTo(Exception failure, CniVersion version) => failure switch
+    {
+        CniCallException e => e.Error.ToReply(version),
+        AskTimeoutException e => new CniError(CniErrorCode.TryAgainLater, $"the node did not answer in time: {e.Message}").ToReply(version),
+        OperationCanceledException => new CniError(CniErrorCode.TryAgainLater,
+            "the call was given up: its deadline has passed or the node is stopping").ToReply(version),
+        _ => null,
+    };
 
     public static CniCallException Failure(CniErrorCode code, string message) => new(new CniError(code, message));
 }
