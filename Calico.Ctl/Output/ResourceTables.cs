@@ -49,6 +49,11 @@ internal static class ResourceTables
             ["NODE"] = (r, _) => r.Spec.Node ?? r.Spec.NodeSelector ?? "(global)",
             ["ASN"] = (r, _) => r.Spec.AsNumber.ToString(),
         }),
+        [ResourceKind.CalicoNodeStatus] = Table<CalicoNodeStatus>("NAME NODE", "NAME NODE CLASSES", new()
+        {
+            ["NODE"] = (r, _) => r.Spec.Node ?? "",
+            ["CLASSES"] = (r, _) => string.Join(',', r.Spec.Classes),
+        }),
         [ResourceKind.ClusterInformation] = Table<ClusterInformation>("NAME CLUSTERGUID CLUSTERTYPE CALICOVERSION DATASTOREREADY", null, new()
         {
             ["CLUSTERGUID"] = (r, _) => r.Spec.ClusterGuid ?? "",

@@ -12,6 +12,7 @@ namespace Calico.Core.Model.Json;
 [JsonSerializable(typeof(BGPFilter))]
 [JsonSerializable(typeof(BGPPeer))]
 [JsonSerializable(typeof(BlockAffinity))]
+[JsonSerializable(typeof(CalicoNodeStatus))]
 [JsonSerializable(typeof(ClusterInformation))]
 [JsonSerializable(typeof(FelixConfiguration))]
 [JsonSerializable(typeof(GlobalNetworkPolicy))]
@@ -49,6 +50,7 @@ internal static class ModelJson
         [ResourceKind.BGPFilter] = typeof(BGPFilter),
         [ResourceKind.BGPPeer] = typeof(BGPPeer),
         [ResourceKind.BlockAffinity] = typeof(BlockAffinity),
+        [ResourceKind.CalicoNodeStatus] = typeof(CalicoNodeStatus),
         [ResourceKind.ClusterInformation] = typeof(ClusterInformation),
         [ResourceKind.FelixConfiguration] = typeof(FelixConfiguration),
         [ResourceKind.GlobalNetworkPolicy] = typeof(GlobalNetworkPolicy),

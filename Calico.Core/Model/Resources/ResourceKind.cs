@@ -47,6 +47,9 @@ public sealed class ResourceKind
     public static ResourceKind BlockAffinity { get; } =
         new("BlockAffinity", "blockaffinities", false, "affinity", "affinities");
 
+    public static ResourceKind CalicoNodeStatus { get; } =
+        new("CalicoNodeStatus", "caliconodestatuses", false, "nodestatus", "nodestatuses");
+
     public static ResourceKind ClusterInformation { get; } =
         new("ClusterInformation", "clusterinformations", false, "clusterinfo", "clusterinfos");
 
@@ -98,8 +101,8 @@ public sealed class ResourceKind
     /// <summary>Every kind, by name.</summary>
     public static ImmutableArray<ResourceKind> All { get; } =
     [
-        BGPConfiguration, BGPFilter, BGPPeer, BlockAffinity, ClusterInformation, FelixConfiguration, GlobalNetworkPolicy,
-        GlobalNetworkSet, HostEndpoint, IPAMConfiguration, IPPool, IPReservation, KubeControllersConfiguration,
+        BGPConfiguration, BGPFilter, BGPPeer, BlockAffinity, CalicoNodeStatus, ClusterInformation, FelixConfiguration,
+        GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint, IPAMConfiguration, IPPool, IPReservation, KubeControllersConfiguration,
         NetworkPolicy, NetworkSet, Node, Profile, StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy,
         Tier, WorkloadEndpoint,
     ];
