@@ -14,11 +14,13 @@ switch (args)
         return NftBench.Run(args[1..]);
     case ["datastore", ..]:
         return await DatastoreBench.RunAsync(args[1..]);
+    case ["datastore-scale", ..]:
+        return await ScaleBench.RunAsync(args[1..]);
     case ["datastore-serve", var directory]:
         return await BenchBackend.ServeAsync(directory);
     case ["cni", ..]:
         return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
         return 64;
 }

@@ -90,7 +90,7 @@ public interface IDatastore : IAsyncDisposable
     /// <paramref name="revision"/> of the first so that all of them show one moment; 0 is now.
     /// </summary>
     /// <exception cref="DatastoreException"><see cref="DatastoreFault.Compacted"/>: that revision is gone, start over.</exception>
-    Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = 500,
+    Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = DatastoreLimits.MaxPageItems,
         CancellationToken cancellation = default);
 
     Task<TransactionResult> CommitAsync(Transaction transaction, CancellationToken cancellation = default);

@@ -12,14 +12,18 @@ internal sealed class BenchBackend : IAsyncDisposable
 {
     private readonly Process? _server;
 
-    private BenchBackend(string name, IDatastore store, Process? server)
+    private BenchBackend(string name, IDatastore store, Process? server, string? url = null)
     {
+        Url = url;
         Name = name;
         Store = store;
         _server = server;
     }
 
     public string Name { get; }
+
+    /// <summary>Where a client of one's own finds it; null in process.</summary>
+    public string? Url { get; }
     public IDatastore Store { get; }
 
     public static BenchBackend Embedded(string directory) =>
@@ -29,7 +33,7 @@ internal sealed class BenchBackend : IAsyncDisposable
     {
         var server = Start("dotnet", "exec", typeof(BenchBackend).Assembly.Location, "datastore-serve", Path.Combine(directory, "served"));
         var url = await server.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("the server did not start");
-        return new("served", new EtcdDatastore(new EtcdOptions { Endpoints = [url] }), server);
+        return new("served", new EtcdDatastore(new EtcdOptions { Endpoints = [url] }), server, url);
     }
 
     /// <summary>The server's process: prints its URL and runs until its input ends.</summary>
@@ -52,7 +56,7 @@ internal sealed class BenchBackend : IAsyncDisposable
         server.BeginErrorReadLine();
         var store = new EtcdDatastore(new EtcdOptions { Endpoints = [client] });
         await store.GetStatusAsync();
-        return new("etcd", store, server);
+        return new("etcd", store, server, client);
     }
 
     private static Process Start(string file, params string[] arguments)

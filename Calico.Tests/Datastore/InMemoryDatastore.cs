@@ -34,7 +34,7 @@ public sealed class InMemoryDatastore : IDatastore
     public Task<KeyValue?> GetAsync(string key, CancellationToken cancellation = default) =>
         Task.FromResult(_current.GetValueOrDefault(key));
 
-    public async Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = 500, CancellationToken cancellation = default)
+    public async Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = DatastoreLimits.MaxPageItems, CancellationToken cancellation = default)
     {
         if (BeforeList is { } hook)
             await hook();
