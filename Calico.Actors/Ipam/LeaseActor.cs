@@ -27,12 +27,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private sealed record Fetched(HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
-    private sealed record Tick : Protocol.ITick
-    {
-        public static readonly Tick Load = new();
-        public static readonly Tick Claim = new();
-        public static readonly Tick Expire = new();
-    }
+    private sealed record LoadAgain : Protocol.ITick;
+    private sealed record WorkAgain : Protocol.ITick;
+    private sealed record Expire : Protocol.ITick;
 
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
@@ -44,8 +41,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly AddressesInUse _inUse;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
-    private readonly Dictionary<Cidr, HeldBlock> _held = [];
-    private readonly List<LeaseRequest> _queue = [];
+    private readonly HeldBlocks _held;
+    private readonly LeaseQueue _queue;
     private readonly List<IActorRef> _subscribers = [];
     private readonly BlockSearch _search;
     private bool _loaded;
@@ -74,12 +71,14 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _upstream = upstream;
         _uptime = new Uptime(time);
         _options = options;
+        _held = new HeldBlocks(node);
+        _queue = new LeaseQueue(options.MaxWaiting);
         _search = new BlockSearch(node, options.MaxBlocks);
 
         Receive<LeaseProtocol.Allocate>(OnAllocate);
         Receive<LeaseProtocol.Release>(OnRelease);
         Receive<LeaseProtocol.ReleaseAllBut>(OnReleaseAllBut);
-        Receive<LeaseProtocol.Verify>(v => Sender.Tell(new LeaseProtocol.Doubts(_loaded && !_reading, [.. v.Tenants.Where(IsDoubtful)])));
+        Receive<LeaseProtocol.Verify>(v => Sender.Tell(new LeaseProtocol.Doubts(_loaded && !_reading, [.. v.Tenants.Where(t => !_held.Gives(t))])));
         Receive<LeaseProtocol.Subscribe>(OnSubscribe);
         Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
@@ -92,15 +91,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Receive<Fetched>(OnFetched);
         Receive<Committed>(c => OnCommitted(c.Commit, c.Result));
         Receive<CommitFailed>(OnCommitFailed);
-        Receive<Tick>(t =>
-        {
-            if (ReferenceEquals(t, Tick.Load))
-                Load();
-            else if (ReferenceEquals(t, Tick.Claim))
-                Work();
-            else
-                FailExpired();
-        });
+        Receive<LoadAgain>(_ => Load());
+        Receive<WorkAgain>(_ => Work());
+        Receive<Expire>(_ => FailExpired());
         Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
     }
 
@@ -113,8 +106,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     // The successor reads the blocks again; who waits asks again, who subscribed is kept. A commit under way reports to it.
     protected override void PreRestart(Exception reason, object message)
     {
-        foreach (var request in _queue)
-            request.Fail("the lease of this node starts again", retryable: true);
+        _queue.FailAll("the lease of this node starts again");
         foreach (var subscriber in _subscribers)
             Self.Tell(new LeaseProtocol.Subscribe(subscriber));
         if (_reconcile is not null)
@@ -143,11 +135,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void OnRelease(LeaseProtocol.Release release)
     {
         _inUse.Remove(release.HandleId, []);
-        foreach (var claim in _queue.OfType<LeaseRequest.Allocate>().Where(a => a.Message.IsReclaim && a.Message.Request.HandleId == release.HandleId).ToList())
-        {
-            _queue.Remove(claim);
-            claim.Fail("its workload is being removed", retryable: false);
-        }
+        _queue.DropReclaims(release.HandleId);
         Enqueue(new LeaseRequest.Release(release, Sender, Deadline()));
     }
 
@@ -159,17 +147,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Work();
     }
 
-    private bool IsDoubtful(LeaseProtocol.Tenant tenant) => tenant.Addresses.Any(a =>
-        _held.Values.FirstOrDefault(h => h.Block.Cidr.Contains(a))?.Block.OwnerOf(a) is not { ReleasedAt: null } owner
-        || owner.HandleId != tenant.HandleId);
-
     private void Enqueue(LeaseRequest request)
     {
-        if (_queue.Count >= _options.MaxWaiting)
-        {
-            request.Fail("too many requests are waiting for this node's addresses", retryable: true);
-            return;
-        }
         _queue.Add(request);
         Work();
     }
@@ -195,14 +174,12 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void LoadLater()
     {
         _reading = true;
-        Timers.StartSingleTimer(nameof(Tick.Load), Tick.Load, RetryAfter);
+        Timers.StartSingleTimer(nameof(LoadAgain), new LoadAgain(), RetryAfter);
     }
 
     private void OnLoaded(Loaded loaded)
     {
-        _held.Clear();
-        foreach (var block in loaded.Blocks)
-            _held[block.Block.Cidr] = block;
+        _held.Replace(loaded.Blocks);
         foreach (var block in loaded.Unreadable)
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
         _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
@@ -219,7 +196,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void OnResources(UpstreamProtocol.ResourcesChanged changed)
     {
         _search.Learn(changed.Items, changed.InSync);
-        if (!_loaded || !changed.Items.Any(IsNewsOfHeld))
+        if (!_loaded || !changed.Items.Any(_held.IsNews))
             return;
         if (_reading)
             _readAgain = true;
@@ -227,15 +204,12 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             Load();
     }
 
-    private bool IsNewsOfHeld(FeedItem item) => IpamKeys.TryParseAffinity(item.Key, out var host, out var block)
-        && host == _node && _held.TryGetValue(block, out var held) && item.Revision > held.Epoch;
-
     // ---- the group commit ----------------------------------------------------------------------------------------
 
     private void Work()
     {
-        if (_queue.Count > 0 && !Timers.IsTimerActive(nameof(Tick.Expire)))
-            Timers.StartSingleTimer(nameof(Tick.Expire), Tick.Expire, RetryAfter);
+        if (_queue.Count > 0 && !Timers.IsTimerActive(nameof(Expire)))
+            Timers.StartSingleTimer(nameof(Expire), new Expire(), RetryAfter);
         if (!_loaded || _reading || _committing)
             return;
         FailExpired();
@@ -246,7 +220,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         if (!commit.IsEmpty)
         {
             _committing = true;
-            LeaseStore.CommitAsync(_datastore, _node, commit, _held.ToDictionary(), _stopped.Token)
+            LeaseStore.CommitAsync(_datastore, _node, commit, _held.All.ToDictionary(), _stopped.Token)
                 .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
         }
         if (_queue.Count > 0)
@@ -255,9 +229,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private LeaseCommit Plan()
     {
-        var commit = LeaseCommit.Plan(_held, _queue, _reconcile, _inUse, _node, isCareful: _setbacks > 0);
-        _queue.Clear();
-        _queue.AddRange(commit.Waiting);
+        var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, _inUse, _node, isCareful: _setbacks > 0);
+        _queue.Replace(commit.Waiting);
         _reconcile = null;
         foreach (var (request, reason, isTaken) in commit.Refused)
             request.Fail(reason, retryable: false, isTaken);
@@ -281,12 +254,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             return;
         }
         _setbacks = 0;
-        foreach (var (cidr, contents) in commit.Batch.Changed)
-        {
-            // A commit that an earlier incarnation began may come before the blocks are known.
-            if (_held.TryGetValue(cidr, out var was))
-                _held[cidr] = new HeldBlock(contents, result.Revision, was.Epoch);
-        }
+        // A commit that an earlier incarnation began may come before the blocks are known.
+        _held.Written(commit.Batch.Changed, result.Revision);
         if (!commit.IsReconciled)
             _reconcile ??= commit.Reconcile;
         commit.Answer();
@@ -306,32 +275,24 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     // One request may be what the transaction failed for: each of the next ones is alone, and this one behind the others.
     private void Requeue(LeaseCommit commit)
     {
-        if (_setbacks++ == 0)
-            _queue.InsertRange(0, commit.Included);
-        else
-            _queue.AddRange(commit.Included);
+        _queue.Return(commit.Included, first: _setbacks++ == 0);
         _reconcile ??= commit.Reconcile;
     }
 
     private void FailExpired()
     {
-        var now = _uptime.Now;
-        foreach (var request in _queue.Where(r => r.Deadline <= now).ToList())
-        {
-            _queue.Remove(request);
-            request.Fail(_trouble is null ? _search.WhyNot(request) : "the datastore does not answer: " + _trouble, retryable: true);
-        }
+        _queue.Expire(_uptime.Now, r => _trouble is null ? _search.WhyNot(r) : "the datastore does not answer: " + _trouble);
         if (_queue.Count > 0)
-            Timers.StartSingleTimer(nameof(Tick.Expire), Tick.Expire, RetryAfter);
+            Timers.StartSingleTimer(nameof(Expire), new Expire(), RetryAfter);
     }
 
     // ---- claiming blocks -----------------------------------------------------------------------------------------
 
     private void Claim()
     {
-        foreach (var request in _queue.OfType<LeaseRequest.Allocate>().ToList())
+        foreach (var request in _queue.All.OfType<LeaseRequest.Allocate>().ToList())
         {
-            switch (_search.Next(request, _held.Keys, _uptime.Now))
+            switch (_search.Next(request, _held.All.Keys, _uptime.Now))
             {
                 case BlockSearch.Step.Ask ask:
                     _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
@@ -343,14 +304,14 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             }
         }
         if (_queue.Count > 0)
-            Timers.StartSingleTimer(nameof(Tick.Claim), Tick.Claim, RetryAfter / 4);
+            Timers.StartSingleTimer(nameof(WorkAgain), new WorkAgain(), RetryAfter / 4);
     }
 
     private void OnGranted(BlockProtocol.BlockGranted granted)
     {
         // Also one that comes late, when its question has been asked again or given up: the block is this node's.
         _search.Answered(granted.RequestId);
-        if (granted.Node != _node || _held.ContainsKey(granted.Block))
+        if (granted.Node != _node || _held.Contains(granted.Block))
             return;
         LeaseStore.FetchAsync(_datastore, granted, _stopped.Token).PipeTo(Self,
             success: held => new Fetched(held, null), failure: e => new Fetched(null, $"{granted.Block}: {e.Message}"));
@@ -360,7 +321,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         if (fetched.Failure is { } failure)
             _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
-        if (_loaded && !_reading && fetched.Held is { } held && _held.TryAdd(held.Block.Cidr, held))
+        if (_loaded && !_reading && fetched.Held is { } held && _held.TryAdd(held))
         {
             _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, held.Block.Cidr, held.Epoch);
             PublishHeld();
@@ -390,10 +351,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             subscriber.Tell(Held());
     }
 
-    private LeaseProtocol.HeldBlocks Held() =>
-        new(_held.ToImmutableSortedDictionary(h => h.Key, h => h.Value.Epoch), _loaded);
+    private LeaseProtocol.HeldBlocks Held() => new(_held.Epochs(), _loaded);
 
-    private LeaseProtocol.Status Status() => new(_loaded,
-        [.. _held.OrderBy(h => h.Key).Select(h => new LeaseProtocol.BlockStatus(h.Key, h.Value.Epoch, h.Value.Block.Capacity, h.Value.Block.AllocatedCount))],
-        _queue.Count);
+    private LeaseProtocol.Status Status() => new(_loaded, _held.Status(), _queue.Count);
 }
