@@ -1,3 +1,4 @@
+using Calico.Bench;
 using Calico.Bench.Cni;
 using Calico.Bench.Datastore;
 using Calico.Bench.Kernel;
@@ -18,9 +19,11 @@ switch (args)
         return await ScaleBench.RunAsync(args[1..]);
     case ["datastore-serve", var directory]:
         return await BenchBackend.ServeAsync(directory);
+    case ["start", ..]:
+        return StartBench.Run(args[1..]);
     case ["cni", ..]:
         return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
         return 64;
 }

@@ -9,15 +9,20 @@ internal static class Artifacts
 
     public static string Repository { get; } = FindRepository();
 
-    /// <summary>The NativeAOT shim; published now if it is missing or older than its sources.</summary>
-    public static string Shim()
+    /// <summary>The NativeAOT program; published now if it is missing or older than its sources.</summary>
+    public static string Shim() => Published("Calico.Cni", "calico-cni", "Calico.Cni", "Calico.Core/Cni", "Calico.Core/Net");
+
+    /// <inheritdoc cref="Shim"/>
+    public static string Calicoctl() => Published("Calico.Ctl", "calicoctl", "Calico.Ctl", "Calico.Core", "Calico.Datastore");
+
+    private static string Published(string project, string program, params string[] sources)
     {
-        var path = Path.Combine(Repository, "artifacts", "publish", "Calico.Cni", "release_linux-x64", "calico-cni");
+        var path = Path.Combine(Repository, "artifacts", "publish", project, "release_linux-x64", program);
         lock (Publishing)
         {
-            if (!File.Exists(path) || NewestSource("Calico.Cni", "Calico.Core/Cni", "Calico.Core/Net") > File.GetLastWriteTimeUtc(path))
+            if (!File.Exists(path) || NewestSource(sources) > File.GetLastWriteTimeUtc(path))
             {
-                Run("dotnet", "publish", "Calico.Cni", "-c", "Release", "-r", "linux-x64", "--no-restore", "-v", "quiet", "--nologo");
+                Run("dotnet", "publish", project, "-c", "Release", "-r", "linux-x64", "--no-restore", "-v", "quiet", "--nologo");
                 File.SetLastWriteTimeUtc(path, TimeProvider.System.GetUtcNow().UtcDateTime);
             }
         }
