@@ -10,24 +10,50 @@ namespace Calico.Tests.Datastore.Etcd;
 public sealed class EtcdProcess : IAsyncDisposable
 {
     private readonly TemporaryDirectory _directory = new();
+    private readonly string _name;
     private readonly string[] _extra;
     private readonly string _peer;
+    private string _cluster;
     private Process? _process;
 
-    private EtcdProcess(string[] extra)
+    private EtcdProcess(string name, string[] extra)
     {
+        _name = name;
         _extra = extra;
         Url = $"http://127.0.0.1:{FreePort()}";
         _peer = $"http://127.0.0.1:{FreePort()}";
+        _cluster = $"{name}={_peer}";
     }
 
     public string Url { get; }
+
+    /// <summary>Members of one cluster, all up.</summary>
+    public static async Task<EtcdProcess[]> StartClusterAsync(int members)
+    {
+        for (var attempt = 0; ; attempt++)
+        {
+            var all = Enumerable.Range(0, members).Select(i => new EtcdProcess($"member{i}", [])).ToArray();
+            var cluster = string.Join(',', all.Select(m => m._cluster));
+            foreach (var member in all)
+                member._cluster = cluster;
+            try
+            {
+                await Task.WhenAll(all.Select(m => m.RunAsync()));
+                return all;
+            }
+            catch (InvalidOperationException) when (attempt < 5)
+            {
+                foreach (var member in all)
+                    await member.DisposeAsync();
+            }
+        }
+    }
 
     public static async Task<EtcdProcess> StartAsync(params string[] extra)
     {
         for (var attempt = 0; ; attempt++)
         {
-            var etcd = new EtcdProcess(extra);
+            var etcd = new EtcdProcess("test", extra);
             try
             {
                 await etcd.RunAsync();
@@ -44,9 +70,9 @@ public sealed class EtcdProcess : IAsyncDisposable
     /// <summary>Starts it, or starts it again after <see cref="KillAsync"/>, and waits until it answers.</summary>
     public async Task RunAsync()
     {
-        _process = ChildProcess.Start(["etcd", "--name", "test", "--data-dir", Path.Combine(_directory.Path, "data"),
+        _process = ChildProcess.Start(["etcd", "--name", _name, "--data-dir", Path.Combine(_directory.Path, "data"),
             "--listen-client-urls", Url, "--advertise-client-urls", Url, "--listen-peer-urls", _peer,
-            "--initial-advertise-peer-urls", _peer, "--initial-cluster", $"test={_peer}", "--log-level", "error", .. _extra]);
+            "--initial-advertise-peer-urls", _peer, "--initial-cluster", _cluster, "--log-level", "error", .. _extra]);
         // Nobody reads what it says: it must not block on that.
         _process.ErrorDataReceived += (_, _) => { };
         _process.BeginErrorReadLine();

@@ -31,6 +31,36 @@ public sealed class RealEtcdTests
         Assert.Equal(Enumerable.Range(0, 60).Select(i => $"{i}"), await watch);
     }
 
+    [Fact]
+    public async Task A_cluster_that_loses_one_member_after_the_other_loses_no_write_and_no_event()
+    {
+        var members = await EtcdProcess.StartClusterAsync(3);
+        try
+        {
+            await using var store = new EtcdDatastore(new EtcdOptions { Endpoints = [.. members.Select(m => m.Url)], RequestTimeout = TimeSpan.FromSeconds(60) });
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(180));
+            var start = await store.PutAsync("/start");
+            var watch = CollectAsync(store, start, 60, patience.Token);
+
+            for (var i = 0; i < 60; i++)
+            {
+                // Each of the three once, the leader among them; two are a majority meanwhile.
+                if (i % 20 == 5)
+                    await members[i / 20].KillAsync();
+                await SetAsync(store, i);
+                if (i % 20 == 15)
+                    await members[i / 20].RunAsync();
+            }
+
+            Assert.Equal(Enumerable.Range(0, 60).Select(i => $"{i}"), await watch);
+        }
+        finally
+        {
+            foreach (var member in members)
+                await member.DisposeAsync();
+        }
+    }
+
     private static async Task SetAsync(EtcdDatastore store, int i)
     {
         while (true)
