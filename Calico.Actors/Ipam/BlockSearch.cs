@@ -6,10 +6,10 @@ namespace Calico.Actors.Ipam;
 
 /// <summary>
 /// The search for a block with room: walks the candidates of the allowed pools in this host's order, leaves out what
-/// is known to be held by others, and keeps one question a family under way at a time. Knows "nothing is left" only
+/// is known to be held by others or reserved as a whole, and keeps one question a family under way at a time. Knows "nothing is left" only
 /// when the feed has told every holder.
 /// </summary>
-internal sealed class BlockSearch(string node, int maxBlocks)
+internal sealed class BlockSearch(string node, int maxBlocks, Reservations reserved)
 {
     public abstract record Step
     {
@@ -141,7 +141,7 @@ internal sealed class BlockSearch(string node, int maxBlocks)
         {
             var candidates = request.Message.Request.WantedOf(family) is { } wanted
                 ? pool.Cidr.Contains(wanted) ? [BlockCandidates.Containing(wanted, pool.BlockSize)] : []
-                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node);
+                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node).Where(b => !reserved.Covers(b));
             foreach (var candidate in candidates)
             {
                 if (!held.Contains(candidate) && _holders.GetValueOrDefault(candidate, node) == node

@@ -4,6 +4,8 @@ using Akka.Event;
 using Calico.Actors.Gateway;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 using Calico.Datastore;
 
@@ -45,6 +47,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly LeaseQueue _queue;
     private readonly List<IActorRef> _subscribers = [];
     private readonly BlockSearch _search;
+    private readonly Reservations _reserved = new();
     private bool _loaded;
     private bool _reading;
     private bool _committing;
@@ -73,7 +76,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _options = options;
         _held = new HeldBlocks(node);
         _queue = new LeaseQueue(options.MaxWaiting);
-        _search = new BlockSearch(node, options.MaxBlocks);
+        _search = new BlockSearch(node, options.MaxBlocks, _reserved);
 
         Receive<LeaseProtocol.Allocate>(OnAllocate);
         Receive<LeaseProtocol.Release>(OnRelease);
@@ -196,12 +199,28 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void OnResources(UpstreamProtocol.ResourcesChanged changed)
     {
         _search.Learn(changed.Items, changed.InSync);
+        foreach (var item in changed.Items)
+            LearnReservation(item);
         if (!_loaded || !changed.Items.Any(_held.IsNews))
             return;
         if (_reading)
             _readAgain = true;
         else
             Load();
+    }
+
+    private void LearnReservation(FeedItem item)
+    {
+        if (!ResourceKey.TryParse(item.Key, out var key) || key.Kind != ResourceKind.IPReservation)
+            return;
+        try
+        {
+            _reserved.Set(key.Name, item.Value is { } value ? ((IPReservation)ResourceCodec.Decode(key.Kind, value.Span)).Spec.ReservedCIDRs : []);
+        }
+        catch (InvalidResourceException e)
+        {
+            _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, e.Message);
+        }
     }
 
     // ---- the group commit ----------------------------------------------------------------------------------------
@@ -229,7 +248,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private LeaseCommit Plan()
     {
-        var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, _inUse, _node, isCareful: _setbacks > 0);
+        var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, _inUse, _reserved, _node, isCareful: _setbacks > 0);
         _queue.Replace(commit.Waiting);
         _reconcile = null;
         foreach (var (request, reason, isTaken) in commit.Refused)

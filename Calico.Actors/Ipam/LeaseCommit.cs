@@ -76,9 +76,9 @@ internal sealed class LeaseCommit
     public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && _alongside.Count == 0;
 
     public static LeaseCommit Plan(IReadOnlyDictionary<Cidr, HeldBlock> held, IReadOnlyList<LeaseRequest> queue,
-        LeaseProtocol.ReleaseAllBut? reconcile, AddressesInUse inUse, string node, bool isCareful)
+        LeaseProtocol.ReleaseAllBut? reconcile, AddressesInUse inUse, Reservations reserved, string node, bool isCareful)
     {
-        var commit = new LeaseCommit(new LeaseBatch(held, inUse.Contains), inUse) { Reconcile = reconcile, IsCareful = isCareful };
+        var commit = new LeaseCommit(new LeaseBatch(held, a => inUse.Contains(a) || reserved.Contains(a)), inUse) { Reconcile = reconcile, IsCareful = isCareful };
         var most = isCareful ? 1 : MaxRequests;
         var freed = 0;
         if (reconcile is not null)

@@ -5,6 +5,8 @@ using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
+using Calico.Core.Model;
+using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Datastore;
 using Xunit.Abstractions;
@@ -486,6 +488,29 @@ public class LeaseActorTests : ActorFixture
         Assert.Contains("removed", (await ExpectMsgAsync<LeaseProtocol.NotAllocated>(TimeSpan.FromSeconds(10))).Reason, StringComparison.Ordinal);
         await ExpectMsgAsync<LeaseProtocol.Released>(TimeSpan.FromSeconds(10));
         Assert.Empty(await AssignedAsync());
+    }
+
+    // ---- reservations ------------------------------------------------------------------------------------------------
+
+    private static UpstreamProtocol.ResourcesChanged Reserved(params string[] cidrs)
+    {
+        var reservation = new IPReservation { Metadata = new ObjectMeta { Name = "r" }, Spec = new IPReservationSpec { ReservedCIDRs = [.. cidrs] } };
+        return new([new FeedItem(reservation.Key.Path, cidrs.Length == 0 ? (ReadOnlyMemory<byte>?)null : ResourceCodec.Encode(reservation), 1)], true, 1);
+    }
+
+    [Fact]
+    public async Task Reserved_addresses_and_blocks_are_passed_over_until_the_reservation_goes_and_a_particular_one_can_be_had()
+    {
+        var lease = Start();
+        var tiny = new PoolRef("tiny", Cidr.Parse("10.66.0.0/30"), 31);
+        lease.Tell(Reserved("10.66.0.0/31", "10.66.0.2/32"));
+
+        Assert.Equal("10.66.0.3", await AddAsync(lease, "one", [tiny]));
+        Assert.False((await RefusedAsync(lease, Allocate("two", [tiny]))).Retryable);
+        Assert.Equal("10.66.0.2", await AddAsync(lease, "named", [tiny], "10.66.0.2"));
+
+        lease.Tell(Reserved());
+        Assert.StartsWith("10.66.0.", await AddAsync(lease, "two", [tiny]), StringComparison.Ordinal);
     }
 
     // ---- owners that do not answer -----------------------------------------------------------------------------------
