@@ -52,13 +52,13 @@ internal static class ConvertCommand
         {
             if (kind == "NetworkPolicy" && version.StartsWith("networking.k8s.io/", StringComparison.Ordinal))
             {
-                var (policy, problems) = PolicyConversion.FromNetworkPolicy(KubeCodec.Decode<KubeNetworkPolicy>(document.Json));
+                var (policy, problems) = PolicyConversion.FromNetworkPolicy(KubeCodec.ParseStrict<KubeNetworkPolicy>(document.Json));
                 var named = policy! with { Metadata = policy.Metadata with { Name = KubeNames.PolicyPrefix + policy.Name, Uid = null, ResourceVersion = null } };
                 return (named, problems);
             }
             if (kind == "ClusterNetworkPolicy" && version.StartsWith("policy.networking.k8s.io/", StringComparison.Ordinal))
             {
-                var (policy, problems) = ClusterPolicyConversion.Convert(KubeCodec.Decode<KubeClusterNetworkPolicy>(document.Json));
+                var (policy, problems) = ClusterPolicyConversion.Convert(KubeCodec.ParseStrict<KubeClusterNetworkPolicy>(document.Json));
                 return (policy, problems);
             }
         }

@@ -13,6 +13,8 @@ namespace Calico.Node.Lab;
 /// </summary>
 internal sealed record LabManifest(string Resources, string Converted, IReadOnlyList<string> Namespaces)
 {
+    private const string DefaultNamespace = "default";
+
     public static LabManifest Load(string file)
     {
         try
@@ -52,12 +54,12 @@ internal sealed record LabManifest(string Resources, string Converted, IReadOnly
                 switch (Text(json, "apiVersion"), Text(json, "kind"))
                 {
                     case ("v1", "Namespace"):
-                        var space = KubeCodec.Decode<KubeNamespace>(json);
+                        var space = KubeCodec.ParseStrict<KubeNamespace>(json);
                         namespaces.Add(space.Metadata.Name ?? throw new LabException($"{place}: the Namespace has no name"));
                         converted.Add(ToNode(ProfileConversion.FromNamespace(space)));
                         break;
                     case ("networking.k8s.io/v1", "NetworkPolicy"):
-                        converted.Add(ToNode(Convert(KubeCodec.Decode<KubeNetworkPolicy>(json), place)));
+                        converted.Add(ToNode(Convert(KubeCodec.ParseStrict<KubeNetworkPolicy>(json), place)));
                         break;
                     case (Resource.CurrentApiVersion, _):
                         resources.Add(JsonNode.Parse(json.GetRawText()));
@@ -82,7 +84,11 @@ internal sealed record LabManifest(string Resources, string Converted, IReadOnly
             throw new LabException($"{place}: NetworkPolicy {policy.Metadata.Name}: {string.Join("; ", converted.Problems)}");
         return converted.Policy with
         {
-            Metadata = converted.Policy.Metadata with { Name = KubeNames.PolicyPrefix + converted.Policy.Name },
+            Metadata = converted.Policy.Metadata with
+            {
+                Name = KubeNames.PolicyPrefix + converted.Policy.Name,
+                Namespace = converted.Policy.Namespace ?? DefaultNamespace,
+            },
         };
     }
 

@@ -19,6 +19,9 @@ public static class ClusterPolicyConversion
         if (spec.Subject is { Namespaces: null, Pods: null })
             return new ConvertedPolicy<GlobalNetworkPolicy>(null, ["spec.subject: names neither namespaces nor pods"]);
 
+        if (PeerProblem(spec.Subject) is { } unknown)
+            return new ConvertedPolicy<GlobalNetworkPolicy>(null, [$"spec.subject: {unknown}"]);
+
         var problems = ImmutableArray.CreateBuilder<string>();
         var ingress = Rules(spec.Ingress, isIngress: true, problems);
         var egress = Rules(spec.Egress, isIngress: false, problems);
@@ -77,6 +80,8 @@ public static class ClusterPolicyConversion
         };
         if (action is null)
             return $"unsupported action {rule.Action}";
+        if (KubeValidator.UnknownField(rule) is { } field)
+            return field;
         if (GroupPorts(rule.Protocols, out var byProtocol) is { } portProblem)
             return portProblem;
         foreach (var (protocol, ports) in byProtocol)
@@ -85,6 +90,8 @@ public static class ClusterPolicyConversion
             {
                 if (peer is { Namespaces: null, Pods: null } && (isIngress || peer.Networks.IsEmpty))
                     return "a peer has none of the supported fields";
+                if (PeerProblem(peer) is { } unknown)
+                    return unknown;
                 var nets = new List<string>();
                 foreach (var text in isIngress ? default : peer.Networks)
                 {
@@ -109,6 +116,10 @@ public static class ClusterPolicyConversion
         return null;
     }
 
+    private static string? PeerProblem(KubeClusterPeer peer) => KubeValidator.UnknownField(peer, peer.Pods)
+        ?? PolicyConversion.SelectorProblem(peer.Namespaces) ?? PolicyConversion.SelectorProblem(peer.Pods?.PodSelector)
+        ?? PolicyConversion.SelectorProblem(peer.Pods?.NamespaceSelector);
+
     private static EntityRule Entity(KubeClusterPeer peer) => peer.Pods is { } pods
         ? new EntityRule
         {
@@ -124,6 +135,8 @@ public static class ClusterPolicyConversion
         var byProtocol = new SortedDictionary<string, List<Port>?>(StringComparer.Ordinal);
         foreach (var entry in protocols.IsEmpty ? [new KubeClusterProtocol()] : protocols)
         {
+            if (KubeValidator.UnknownField(entry, entry.Tcp, entry.Udp, entry.Sctp, (entry.Tcp ?? entry.Udp ?? entry.Sctp)?.DestinationPort) is { } unknown)
+                return unknown;
             var (name, match) = entry switch
             {
                 { Tcp: { } tcp } => ("TCP", tcp),

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 
 namespace Calico.Core.Model.Kubernetes;
@@ -14,7 +15,8 @@ public sealed record ConvertedPolicy<T>(T? Policy, ImmutableArray<string> Proble
 
 /// <summary>
 /// Kubernetes' NetworkPolicy as a Calico policy of tier default: one Allow rule for each peer and protocol. A rule that
-/// cannot be converted is left out, which denies what it would have allowed.
+/// cannot be converted is left out, which denies what it would have allowed; a policy whose own selector is not understood
+/// selects every pod of its namespace and allows nothing.
 /// </summary>
 public static class PolicyConversion
 {
@@ -29,10 +31,15 @@ public static class PolicyConversion
         var ingress = ImmutableArray.CreateBuilder<Rule>();
         var egress = ImmutableArray.CreateBuilder<Rule>();
         var spec = policy.Spec;
+        if (SelectorProblem(spec.PodSelector) is { } unknown)
+        {
+            problems.Add($"spec.podSelector: {unknown}");
+            spec = spec with { PodSelector = new LabelSelector(), Ingress = [], Egress = [] };
+        }
         for (var i = 0; i < spec.Ingress.Count; i++)
-            Rules(spec.Ingress[i].From, spec.Ingress[i].Ports, isIngress: true, $"spec.ingress[{i}]", ingress, problems);
+            Rules(spec.Ingress[i], spec.Ingress[i].From, spec.Ingress[i].Ports, isIngress: true, $"spec.ingress[{i}]", ingress, problems);
         for (var i = 0; i < spec.Egress.Count; i++)
-            Rules(spec.Egress[i].To, spec.Egress[i].Ports, isIngress: false, $"spec.egress[{i}]", egress, problems);
+            Rules(spec.Egress[i], spec.Egress[i].To, spec.Egress[i].Ports, isIngress: false, $"spec.egress[{i}]", egress, problems);
 
         var types = new[] { PolicyType.Ingress, PolicyType.Egress }.Where(t => spec.PolicyTypes.Contains(t)).ToImmutableArray();
         return new ConvertedPolicy<NetworkPolicy>(
@@ -53,6 +60,7 @@ public static class PolicyConversion
     }
 
     /// <summary>Pods by their labels; null selects all of them.</summary>
+    /// <exception cref="InvalidOperationException">An operator is not known.</exception>
     public static string PodSelector(LabelSelector? selector) => string.Join(" && ", Terms(selector).Prepend(PodsOnly));
 
     /// <summary>Namespaces by their labels; an empty selector is <c>all()</c>, null is null.</summary>
@@ -98,6 +106,15 @@ public static class PolicyConversion
 
     internal static EntityRule? NullIfEmpty(EntityRule entity) => entity == new EntityRule() ? null : entity;
 
+    /// <summary>Why a selector cannot be carried over; null if it can.</summary>
+    internal static string? SelectorProblem(LabelSelector? selector)
+    {
+        var errors = ImmutableArray.CreateBuilder<FieldError>();
+        KubeValidator.Selector(selector, "selector", errors);
+        return errors.Count > 0 ? errors[0].ToString()
+            : KubeValidator.UnknownField([selector, .. selector?.MatchExpressions ?? default]);
+    }
+
     private static IEnumerable<string> Terms(LabelSelector? selector)
     {
         if (selector is null)
@@ -113,15 +130,16 @@ public static class PolicyConversion
                 case "NotIn": yield return $"{e.Key} not in {{ '{values}' }}"; break;
                 case "Exists": yield return $"has({e.Key})"; break;
                 case "DoesNotExist": yield return $"! has({e.Key})"; break;
-                default: break;
+                default: throw new InvalidOperationException($"operator {e.Operator} was not refused");
             }
         }
     }
 
-    private static void Rules(ValueList<KubePeer> peers, ValueList<KubePolicyPort> ports, bool isIngress, string path,
+    private static void Rules(ModelObject rule, ValueList<KubePeer> peers, ValueList<KubePolicyPort> ports, bool isIngress, string path,
         ImmutableArray<Rule>.Builder rules, ImmutableArray<string>.Builder problems)
     {
-        if (!TryGroupPorts(ports, out var byProtocol, out var problem))
+        var problem = KubeValidator.UnknownField(rule);
+        if (problem is not null || !TryGroupPorts(ports, out var byProtocol, out problem))
         {
             problems.Add($"{path}: {problem}");
             return;
@@ -166,6 +184,9 @@ public static class PolicyConversion
         var byProtocol = new SortedDictionary<string, List<Port>?>(StringComparer.Ordinal);
         foreach (var entry in ports)
         {
+            problem = KubeValidator.UnknownField(entry);
+            if (problem is not null)
+                return false;
             var name = entry.Protocol ?? "TCP";
             if (entry.Port is not { } given)
             {
@@ -198,7 +219,10 @@ public static class PolicyConversion
     private static bool TryConvert(KubePeer peer, [NotNullWhen(true)] out EntityRule? entity, [NotNullWhen(false)] out string? problem)
     {
         entity = null;
-        problem = null;
+        problem = KubeValidator.UnknownField(peer, peer.IpBlock) ?? SelectorProblem(peer.PodSelector) ?? SelectorProblem(peer.NamespaceSelector)
+            ?? (peer is { IpBlock: null, PodSelector: null, NamespaceSelector: null } ? "a peer that names nothing" : null);
+        if (problem is not null)
+            return false;
         if (peer.IpBlock is not { } block)
         {
             entity = new EntityRule { Selector = PodSelector(peer.PodSelector), NamespaceSelector = NamespaceSelector(peer.NamespaceSelector) };
