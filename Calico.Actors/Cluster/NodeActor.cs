@@ -19,6 +19,7 @@ namespace Calico.Actors.Cluster;
 ///     │ Node resource deleted  ▼                                    │
 ///     └──────────────────────► Gone ── member again ──► Alive ──────┘
 /// </code>
+/// A resource that is there again ends a Gone that its absence began; a silent host is believed again as a member only.
 /// A dead agent alone takes nothing from its node: its kernel goes on forwarding for its pods.
 /// </summary>
 public sealed class NodeActor : ReceiveActor
@@ -28,6 +29,9 @@ public sealed class NodeActor : ReceiveActor
 
     /// <summary>Observations come every few seconds; with a longer gap between two probes the host was not watched.</summary>
     private static readonly TimeSpan ProbeGap = TimeSpan.FromSeconds(20);
+
+    /// <summary>A resource that is being replaced is back at once.</summary>
+    private static readonly TimeSpan MissingFor = TimeSpan.FromSeconds(3);
 
     private readonly MeshOptions _options;
     private readonly IDatastore _datastore;
@@ -42,7 +46,8 @@ public sealed class NodeActor : ReceiveActor
     private TimeSpan _lastProbe;
     private bool _probing;
     private bool _deleting;
-    private int _missing;
+    private TimeSpan? _missingSince;
+    private bool _isSilent;
 
     /// <param name="blocks">The shard region of the block owners.</param>
     public static Props Props(MeshOptions options, IDatastore datastore, IHostProbe probe, TimeProvider time, IActorRef blocks) =>
@@ -75,20 +80,20 @@ public sealed class NodeActor : ReceiveActor
     private void OnObserved(NodeProtocol.NodeObserved observed)
     {
         _seen = observed;
-        if (observed.ResourceExists)
-            _missing = 0;
+        _missingSince = observed.ResourceExists ? null : _missingSince ?? _uptime.Now;
         if (observed.IsMember)
         {
+            _isSilent = false;
             _lastAnswer = _uptime.Now;
             Enter(NodeProtocol.Phase.Alive);
         }
-        else if (!observed.ResourceExists)
+        else if (_missingSince is { } since)
         {
-            // Once may be a resource that is being replaced.
-            if (++_missing >= 2)
+            // At first it may be a resource that is being replaced.
+            if (_uptime.Now - since >= MissingFor)
                 Enter(NodeProtocol.Phase.Gone);
         }
-        else if (_phase is not NodeProtocol.Phase.Gone)
+        else if (!_isSilent)
         {
             Enter(NodeProtocol.Phase.AgentDown);
             ProbeHost(observed.Address);
@@ -129,6 +134,7 @@ public sealed class NodeActor : ReceiveActor
         if (_phase is NodeProtocol.Phase.AgentDown && silent >= _options.NodeGoneAfter)
         {
             _log.Warning("node {Node}: agent and host have been silent for {Silent}; taking its blocks back", _seen!.Node, silent);
+            _isSilent = true;
             Enter(NodeProtocol.Phase.Gone);
             TakeBack(_seen);
         }

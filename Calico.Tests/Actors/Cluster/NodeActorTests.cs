@@ -132,13 +132,45 @@ public class NodeActorTests : ActorFixture
     {
         var node = Start(goneAfterSeconds: 0);
 
-        node.Tell(Seen(isMember: false, resourceExists: false));
-        node.Tell(Seen(isMember: false, resourceExists: true));
-        node.Tell(Seen(isMember: false, resourceExists: false));
+        var missing = Seen(isMember: false, resourceExists: false);
+        await Watch(node, 5, missing);
+        await Watch(node, 5, Seen(isMember: false, resourceExists: true));
+        node.Tell(missing);
+        // Changes of the resource are told as they come, however close together.
+        node.Tell(missing);
         await _blocks.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
-        node.Tell(Seen(isMember: false, resourceExists: false));
+        Clock.Advance(TimeSpan.FromSeconds(5));
+        node.Tell(missing);
 
         Assert.Equal("node3", (await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>()).Node);
+    }
+
+    [Fact]
+    public async Task A_resource_that_is_back_ends_what_its_absence_began()
+    {
+        var node = Start(goneAfterSeconds: 0);
+        await Watch(node, 10, Seen(isMember: false, resourceExists: false));
+        await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>();
+
+        await Watch(node, 10, Seen(isMember: false, resourceExists: true));
+
+        Assert.Equal(NodeProtocol.Phase.AgentDown, await PhaseAsync(node));
+        await _blocks.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+    }
+
+    [Fact]
+    public async Task A_host_that_was_silent_stays_gone_until_its_agent_is_a_member_again()
+    {
+        var node = Start();
+        await Watch(node, 70, Seen(isMember: false));
+        await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>();
+        _probe.Answers = true;
+
+        await Watch(node, 30, Seen(isMember: false));
+        Assert.Equal(NodeProtocol.Phase.Gone, await PhaseAsync(node));
+        node.Tell(Seen(isMember: true));
+
+        await UntilPhaseAsync(node, NodeProtocol.Phase.Alive);
     }
 
     [Fact]
@@ -159,7 +191,7 @@ public class NodeActorTests : ActorFixture
         FailCommits(2, happens: false);
         var node = Start();
         var gone = Seen(isMember: false, resourceExists: false, endpoints: Endpoint);
-        node.Tell(gone);
+        await Watch(node, 5, gone);
 
         // Each failed attempt is repeated by the next observation, and only by it.
         node.Tell(gone);
@@ -178,7 +210,7 @@ public class NodeActorTests : ActorFixture
         var endpoints = Enumerable.Range(0, NodeProtocol.MaxEndpoints).Select(i => Endpoint + i).ToArray();
         await Store.CommitAsync(new Transaction([], [.. endpoints.Select(e => Write.Put(e, new byte[] { 1 }))]));
         var node = Start();
-        node.Tell(Seen(isMember: false, resourceExists: false, endpoints: endpoints));
+        await Watch(node, 5, Seen(isMember: false, resourceExists: false, endpoints: endpoints));
         node.Tell(Seen(isMember: false, resourceExists: false, endpoints: endpoints));
 
         await AwaitAssertAsync(() => Assert.Empty(Store.Keys));
@@ -192,7 +224,7 @@ public class NodeActorTests : ActorFixture
     public async Task A_node_that_came_back_is_left_alone()
     {
         var node = Start();
-        node.Tell(Seen(isMember: false, resourceExists: false));
+        await Watch(node, 5, Seen(isMember: false, resourceExists: false));
         node.Tell(Seen(isMember: false, resourceExists: false));
         await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>();
 
