@@ -9,7 +9,7 @@ namespace Calico.Actors.Cluster;
 /// <summary>
 /// Brings this node into the cluster and keeps the cluster's record in the datastore true. One per member. Before it
 /// is a member it follows <see cref="BootstrapDecision"/>; afterwards the cluster's leader renews the record, and a
-/// member that finds another living cluster there ends its own system so that it joins that one.
+/// member that finds another living cluster there that is larger ends its own system so that it joins that one.
 /// Its death is harmless: it starts over from what the cluster says.
 /// </summary>
 public sealed class BootstrapActor : ReceiveActor, IWithTimers
@@ -124,27 +124,28 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
 
     private void Maintain(KeyValue? stored, BootstrapRecord? record)
     {
-        if (record is not null && _clusterId is not null && record.ClusterId != _clusterId && !record.Members.Contains(_self))
+        var members = _cluster.State.Members.Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp)
+            .Select(m => m.Address.ToString()).Order(StringComparer.Ordinal).ToImmutableArray();
+        var isForeign = record is not null && _clusterId is not null && record.ClusterId != _clusterId && !record.Members.Contains(_self);
+        if (isForeign && BootstrapDecision.Yields(members.Length, _clusterId!, record!))
         {
-            LeaveForAnother(stored!, record);
+            LeaveForAnother(stored!, record!);
             return;
         }
         if (!IsLeader)
         {
-            _clusterId = record?.ClusterId ?? _clusterId;
+            _clusterId = isForeign ? _clusterId : record?.ClusterId ?? _clusterId;
             Again(_options.Pace * 10);
             return;
         }
         _clusterId ??= record?.ClusterId ?? Guid.NewGuid().ToString("N");
-        var members = _cluster.State.Members.Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp)
-            .Select(m => m.Address.ToString()).Order(StringComparer.Ordinal).ToImmutableArray();
         var compare = stored is null ? Compare.Absent(BootstrapRecord.Key) : Compare.At(BootstrapRecord.Key, stored.ModRevision);
         Commit(compare, new BootstrapRecord(_clusterId, (record?.Renewal ?? 0) + 1, members))
             .PipeTo(Self, success: _ => new Renewed(), failure: e => new Failed(e));
     }
 
-    // Two clusters formed while they could not see each other. The record belongs to one of them; the other dissolves,
-    // but only when the record is seen to be renewed, so that a stale record never dissolves a living cluster.
+    // Two clusters formed while they could not see each other. The smaller one dissolves, but only when the record is seen
+    // to be renewed, so that a stale record never dissolves a living cluster.
     private void LeaveForAnother(KeyValue stored, BootstrapRecord record)
     {
         if (_foreignRevision >= 0 && stored.ModRevision != _foreignRevision)

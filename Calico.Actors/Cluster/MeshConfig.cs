@@ -47,11 +47,12 @@ internal static class MeshConfig
             scheduler.tick-duration = 50ms
             failure-detector.acceptable-heartbeat-pause = {{Ms(o.AcceptableHeartbeatPause)}}
             failure-detector.threshold = 10
-            gossip-interval = {{Ms(o.Pace)}}
-            leader-actions-interval = {{Ms(o.Pace)}}
-            unreachable-nodes-reaper-interval = {{Ms(o.Pace)}}
-            seed-node-timeout = 3s
-            retry-unsuccessful-join-after = 2s
+            gossip-interval = {{Ms(o.GossipInterval)}}
+            leader-actions-interval = {{Ms(o.GossipInterval)}}
+            unreachable-nodes-reaper-interval = {{Ms(o.GossipInterval)}}
+            # A restarted member meets its own earlier life: the first attempt has that removed, a later one gets in.
+            seed-node-timeout = 1s
+            retry-unsuccessful-join-after = 1s
             # The bootstrap actor decides when to give up, by the datastore's record.
             shutdown-after-unsuccessful-join-seed-nodes = off
             downing-provider-class = "Akka.Cluster.SBR.SplitBrainResolverProvider, Akka.Cluster"
@@ -67,15 +68,15 @@ internal static class MeshConfig
               remember-entities = off
               passivate-idle-entity-after = 120s
               handoff-timeout = 20s
-              retry-interval = {{Ms(o.Pace)}}
+              retry-interval = {{Ms(o.GossipInterval)}}
               rebalance-interval = 10s
               least-shard-allocation-strategy { rebalance-absolute-limit = 8, rebalance-relative-limit = 0.2 }
               distributed-data.durable.keys = []
               distributed-data.role = "mesh"
             }
-            singleton { role = "mesh", hand-over-retry-interval = {{Ms(o.Pace)}} }
+            singleton { role = "mesh", hand-over-retry-interval = {{Ms(o.GossipInterval)}} }
             # Its warning claims thirty seconds at the first failed look; whoever misses news asks again anyway.
-            singleton-proxy { role = "mesh", singleton-identification-interval = {{Ms(o.Pace)}}, buffer-size = 100, log-singleton-identification-failure = off }
+            singleton-proxy { role = "mesh", singleton-identification-interval = {{Ms(o.GossipInterval)}}, buffer-size = 100, log-singleton-identification-failure = off }
             distributed-data { role = "mesh", durable.keys = [] }
           }
           coordinated-shutdown {

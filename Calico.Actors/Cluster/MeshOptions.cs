@@ -11,7 +11,7 @@ public sealed record MeshOptions(string Node, IpAddr Address)
     /// <summary>TCP port of the mesh; Calico's Typha port, which firewalls and failsafe lists already know. Mirrors CALICO_MESH_PORT.</summary>
     public int Port { get; init; } = 5473;
 
-    /// <summary>This node's certificate with its key; without one the mesh is plain TCP, which only tests use.</summary>
+    /// <summary>This node's certificate with its key; without one the mesh is plain TCP, which accepts anybody.</summary>
     public X509Certificate2? Certificate { get; init; }
 
     /// <summary>What peers' certificates must chain to.</summary>
@@ -35,7 +35,13 @@ public sealed record MeshOptions(string Node, IpAddr Address)
     /// <summary>Shards of each entity type: about ten times the members that host them, fixed for the cluster's life.</summary>
     public int Shards { get; init; } = 128;
 
-    /// <summary>The heartbeat of everything periodic in the mesh; tests shorten it.</summary>
+    /// <summary>
+    /// How often members exchange what they know, and the leader and the singletons act on it: half of Akka's default,
+    /// because a restarted agent waits for several rounds of it before it is ready.
+    /// </summary>
+    public TimeSpan GossipInterval { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>The heartbeat of our own periodic work: the record in the datastore, observations of nodes.</summary>
     public TimeSpan Pace { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>A HOCON line that names the logger; empty keeps Akka's own.</summary>

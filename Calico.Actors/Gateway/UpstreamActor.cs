@@ -21,9 +21,21 @@ public static class UpstreamProtocol
 }
 
 /// <summary>
+/// What the node has learned from the mesh and keeps for as long as it runs. Policies are not here: after a restart
+/// they are read again from the start, and nobody takes their absence for an order.
+/// </summary>
+public sealed class UpstreamView
+{
+    internal FeedView Resources { get; } = new();
+    internal Dictionary<string, FeedItem> Items { get; } = [];
+    internal ImmutableArray<MeshMember> Members { get; set; } = [];
+}
+
+/// <summary>
 /// The node's end of the link to the mesh: keeps pulling resources from the local replica and policies from every
-/// member, passes on real changes only, and carries claims for blocks out and answers back. Part of the forwarding
-/// half: while there is no mesh it simply hears nothing, and nobody forgets anything.
+/// member, passes on what changed, and carries claims for blocks out and answers back. Part of the forwarding half:
+/// while there is no mesh it simply hears nothing, and nobody forgets anything. What it knows outlives its restarts,
+/// because to its subscribers an empty view would mean that everything is gone.
 /// </summary>
 public sealed class UpstreamActor : ReceiveActor, IWithTimers
 {
@@ -36,22 +48,27 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
 
     private readonly MeshLink _link;
     private readonly string _reader;
-    private readonly FeedView _resources = new();
+    private readonly UpstreamView _known;
     private readonly Dictionary<string, FeedView> _policies = [];
     private readonly List<IActorRef> _subscribers = [];
-    private readonly Dictionary<string, FeedItem> _held = [];
     private readonly CancellationTokenSource _stopped = new();
-    private ImmutableArray<MeshMember> _members = [];
     private IActorRef _claimant = ActorRefs.Nobody;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(MeshLink link, string node) => Akka.Actor.Props.Create(() => new UpstreamActor(link, node));
+    public static Props Props(MeshLink link, string node)
+    {
+        var known = new UpstreamView();
+        return Akka.Actor.Props.Create(() => new UpstreamActor(link, node, known));
+    }
 
-    public UpstreamActor(MeshLink link, string node)
+    public UpstreamActor(MeshLink link, string node, UpstreamView known)
     {
         _link = link;
         _reader = "node/" + node;
+        _known = known;
+        foreach (var member in known.Members)
+            _policies[member.Address] = new FeedView();
 
         Receive<MeshLinkProtocol.NewsFrom>(OnNews);
         Receive<MeshLinkProtocol.Members>(OnMembers);
@@ -85,12 +102,12 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
     private void OnPullAll()
     {
         PullResources();
-        foreach (var member in _members)
+        foreach (var member in _known.Members)
             PullPolicies(member.Address);
     }
 
     private void PullResources() => _link.ToMesh(new MeshLinkProtocol.PullFrom(null,
-        new FeedProtocol.Pull(FeedName.Resources, _resources.Cursor, _reader, FeedProtocol.DefaultMaxBytes * 16)));
+        new FeedProtocol.Pull(FeedName.Resources, _known.Resources.Cursor, _reader, FeedProtocol.DefaultMaxBytes * 16)));
 
     private void PullPolicies(string member) => _link.ToMesh(new MeshLinkProtocol.PullFrom(member,
         new FeedProtocol.Pull(FeedName.Policies, _policies[member].Cursor, _reader, FeedProtocol.DefaultMaxBytes)));
@@ -111,33 +128,33 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
 
     private void OnResources(FeedBatch batch)
     {
-        var wasInSync = _resources.InSync;
-        var changes = _resources.Apply(batch);
+        var wasInSync = _known.Resources.InSync;
+        var changes = _known.Resources.Apply(batch);
         foreach (var change in changes)
         {
             if (change.Value is null)
-                _held.Remove(change.Key);
+                _known.Items.Remove(change.Key);
             else
-                _held[change.Key] = change;
+                _known.Items[change.Key] = change;
         }
-        if (changes.Length > 0 || wasInSync != _resources.InSync)
-            Tell(new UpstreamProtocol.ResourcesChanged(changes, _resources.InSync, _resources.Revision));
+        if (changes.Length > 0 || wasInSync != _known.Resources.InSync)
+            Tell(new UpstreamProtocol.ResourcesChanged(changes, _known.Resources.InSync, _known.Resources.Revision));
         PullResources();
     }
 
     private void OnMembers(MeshLinkProtocol.Members members)
     {
-        if (members.Now.SequenceEqual(_members))
+        if (members.Now.SequenceEqual(_known.Members))
             return;
-        _members = members.Now;
-        foreach (var gone in _policies.Keys.Where(k => _members.All(m => m.Address != k)).ToList())
+        _known.Members = members.Now;
+        foreach (var gone in _policies.Keys.Where(k => _known.Members.All(m => m.Address != k)).ToList())
             _policies.Remove(gone);
-        foreach (var member in _members.Where(m => !_policies.ContainsKey(m.Address)))
+        foreach (var member in _known.Members.Where(m => !_policies.ContainsKey(m.Address)))
         {
             _policies[member.Address] = new FeedView();
             PullPolicies(member.Address);
         }
-        Tell(new UpstreamProtocol.MembersChanged(_members));
+        Tell(new UpstreamProtocol.MembersChanged(_known.Members));
     }
 
     private void OnClaim(MeshLinkProtocol.ToBlock claim)
@@ -151,8 +168,8 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         if (!_subscribers.Contains(subscribe.Subscriber))
             _subscribers.Add(subscribe.Subscriber);
         Context.Watch(subscribe.Subscriber);
-        subscribe.Subscriber.Tell(new UpstreamProtocol.MembersChanged(_members));
-        subscribe.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([.. _held.Values], _resources.InSync, _resources.Revision));
+        subscribe.Subscriber.Tell(new UpstreamProtocol.MembersChanged(_known.Members));
+        subscribe.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([.. _known.Items.Values], _known.Resources.InSync, _known.Resources.Revision));
         // A late subscriber missed what the policy logs said: read them again from the start.
         foreach (var member in _policies.Keys.ToList())
         {

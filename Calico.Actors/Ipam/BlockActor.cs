@@ -82,7 +82,10 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
 
     private object? Failed(Exception e)
     {
-        _log.Error(e, "block {Block}: the datastore refused", Self.Path.Name);
+        if (e is DatastoreException)
+            _log.Warning("block {Block}: the datastore did not answer, the asker repeats it: {Cause}", Self.Path.Name, e.Message);
+        else
+            _log.Error(e, "block {Block}: a request failed, the asker repeats it", Self.Path.Name);
         return null;
     }
 

@@ -54,8 +54,10 @@ internal static class BlockTransactions
             compares.Add(Compare.At(block.Key, block.ModRevision));
             if (contents.AffineHost == node)
             {
-                var released = contents.ReleaseWhere((_, o) => BelongsTo(o, node) && freed++ < MaxFreed);
-                isLast = freed <= MaxFreed;
+                var owned = contents.Assigned().Where(a => BelongsTo(a.Owner, node)).Select(a => a.Address).Take(MaxFreed + 1).ToList();
+                isLast = owned.Count <= MaxFreed;
+                var leaving = owned.Take(MaxFreed).ToHashSet();
+                var released = contents.ReleaseWhere((address, _) => leaving.Contains(address));
                 freed = released.Count;
                 if (isLast)
                     contents.Affinity = null;

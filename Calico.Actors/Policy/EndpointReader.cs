@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Calico.Core.Model;
+using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Core.Policy;
@@ -11,13 +12,11 @@ namespace Calico.Actors.Policy;
 /// <summary>Resources as the label index sees them: who has which labels, profiles, addresses and named ports.</summary>
 internal static class EndpointReader
 {
-    private const string NamespaceLabel = "projectcalico.org/namespace";
-
     public static LabelOwner? OwnerOf(Resource resource) => resource switch
     {
         WorkloadEndpoint w => new LabelOwner
         {
-            Labels = [.. w.Metadata.Labels.With(NamespaceLabel, w.Namespace)],
+            Labels = [.. w.Metadata.Labels.With(KubeNames.NamespaceLabel, w.Namespace)],
             Profiles = [.. w.Spec.Profiles],
             Nets = Nets(w.Spec.IpNetworks),
             Ports = [.. w.Spec.Ports.Select(p => Port(p.Name, p.Protocol, p.Port)).OfType<NamedPort>()],
@@ -31,7 +30,7 @@ internal static class EndpointReader
         },
         NetworkSet n => new LabelOwner
         {
-            Labels = [.. n.Metadata.Labels.With(NamespaceLabel, n.Namespace)],
+            Labels = [.. n.Metadata.Labels.With(KubeNames.NamespaceLabel, n.Namespace)],
             Profiles = [Profile.NamespacePrefix + n.Namespace],
             Nets = Nets(n.Spec.Nets),
         },

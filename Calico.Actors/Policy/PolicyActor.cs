@@ -69,7 +69,7 @@ public sealed class PolicyActor : ReceiveActor
         var entry = Compile(item);
         if (entry.Error is { } error)
             _log.Warning("policy {Key} at revision {Revision} is not enforced: {Error}", _key, item.Revision, error);
-        // Sets before the policy that uses them: a node that has both can enforce at once.
+        // The index is told first, so that it has begun to fill the sets by the time nodes ask for them.
         _index.Tell(new IndexProtocol.HoldSets(entry.Policy?.Sets ?? entry.Profile?.Sets ?? []));
         _policyLog.Tell(new FeedProtocol.Publish([new FeedItem(PolicyEntry.KeyOf(_key), PolicyJson.Encode(entry), item.Revision)]));
     }
@@ -98,9 +98,12 @@ public sealed class PolicyActor : ReceiveActor
                     break;
             }
         }
-        catch (InvalidResourceException e)
+        catch (Exception e)
         {
+            // Whatever is wrong with one policy must neither end this actor, which would only meet it again, nor others'.
             error = e.Message;
+            if (e is not InvalidResourceException)
+                _log.Error(e, "policy {Key} at revision {Revision}: the compiler failed", _key, item.Revision);
         }
         return new PolicyEntry(_key, item.Revision, null, null, error);
     }

@@ -89,6 +89,9 @@ public sealed record AgentOptions
             MeshCertificate = read.Certificate("CALICO_MESH_CERT_FILE", "CALICO_MESH_KEY_FILE"),
             MeshRoots = read.Roots("CALICO_MESH_CA_FILE"),
         };
+        if (options.MeshCertificate is null && read.Flag("CALICO_MESH_INSECURE") is not true)
+            read.Report("CALICO_MESH_CERT_FILE, CALICO_MESH_KEY_FILE and CALICO_MESH_CA_FILE are not set: nodes would accept anybody as a member; "
+                + "CALICO_MESH_INSECURE=true allows that on a network where nobody else is");
         options = ReadDatastore(read, options);
         problems = read.Problems;
         return options;

@@ -10,7 +10,11 @@ namespace Calico.Node.Agent;
 /// </summary>
 internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
 {
+    private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
+
+    /// <summary>A system that lived this long did not end because of a fault that the next one will meet at once.</summary>
+    private static readonly TimeSpan LongLife = TimeSpan.FromMinutes(1);
 
     private volatile ActorSystem? _current;
 
@@ -19,7 +23,7 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
 
     public async Task RunAsync(CancellationToken cancellation)
     {
-        var pause = TimeSpan.FromSeconds(1);
+        var pause = MinPause;
         while (!cancellation.IsCancellationRequested)
         {
             var born = ports.Time.GetTimestamp();
@@ -28,6 +32,8 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
                 Lives++;
                 _current = MeshSystem.Start(options, ports);
                 await _current.WhenTerminated.WaitAsync(cancellation);
+                if (ports.Time.GetElapsedTime(born) > LongLife)
+                    pause = MinPause;
                 Log.Warning("mesh: the actor system has ended; a new one follows in {Pause}", pause);
             }
             catch (OperationCanceledException)
@@ -38,7 +44,6 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
             {
                 Log.Error(e, "mesh: the actor system did not start; trying again in {Pause}", pause);
             }
-            pause = ports.Time.GetElapsedTime(born) > TimeSpan.FromMinutes(1) ? TimeSpan.FromSeconds(1) : pause * 2 > MaxPause ? MaxPause : pause * 2;
             try
             {
                 await Task.Delay(pause, ports.Time, cancellation);
@@ -47,6 +52,7 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
             {
                 break;
             }
+            pause = pause * 2 > MaxPause ? MaxPause : pause * 2;
         }
         await StopAsync();
     }

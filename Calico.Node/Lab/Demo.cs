@@ -98,7 +98,7 @@ internal sealed class Demo(Lab lab)
         {
             var routes = NodeRoutes.Read(lab.Topology, node);
             rows.AddRange(routes.OwnBlocks.Select(b => (IReadOnlyList<string>)[b.ToString(), node.Name,
-                lab.State.Pods.Count(p => p.Node == node.Name && b.Contains(Core.Net.IpAddr.Parse(p.Address))).ToString(System.Globalization.CultureInfo.InvariantCulture)]));
+                lab.State.WiredPods.Count(p => p.Node == node.Name && b.Contains(Core.Net.IpAddr.Parse(p.Address))).ToString(System.Globalization.CultureInfo.InvariantCulture)]));
         }
         lab.Output.Table(["block", "node", "pods"], rows);
     }

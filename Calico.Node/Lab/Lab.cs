@@ -38,12 +38,15 @@ internal sealed class Lab
     {
         if (LabState.Load(Place) is { } present)
         {
-            if (present.Nodes.Count == nodes && present.Processes.TrueForAll(Processes.IsAlive))
+            if (present.IsComplete && present.Nodes.Count == nodes && present.Processes.TrueForAll(Processes.IsAlive))
             {
                 Output.Line($"the lab is up already, with {nodes} nodes");
                 return;
             }
-            throw new LabException("the remains of another lab are there; './run.sh down' removes them");
+            throw new LabException((!present.IsComplete ? "an earlier 'up' did not finish"
+                : present.Nodes.Count != nodes ? $"a lab with {present.Nodes.Count} nodes is up"
+                : $"a lab is there, but {string.Join(", ", present.Processes.Where(p => !Processes.IsAlive(p)).Select(p => p.Role))} ended")
+                + "; './run.sh down' removes it");
         }
         CreateFolder();
         var state = new LabState { Nodes = [.. Enumerable.Range(1, nodes)] };
@@ -69,6 +72,7 @@ internal sealed class Lab
             await Task.WhenAll(starts.Select(s => NodeProcess.UntilReadyAsync(s.Node, s.Process)));
         });
         await Output.StepAsync("BGP: every session of the router is established", () => UntilSessionsAsync(state.AllNodes));
+        Change(s => s.IsComplete = true);
     }
 
     /// <summary>
@@ -103,17 +107,32 @@ internal sealed class Lab
         var state = State;
         if (state.Pods.Exists(p => p.Id == request.Id))
             throw new LabException($"pod {request.Id} is there already");
-        if (!state.Nodes.Contains(LabNode.Parse(request.Node).Number))
-            throw new LabException($"there is no {request.Node}; there are: {string.Join(", ", state.AllNodes.Select(n => n.Name))}");
+        state.Node(request.Node);
         await EnsureNamespaceAsync(request.Id.Namespace);
-        var (pod, responder) = await Pods.AddAsync(request);
-        Change(s =>
+        var planned = Pods.Plan(request);
+        Change(s => s.Pods.Add(planned));
+        try
         {
-            s.Pods.Add(pod);
-            if (responder is not null)
-                s.Processes.Add(responder);
-        });
-        return pod;
+            var (pod, responder) = await Pods.AddAsync(planned, request.Pool);
+            Change(s =>
+            {
+                s.Pods[s.Pods.FindIndex(p => p.Id == pod.Id)] = pod;
+                if (responder is not null)
+                    s.Processes.Add(responder);
+            });
+            return pod;
+        }
+        catch (TryPodLaterException)
+        {
+            Pods.Discard(planned);
+            Change(s => s.Pods.RemoveAll(p => p.Id == planned.Id));
+            throw;
+        }
+        catch
+        {
+            await RemovePodAsync(planned.Id);
+            throw;
+        }
     }
 
     public async Task RemovePodAsync(PodId id)
@@ -121,34 +140,40 @@ internal sealed class Lab
         var state = State;
         var pod = state.Pod(id);
         await Processes.KillAsync(state.Processes.Where(p => p.Role == LabPod.RoleOf(id)));
-        Change(s =>
-        {
-            s.Pods.RemoveAll(p => p.Id == id);
-            s.Processes.RemoveAll(p => p.Role == LabPod.RoleOf(id));
-        });
+        Change(s => s.Processes.RemoveAll(p => p.Role == LabPod.RoleOf(id)));
         await Pods.RemoveAsync(pod);
+        Change(s => s.Pods.RemoveAll(p => p.Id == id));
     }
 
-    public async Task ApplyAsync(string file)
+    /// <summary>How many resources the file has.</summary>
+    public async Task<int> ApplyAsync(string file)
     {
         var manifest = LabManifest.Load(file);
         await LabStore.ControlAsync(this, "apply", manifest.Converted);
         await Ctl.ApplyTextAsync(manifest.Resources);
         Change(s => s.Namespaces = [.. s.Namespaces.Union(manifest.Namespaces)]);
+        return manifest.Count;
     }
 
-    public async Task DeleteAsync(string file)
+    /// <inheritdoc cref="ApplyAsync"/>
+    public async Task<int> DeleteAsync(string file)
     {
         var manifest = LabManifest.Load(file);
         await Ctl.DeleteTextAsync(manifest.Resources);
         await LabStore.ControlAsync(this, "delete", manifest.Converted);
         Change(s => s.Namespaces = [.. s.Namespaces.Except(manifest.Namespaces)]);
+        return manifest.Count;
     }
+
+    /// <summary>calicoctl with the caller's terminal.</summary>
+    public Task<int> RunCtlAsync(string[] arguments) => State.IsComplete
+        ? Ctl.RunAttachedAsync(arguments)
+        : throw new LabException("the lab is not complete: an 'up' did not finish, or is still at work");
 
     public Task<Matrix> MatrixAsync(LabPort port) => MatrixAsync(port, _ => true);
 
     public Task<Matrix> MatrixAsync(LabPort port, Func<LabPod, bool> which) =>
-        Matrix.MeasureAsync(Topology, [.. State.Pods.Where(which).OrderBy(p => p.Namespace, StringComparer.Ordinal).ThenBy(p => p.Name, StringComparer.Ordinal)], port);
+        Matrix.MeasureAsync(Topology, [.. State.WiredPods.Where(which).OrderBy(p => p.Namespace, StringComparer.Ordinal).ThenBy(p => p.Name, StringComparer.Ordinal)], port);
 
     /// <summary>kill -9: what runs in pods, and what is in the kernel, stays.</summary>
     public Task KillNodeAsync(LabNode node) => KillAsync(node.Name);

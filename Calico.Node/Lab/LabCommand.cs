@@ -60,7 +60,8 @@ public static class LabCommand
     {
         var file = FileOption();
         var command = new Command("apply", "Creates or replaces resources.") { file };
-        command.SetAction((result, _) => ChangeAsync(lab => lab.ApplyAsync(result.GetRequiredValue(file))));
+        command.SetAction((result, _) => ChangeAsync(async lab =>
+            lab.Output.Line($"{await lab.ApplyAsync(result.GetRequiredValue(file))} resources applied")));
         return command;
     }
 
@@ -68,7 +69,8 @@ public static class LabCommand
     {
         var file = FileOption();
         var command = new Command("delete", "Deletes the resources that a file names.") { file };
-        command.SetAction((result, _) => ChangeAsync(lab => lab.DeleteAsync(result.GetRequiredValue(file))));
+        command.SetAction((result, _) => ChangeAsync(async lab =>
+            lab.Output.Line($"{await lab.DeleteAsync(result.GetRequiredValue(file))} resources deleted")));
         return command;
     }
 
@@ -93,8 +95,12 @@ public static class LabCommand
         }));
 
         var remove = new Command("rm", "Removes a pod.") { name, space };
-        remove.SetAction((result, _) => ChangeAsync(lab =>
-            lab.RemovePodAsync(PodId.Parse(result.GetRequiredValue(name), result.GetValue(space)!))));
+        remove.SetAction((result, _) => ChangeAsync(async lab =>
+        {
+            var pod = PodId.Parse(result.GetRequiredValue(name), result.GetValue(space)!);
+            await lab.RemovePodAsync(pod);
+            lab.Output.Line($"{pod} is removed");
+        }));
 
         var rest = new Argument<string[]>("command") { Description = "The program and its arguments.", CaptureRemainingTokens = true, Arity = ArgumentArity.OneOrMore };
         var execute = new Command("exec", "Runs a program inside a pod's network: pod exec NAME -- ip route") { name, space, rest };
@@ -111,20 +117,39 @@ public static class LabCommand
     {
         var name = new Argument<string>("node") { Description = "node1, node2, …" };
         var kill = new Command("kill", "kill -9 of a node's agent; its pods go on.") { name };
-        kill.SetAction((result, _) => ChangeAsync(lab => lab.KillNodeAsync(LabNode.Parse(result.GetRequiredValue(name)))));
+        kill.SetAction((result, _) => ChangeAsync(async lab =>
+        {
+            var node = lab.State.Node(result.GetRequiredValue(name));
+            await lab.KillNodeAsync(node);
+            lab.Output.Line($"the agent of {node.Name} is killed; its pods and what is in its kernel stay");
+        }));
         var start = new Command("start", "Starts a node's agent again.") { name };
-        start.SetAction((result, _) => ChangeAsync(lab => lab.StartNodeAsync(LabNode.Parse(result.GetRequiredValue(name)))));
+        start.SetAction((result, _) => ChangeAsync(lab =>
+        {
+            var node = lab.State.Node(result.GetRequiredValue(name));
+            return lab.Output.StepAsync($"{node.Name}: its agent, until it can forward for its pods", () => lab.StartNodeAsync(node));
+        }));
         var remove = new Command("rm", "A power cut: the node and its pods are gone for good.") { name };
-        remove.SetAction((result, _) => ChangeAsync(lab => lab.RemoveNodeAsync(LabNode.Parse(result.GetRequiredValue(name)))));
+        remove.SetAction((result, _) => ChangeAsync(async lab =>
+        {
+            var node = lab.State.Node(result.GetRequiredValue(name));
+            await lab.RemoveNodeAsync(node);
+            lab.Output.Line($"{node.Name} is gone, with its pods and its cable");
+        }));
         return new Command("node", "Nodes: kill, start, rm.") { kill, start, remove };
     }
 
     private static Command Datastore()
     {
         var kill = new Command("kill", "kill -9 of the datastore; its file stays.");
-        kill.SetAction((_, _) => ChangeAsync(lab => lab.KillDatastoreAsync()));
+        kill.SetAction((_, _) => ChangeAsync(async lab =>
+        {
+            await lab.KillDatastoreAsync();
+            lab.Output.Line("the datastore is killed; its file stays");
+        }));
         var start = new Command("start", "Starts the datastore again.");
-        start.SetAction((_, _) => ChangeAsync(lab => lab.StartDatastoreAsync()));
+        start.SetAction((_, _) => ChangeAsync(lab =>
+            lab.Output.StepAsync("datastore: until it serves", lab.StartDatastoreAsync)));
         return new Command("datastore", "The datastore: kill, start.") { kill, start };
     }
 
@@ -150,7 +175,7 @@ public static class LabCommand
     {
         var rest = new Argument<string[]>("arguments") { Description = "What calicoctl is given.", CaptureRemainingTokens = true, Arity = ArgumentArity.ZeroOrMore };
         var command = new Command("ctl", "calicoctl on the lab's datastore.") { rest };
-        command.SetAction((result, _) => LookAsync(lab => lab.Ctl.RunAttachedAsync(result.GetValue(rest) ?? [])));
+        command.SetAction((result, _) => LookAsync(lab => lab.RunCtlAsync(result.GetValue(rest) ?? [])));
         return command;
     }
 
@@ -236,7 +261,7 @@ public static class LabCommand
         {
             return await action();
         }
-        catch (Exception e) when (e is LabException or KernelException)
+        catch (Exception e) when (e is LabException or KernelException or IOException)
         {
             await Console.Error.WriteLineAsync($"error: {e.Message}");
             return 1;

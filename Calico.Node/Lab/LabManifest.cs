@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
+using Calico.Core.Model.Validation;
 using Calico.Datastore.Manifests;
 
 namespace Calico.Node.Lab;
@@ -11,7 +12,7 @@ namespace Calico.Node.Lab;
 /// A file of resources as <c>calicoctl</c> takes them. The lab has no Kubernetes API: what a cluster's controllers would
 /// do with Namespaces and NetworkPolicies is done here, with the same conversion.
 /// </summary>
-internal sealed record LabManifest(string Resources, string Converted, IReadOnlyList<string> Namespaces)
+internal sealed record LabManifest(string Resources, string Converted, IReadOnlyList<string> Namespaces, int Count)
 {
     private const string DefaultNamespace = "default";
 
@@ -62,6 +63,7 @@ internal sealed record LabManifest(string Resources, string Converted, IReadOnly
                         converted.Add(ToNode(Convert(KubeCodec.ParseStrict<KubeNetworkPolicy>(json), place)));
                         break;
                     case (Resource.CurrentApiVersion, _):
+                        Validate(ResourceCodec.ParseStrict(json), place);
                         resources.Add(JsonNode.Parse(json.GetRawText()));
                         break;
                     case var (version, kind):
@@ -73,7 +75,14 @@ internal sealed record LabManifest(string Resources, string Converted, IReadOnly
                 throw new LabException($"{place}: {e.Message}", e);
             }
         }
-        return new LabManifest(resources.ToJsonString(), converted.ToJsonString(), namespaces);
+        return new LabManifest(resources.ToJsonString(), converted.ToJsonString(), namespaces, resources.Count + converted.Count);
+    }
+
+    // Before anything is written, so that a mistake in the last document does not leave the others applied.
+    private static void Validate(Resource resource, string place)
+    {
+        if (ResourceValidator.Validate(resource) is { IsEmpty: false } errors)
+            throw new LabException($"{place}: {resource.Kind} {resource.Name}: {string.Join("; ", errors.Select(e => $"{e.Path}: {e.Reason}"))}");
     }
 
     // Under the name that Calico gives such a policy in etcd.

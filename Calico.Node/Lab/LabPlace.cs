@@ -107,4 +107,4 @@ internal readonly record struct PodId(string Namespace, string Name)
 }
 
 /// <summary>Something that the user can mend: printed as one sentence, without a stack trace.</summary>
-internal sealed class LabException(string message, Exception? inner = null) : Exception(message, inner);
+internal class LabException(string message, Exception? inner = null) : Exception(message, inner);

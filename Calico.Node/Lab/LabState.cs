@@ -6,6 +6,8 @@ namespace Calico.Node.Lab;
 /// <summary>A process of the lab; the start time tells it from a later one with the same number.</summary>
 internal sealed record LabProcess(string Role, int Pid, long StartTicks);
 
+/// <summary>A pod, recorded before anything of it is made and until all of it is gone.</summary>
+/// <param name="Address">Empty until the plugin has wired it.</param>
 internal sealed record LabPod(string Namespace, string Name, string Node, string ContainerId, string Address)
 {
     public Dictionary<string, string> Labels { get; init; } = [];
@@ -30,6 +32,13 @@ internal sealed class LabState
     public List<LabPod> Pods { get; set; } = [];
     public List<LabProcess> Processes { get; set; } = [];
     public List<string> Namespaces { get; set; } = [];
+
+    /// <summary>Whether everything was built; false is what an interrupted <c>up</c> leaves.</summary>
+    public bool IsComplete { get; set; }
+
+    /// <summary>The pods that have an address.</summary>
+    [JsonIgnore]
+    public IEnumerable<LabPod> WiredPods => Pods.Where(p => p.Address.Length > 0);
 
     [JsonIgnore]
     public IEnumerable<LabNode> AllNodes => Nodes.Order().Select(n => new LabNode(n));
@@ -58,7 +67,11 @@ internal sealed class LabState
     }
 
     public LabPod Pod(PodId id) => Pods.Find(p => p.Id == id)
-        ?? throw new LabException($"there is no pod {id}; there are: {string.Join(", ", Pods.Select(p => p.Id.ToString()))}");
+        ?? throw new LabException($"there is no pod {id}; there are: {(Pods.Count == 0 ? "none" : string.Join(", ", Pods.Select(p => p.Id.ToString())))}");
+
+    public LabNode Node(string name) => LabNode.Parse(name) is var node && Nodes.Contains(node.Number)
+        ? node
+        : throw new LabException($"there is no {name}; there are: {string.Join(", ", AllNodes.Select(n => n.Name))}");
 
     public LabProcess? Process(string role) => Processes.Find(p => p.Role == role);
 }
@@ -68,6 +81,7 @@ internal sealed class LabLock : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(1);
 
     private readonly FileStream _file;
 
@@ -88,6 +102,8 @@ internal sealed class LabLock : IDisposable
             }
             catch (IOException)
             {
+                if (waited == Silence)
+                    await Console.Error.WriteLineAsync("waiting for another lab command to end …");
                 await Task.Delay(Pause);
             }
         }

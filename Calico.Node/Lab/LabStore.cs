@@ -17,13 +17,11 @@ namespace Calico.Node.Lab;
 /// </summary>
 internal static class LabStore
 {
-    private const string BlockPrefix = "/calico/ipam/v2/assignment/";
-
     /// <summary>An IPAM block as stored; each change of it has a larger sequence number.</summary>
     internal sealed record Block(string Cidr, string? Affinity, long SequenceNumber);
 
     public static async Task<IReadOnlyList<Block>> BlocksAsync(Lab lab) =>
-        [.. (await ListAsync(lab, BlockPrefix)).Select(e => ParseBlock(e.Value))];
+        [.. (await ListAsync(lab, Consistency.BlockPrefix)).Select(e => ParseBlock(e.Value))];
 
     public static async Task<IReadOnlyList<(string Key, string Value)>> ListAsync(Lab lab, string prefix) =>
         ParseEntries(await RunAsync(lab, null, "store", prefix));

@@ -15,6 +15,9 @@ internal sealed record PodRequest(PodId Id, string Node)
     public string? Pool { get; init; }
 }
 
+/// <summary>The plugin cannot make a pod now and has undone what it had begun.</summary>
+internal sealed class TryPodLaterException(string message) : LabException(message);
+
 /// <summary>
 /// Pods as a container runtime makes them: a namespace, the real plugin with environment and configuration, and the
 /// pod's program. The profile of a pod's Kubernetes namespace is named after it (<c>kns.NAMESPACE</c>); as outside
@@ -24,39 +27,42 @@ internal sealed class Pods(LabPlace place, Topology topology)
 {
     private static readonly TimeSpan ListenLimit = TimeSpan.FromSeconds(20);
 
-    /// <summary>Wires the pod and starts its program. On failure nothing of it remains.</summary>
-    public async Task<(LabPod Pod, LabProcess? Responder)> AddAsync(PodRequest request)
+    /// <summary>A pod as it is recorded before it is made.</summary>
+    public static LabPod Plan(PodRequest request) => new(request.Id.Namespace, request.Id.Name, request.Node, NewContainerId(request.Id), "")
     {
-        var pod = new LabPod(request.Id.Namespace, request.Id.Name, request.Node, NewContainerId(request.Id), "")
-        {
-            Labels = new Dictionary<string, string>(request.Labels),
-            Listen = [.. request.Listen.Select(l => l.ToString())],
-        };
+        Labels = new Dictionary<string, string>(request.Labels),
+        Listen = [.. request.Listen.Select(l => l.ToString())],
+    };
+
+    /// <summary>Wires the pod and starts its program.</summary>
+    public async Task<(LabPod Pod, LabProcess? Responder)> AddAsync(LabPod pod, string? pool)
+    {
         topology.CreatePod(pod.Id);
-        try
+        var (exit, output, errors) = await RunShimAsync("ADD", pod, Configuration(pod, pool).ToJsonString());
+        if (exit != 0)
         {
-            var (exit, output, errors) = await RunShimAsync("ADD", pod, Configuration(pod, request.Pool).ToJsonString());
-            if (exit != 0)
-                throw new LabException($"pod {pod.Id} on {pod.Node}: {Explain(output, errors)}");
-            pod = pod with { Address = AddressOf(output) };
-            return (pod, request.Listen.Count == 0 ? null : await StartResponderAsync(pod));
+            var refusal = $"pod {pod.Id} on {pod.Node}: {Explain(output, errors)}";
+            throw CodeOf(output) == (int)CniErrorCode.TryAgainLater ? new TryPodLaterException(refusal) : new LabException(refusal);
         }
-        catch
-        {
-            await RunShimAsync("DEL", pod, Configuration(pod, null).ToJsonString());
-            topology.RemovePod(pod.Id);
-            throw;
-        }
+        pod = pod with { Address = AddressOf(output) };
+        return (pod, pod.Listen.Length == 0 ? null : await StartResponderAsync(pod));
     }
 
-    /// <summary>Unwires the pod; its program is ended before by the caller, its namespace goes in any case.</summary>
+    /// <summary>
+    /// Unwires the pod; its program is ended before by the caller. As with a container runtime nothing of the pod is
+    /// forgotten before the plugin has said that it is done.
+    /// </summary>
     public async Task RemoveAsync(LabPod pod)
     {
         var (exit, output, errors) = await RunShimAsync("DEL", pod, Configuration(pod, null).ToJsonString());
-        topology.RemovePod(pod.Id);
         if (exit != 0)
-            throw new LabException($"pod {pod.Id} on {pod.Node} is removed, but its address was not given back: {Explain(output, errors)}");
+            throw new LabException($"pod {pod.Id} on {pod.Node} is still there, because the plugin could not remove it: {Explain(output, errors)}; "
+                + "try again: ./run.sh pod rm " + pod.Id);
+        topology.RemovePod(pod.Id);
     }
+
+    /// <summary>Forgets a pod that was never wired.</summary>
+    public void Discard(LabPod pod) => topology.RemovePod(pod.Id);
 
     /// <summary>Executes the plugin in the node's namespace, as the runtime on that node would.</summary>
     public async Task<(int ExitCode, string Output, string Errors)> RunShimAsync(string command, LabPod pod, string configuration,
@@ -134,6 +140,18 @@ internal sealed class Pods(LabPlace place, Topology topology)
             ? result.Addresses.FirstOrDefault(a => a.Address.IsV4)?.Address.Address.ToString()
                 ?? throw new LabException($"the plugin's result has no IPv4 address: {output}")
             : throw new LabException($"the plugin's result was not understood: {error}");
+
+    private static int? CodeOf(string output)
+    {
+        try
+        {
+            return JsonNode.Parse(output)?["code"]?.GetValue<int>();
+        }
+        catch (Exception e) when (e is System.Text.Json.JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
 
     private static string Explain(string output, string errors)
     {

@@ -12,6 +12,7 @@ namespace Calico.Node.Lab;
 /// </summary>
 internal static class Processes
 {
+    private const int NotFound = 2;
     private static readonly string[] ForeignPrefixes = ["CALICO_", "CNI_", "ETCD_", "FELIX_", "K8S_", "KUBE", "IP_AUTODETECTION"];
 
     /// <summary>Starts a program inside a namespace and lets go of it.</summary>
@@ -58,9 +59,18 @@ internal static class Processes
     {
         var start = new ProcessStartInfo(command[0], command[1..]);
         Prepare(start, environment);
-        using var process = ProcessInNamespace.Start(start, inside);
-        await process.WaitForExitAsync();
-        return process.ExitCode;
+        try
+        {
+            using var process = ProcessInNamespace.Start(start, inside);
+            await process.WaitForExitAsync();
+            return process.ExitCode;
+        }
+        catch (System.ComponentModel.Win32Exception e)
+        {
+            // As a shell says it.
+            await Console.Error.WriteLineAsync($"error: {command[0]}: {e.Message}");
+            return e.NativeErrorCode == NotFound ? 127 : 126;
+        }
     }
 
     public static bool IsAlive(LabProcess process) => StartTicks(process.Pid) is { } ticks && ticks == process.StartTicks;

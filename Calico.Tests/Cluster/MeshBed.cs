@@ -41,6 +41,7 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
         var options = new MeshOptions($"n{host}", Address(host))
         {
             Port = _port,
+            GossipInterval = TimeSpan.FromMilliseconds(200),
             Pace = TimeSpan.FromMilliseconds(200),
             StableAfter = TimeSpan.FromSeconds(1.5),
             AcceptableHeartbeatPause = TimeSpan.FromSeconds(2.5),

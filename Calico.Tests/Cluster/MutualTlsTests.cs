@@ -44,14 +44,16 @@ public sealed class MutualTlsTests(ITestOutputHelper output) : IDisposable
         });
 
         await MeshBed.StartAsync(stranger);
-        await bed.UntilAsync(() => peers.Sum(p => p.Log.Count(l => l.Contains("certificate was refused", StringComparison.Ordinal))) >= 3,
-            "the stranger has been refused three times");
+        // Whether it sees its handshake fail, and then ends, or only its connection close, and then tries again, is a race.
+        await bed.UntilAsync(() => Refusals() >= 3 || (Refusals() > 0 && !stranger.IsRunning), "the stranger has been refused and gave up, or three times");
 
         Assert.Empty(stranger.View.Members);
         var fourth = bed.Add(4, Honest);
         await MeshBed.StartAsync(fourth);
         await bed.AreOneClusterAsync([.. peers, fourth]);
         Assert.Empty(stranger.View.Members);
+
+        int Refusals() => peers.Sum(p => p.Log.Count(l => l.Contains("certificate was refused", StringComparison.Ordinal)));
     }
 
     private MeshOptions Honest(MeshOptions options) => options with

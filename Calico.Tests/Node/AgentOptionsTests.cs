@@ -7,7 +7,7 @@ public class AgentOptionsTests
 {
     private static AgentOptions Read(out IReadOnlyList<string> problems, params (string Name, string Value)[] variables)
     {
-        var environment = new Dictionary<string, string> { ["NODENAME"] = "node1", ["IP"] = "192.0.2.11/24" };
+        var environment = new Dictionary<string, string> { ["NODENAME"] = "node1", ["IP"] = "192.0.2.11/24", ["CALICO_MESH_INSECURE"] = "true" };
         foreach (var (name, value) in variables)
             environment[name] = value;
         return AgentOptions.Read(environment, out problems);
@@ -66,6 +66,8 @@ public class AgentOptionsTests
     [InlineData("DATASTORE_TYPE", "zookeeper", "etcdv3 and embedded")]
     [InlineData("DATASTORE_TYPE", "etcdv3", "ETCD_ENDPOINTS")]
     [InlineData("CALICO_MESH_CERT_FILE", "/cert", "together")]
+    [InlineData("CALICO_MESH_INSECURE", "false", "CALICO_MESH_CERT_FILE")]
+    [InlineData("CALICO_MESH_INSECURE", "", "accept anybody")]
     [InlineData("CALICO_MESH_CA_FILE", "/does/not/exist", "/does/not/exist")]
     [InlineData("NODENAME", "../etc", "DNS")]
     [InlineData("NODENAME", "Node 1", "DNS")]

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Calico.Core.Model;
+using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 
@@ -11,7 +12,6 @@ namespace Calico.Core.Policy.Index;
 /// </summary>
 public static class LabelOwners
 {
-    private const string NamespaceLabel = "projectcalico.org/namespace";
     private const string ServiceAccountLabel = "projectcalico.org/serviceaccount";
 
     /// <summary>A workload endpoint: its addresses as host networks, its profiles in order.</summary>
@@ -50,7 +50,7 @@ public static class LabelOwners
     /// <summary>A namespaced network set: it has its namespace's label and inherits its namespace's labels.</summary>
     public static LabelOwner Of(NetworkSet set) => new()
     {
-        Labels = [.. set.Metadata.Labels.With(NamespaceLabel, set.Namespace ?? "")],
+        Labels = [.. set.Metadata.Labels.With(KubeNames.NamespaceLabel, set.Namespace ?? "")],
         Profiles = [Profile.NamespacePrefix + set.Namespace],
         Nets = [.. Nets(set.Spec.Nets)],
     };

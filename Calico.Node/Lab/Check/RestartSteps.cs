@@ -26,7 +26,7 @@ internal static class RestartSteps
 
     private static async Task<string> KillAsync(CheckRun run)
     {
-        var pods = run.Lab.State.Pods;
+        var pods = run.Lab.State.WiredPods.ToList();
         var flows = (from here in pods.Where(p => p.Node == Victim.Name)
                      from there in pods.Where(p => p.Node != Victim.Name)
                      from pair in ((LabPod, LabPod)[])[(here, there), (there, here)]

@@ -12,7 +12,7 @@ internal static class ReturnSteps
 
     public static async Task RunAsync(CheckRun run)
     {
-        var pods = run.Lab.State.Pods.Where(p => p.Node == Traveller.Name).ToList();
+        var pods = run.Lab.State.WiredPods.Where(p => p.Node == Traveller.Name).ToList();
         try
         {
             if (!await run.StepAsync($"{Traveller.Name}'s cable is pulled until it counts as gone: endpoints and blocks are taken back", () => LeaveAsync(run)))

@@ -25,7 +25,7 @@ internal static class RouteSteps
         var routes = NodeRoutes.Read(lab.Topology, node);
         if (routes.OwnBlocks.Count == 0)
             wrong.Add("it has no blackhole route for a block of its own");
-        foreach (var pod in lab.State.Pods.Where(p => p.Node == node.Name))
+        foreach (var pod in lab.State.WiredPods.Where(p => p.Node == node.Name))
         {
             var address = IpAddr.Parse(pod.Address);
             if (!routes.LocalPods.Any(l => l.Pod == Cidr.Host(address) && l.Link.StartsWith("cali", StringComparison.Ordinal)))

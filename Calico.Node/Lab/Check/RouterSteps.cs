@@ -38,7 +38,7 @@ internal static class RouterSteps
 
     private static async Task<string> ReachOutsideAsync(CheckRun run)
     {
-        var pods = run.Lab.State.Pods;
+        var pods = run.Lab.State.WiredPods.ToList();
         await CheckRun.UntilRightAsync(Limit, async () =>
         {
             var results = await Task.WhenAll(pods.Select(async pod =>
