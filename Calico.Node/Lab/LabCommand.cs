@@ -32,7 +32,7 @@ public static class LabCommand
 
     private static Option<string> FileOption() => new("--filename", "-f")
     {
-        Description = "A YAML file with Calico resources (projectcalico.org/v3) or Kubernetes Namespaces and NetworkPolicies.",
+        Description = "A YAML file with Calico resources (projectcalico.org/v3) or Kubernetes Namespaces and NetworkPolicies; - is standard input.",
         Required = true,
     };
 

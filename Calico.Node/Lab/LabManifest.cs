@@ -20,7 +20,8 @@ internal sealed record LabManifest(string Resources, string Converted, IReadOnly
     {
         try
         {
-            return Convert(ManifestReader.Read(File.ReadAllText(file), file).Select(d => (d.Json, $"{file}:{d.Line}")));
+            var (text, name) = file == "-" ? (Console.In.ReadToEnd(), "standard input") : (File.ReadAllText(file), file);
+            return Convert(ManifestReader.Read(text, name).Select(d => (d.Json, $"{name}:{d.Line}")));
         }
         catch (ManifestException e)
         {
