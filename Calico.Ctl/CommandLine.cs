@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Calico.Core.Model.Schema;
 using Calico.Ctl.Commands;
+using Calico.Ctl.Commands.Ipam;
 using Calico.Datastore;
 using Calico.Datastore.Resources;
 

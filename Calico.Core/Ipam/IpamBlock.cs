@@ -120,6 +120,9 @@ public sealed class IpamBlock
     public AllocationAttributes? OwnerOf(IpAddr address) =>
         Cidr.Contains(address) && Allocations[Ordinal(address)] is { } index ? AttributeList[index] : null;
 
+    /// <summary>The block's sequence number when the address was assigned; 0 for one that is free or has none.</summary>
+    public ulong SequenceNumberOf(IpAddr address) => Cidr.Contains(address) ? Sequences.GetValueOrDefault(Ordinal(address)) : 0;
+
     /// <summary>The allocated addresses with their owners, ascending.</summary>
     public IEnumerable<(IpAddr Address, AllocationAttributes Owner)> Assigned()
     {
@@ -186,6 +189,29 @@ public sealed class IpamBlock
             CompactAttributes();
         return released;
     }
+
+    /// <summary>
+    /// Takes assigned addresses from their owners without freeing them: nobody gets them before
+    /// <see cref="CollectCooled"/> does.
+    /// </summary>
+    public void Cool(IEnumerable<IpAddr> addresses, DateTimeOffset now)
+    {
+        var cooling = AttributeList.Count;
+        AttributeList.Add(new AllocationAttributes(null, null) { ReleasedAt = now });
+        foreach (var address in addresses)
+        {
+            var ordinal = Ordinal(address);
+            if (Allocations[ordinal] is null)
+                throw new InvalidOperationException($"{address} is not assigned");
+            Allocations[ordinal] = cooling;
+            Sequences[ordinal] = SequenceNumber;
+        }
+        CompactAttributes();
+    }
+
+    /// <summary>Frees the addresses that were released longer than <paramref name="cooldown"/> ago, and returns them.</summary>
+    public IReadOnlyList<IpAddr> CollectCooled(TimeSpan cooldown, DateTimeOffset now) =>
+        [.. ReleaseWhere((_, owner) => owner.ReleasedAt is { } released && now - released > cooldown).Select(r => r.Address)];
 
     private int Ordinal(IpAddr address) => (int)Cidr.OrdinalOf(address);
 

@@ -22,6 +22,11 @@ public static class IpamJson
         "sequenceNumber", "sequenceNumberForAllocation", "hostAffinity",
     ];
 
+    private static readonly string[] ConfigKeys =
+    [
+        "strict_affinity", "auto_allocate_blocks", "maxBlocksPerHost", "kubeVirtVMAddressPersistence", "ipCooldownSeconds",
+    ];
+
     /// <exception cref="FormatException">The value is not a block; the message says where.</exception>
     public static IpamBlock ParseBlock(ReadOnlyMemory<byte> json) => Read(json, "block", BlockOf);
 
@@ -127,6 +132,33 @@ public static class IpamJson
 
     public static byte[] WriteAffinity(string state) => Write(w => w.WriteString("state", state));
 
+    /// <summary>The allocator's settings; a field that is absent is off, as Calico writes only what is on.</summary>
+    /// <exception cref="FormatException">The value is not the settings.</exception>
+    public static IpamConfig ParseConfig(ReadOnlyMemory<byte> json) => Read(json, "IPAM configuration", root => new IpamConfig
+    {
+        StrictAffinity = FlagOf(root, "strict_affinity"),
+        AutoAllocateBlocks = FlagOf(root, "auto_allocate_blocks"),
+        MaxBlocksPerHost = root.TryGetProperty("maxBlocksPerHost", out var most) ? most.GetInt32() : 0,
+        KubeVirtVMAddressPersistence = StringOf(root, "kubeVirtVMAddressPersistence"),
+        IPCooldownSeconds = root.TryGetProperty("ipCooldownSeconds", out var cooldown) ? cooldown.GetInt32() : 0,
+        Unknown = UnknownOf(root, ConfigKeys),
+    });
+
+    public static byte[] WriteConfig(IpamConfig config) => Write(w =>
+    {
+        if (config.StrictAffinity)
+            w.WriteBoolean("strict_affinity", true);
+        if (config.AutoAllocateBlocks)
+            w.WriteBoolean("auto_allocate_blocks", true);
+        if (config.MaxBlocksPerHost != 0)
+            w.WriteNumber("maxBlocksPerHost", config.MaxBlocksPerHost);
+        if (config.KubeVirtVMAddressPersistence is { } persistence)
+            w.WriteString("kubeVirtVMAddressPersistence", persistence);
+        if (config.IPCooldownSeconds != 0)
+            w.WriteNumber("ipCooldownSeconds", config.IPCooldownSeconds);
+        WriteUnknown(w, config.Unknown);
+    });
+
     private static AllocationAttributes ParseAttributes(JsonElement e) =>
         new(StringOf(e, "handle_id"), MapOf(e, "secondary"))
         {
@@ -192,6 +224,8 @@ public static class IpamJson
 
     private static string? StringOf(JsonElement e, string name) =>
         e.TryGetProperty(name, out var s) && s.ValueKind == JsonValueKind.String ? s.GetString() : null;
+
+    private static bool FlagOf(JsonElement e, string name) => e.TryGetProperty(name, out var flag) && flag.GetBoolean();
 
     private static DateTimeOffset? TimeOf(JsonElement e, string name) => StringOf(e, name) is { } text
         && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) ? time : null;

@@ -10,6 +10,10 @@ public static class IpamKeys
 {
     public const string BlockPrefix = "/calico/ipam/v2/assignment/";
     public const string HostPrefix = "/calico/ipam/v2/host/";
+
+    /// <summary>Below it stand the affinities of owners that are no hosts, such as <c>load-balancer</c>.</summary>
+    public const string VirtualPrefix = "/calico/ipam/v2/virtual/";
+
     public const string HandlePrefix = "/calico/ipam/v2/handle/";
     public const string Config = "/calico/ipam/v2/config";
 
@@ -35,6 +39,21 @@ public static class IpamKeys
         host = parts[0];
         return parts[1] == Family(block);
     }
+
+    /// <summary>Reads the affinity key of any owner back, as a block names it: <c>host:NODE</c> or <c>virtual:NAME</c>.</summary>
+    public static bool TryParseOwner(string key, out string owner, out Cidr block)
+    {
+        var isVirtual = key.StartsWith(VirtualPrefix, StringComparison.Ordinal);
+        var isAffinity = TryParseAffinity(isVirtual ? HostPrefix + key[VirtualPrefix.Length..] : key, out var name, out block);
+        owner = (isVirtual ? "virtual:" : "host:") + name;
+        return isAffinity;
+    }
+
+    /// <summary>
+    /// The id as keys have it. Addresses that were taken over from host-local may name it with a carriage return and
+    /// more behind it.
+    /// </summary>
+    public static string HandleId(string stored) => stored.Split('\r')[0];
 
     /// <summary>Reads a block key back.</summary>
     public static bool TryParseBlock(string key, out Cidr block)

@@ -1,0 +1,31 @@
+using System.CommandLine;
+
+namespace Calico.Ctl.Commands.Ipam;
+
+// ipam: IpamCommand -> one file a command -> IpamReader (what is stored) -> Calico.Core.Ipam (what it means).
+//
+//   show        pools and blocks, one address, borrowed addresses, settings
+//   check       compares blocks, handles, affinities, endpoints, nodes and pools; writes a report
+//   release     takes back one address, or what reports call leaked
+//   configure   the allocator's settings
+//   split       one pool into several
+//
+// Every write is a transaction that compares all that it was decided from, and is bounded in size.
+
+/// <summary>ipam: addresses, blocks and pools.</summary>
+internal static class IpamCommand
+{
+    public static Command Build(CtlContext context) => new("ipam",
+        "IP address management: check the records, release addresses, show usage and change settings.")
+    {
+        IpamShowCommand.Build(context),
+        IpamCheckCommand.Build(context),
+        IpamReleaseCommand.Build(context),
+        IpamConfigureCommand.Build(context),
+        IpamSplitCommand.Build(context),
+    };
+
+    /// <summary>A description that ends with how to use the command.</summary>
+    public static string Help(string what, params string[] examples) =>
+        $"{what}\n\nExamples:\n{string.Join('\n', examples.Select(e => $"  calicoctl ipam {e}"))}";
+}
