@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Calico.Core.Model.Schema;
 using Calico.Ctl.Commands;
+using Calico.Ctl.Commands.Bgp;
 using Calico.Ctl.Commands.Ipam;
+using Calico.Ctl.Commands.Migration;
 using Calico.Datastore;
 using Calico.Datastore.Resources;
 
@@ -21,7 +23,14 @@ internal static class CommandLine
 
     public static async Task<int> RunAsync(string[] args, CtlContext context)
     {
-        var parsed = Build(context).Parse(args);
+        var global = new GlobalOptions();
+        var settings = global.Read(args);
+        if (settings.Problem is { } problem)
+        {
+            await context.Error.WriteLineAsync(problem);
+            return Failure;
+        }
+        var parsed = Build(settings.Apply(context), global).Parse(args);
         if (UsageError(parsed) is { } usage)
         {
             await context.Error.WriteLineAsync(usage);
@@ -48,19 +57,25 @@ internal static class CommandLine
         return Failure;
     }
 
-    private static RootCommand Build(CtlContext context) => new("Manages Calico network and security policy.")
+    private static RootCommand Build(CtlContext context, GlobalOptions global) => new("Manages Calico network and security policy.")
     {
+        global.AllowVersionMismatch,
+        global.Context,
+        global.LogLevel,
         ResourceCommands.Create(context),
         ResourceCommands.Apply(context),
         ResourceCommands.Replace(context),
         ResourceCommands.Delete(context),
         ResourceCommands.Validate(context),
+        PatchCommand.Build(context),
         GetCommand.Build(context),
         LabelCommand.Build(context),
         ConvertCommand.Build(context),
         SelectorCommand.Build(context),
+        BgpCommand.Build(context),
         IpamCommand.Build(context),
         NodeCommand.Build(context),
+        DatastoreCommand.Build(context),
         VersionCommand.Build(context),
     };
 

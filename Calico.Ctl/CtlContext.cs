@@ -32,15 +32,24 @@ internal sealed record CtlContext
         Time = TimeProvider.System,
     };
 
+    /// <summary>Work with a cluster of another version.</summary>
+    public bool AllowVersionMismatch { get; init; }
+
     /// <summary>Opens the datastore that the file, or without one the environment, names.</summary>
     /// <param name="configPath">The file; only the default one may be missing.</param>
     /// <param name="use">Works with the store, which is closed afterwards.</param>
-    public async Task<int> WithStoreAsync(string configPath, Func<IDatastore, ResourceStore, Task<int>> use)
+    /// <param name="ofAnyVersion">Whatever the version of the cluster is.</param>
+    public async Task<int> WithStoreAsync(string configPath, Func<IDatastore, ResourceStore, Task<int>> use, bool ofAnyVersion = false)
     {
-        var options = DatastoreOptions.Load(ReadConfig(configPath), configPath, Environment);
-        await using var datastore = OpenDatastore(options);
-        return await use(datastore, new ResourceStore(datastore, Time));
+        await using var datastore = OpenDatastore(Load(configPath));
+        var store = new ResourceStore(datastore, Time);
+        if (!AllowVersionMismatch && !ofAnyVersion)
+            await ProgramVersion.CheckClusterAsync(store);
+        return await use(datastore, store);
     }
+
+    /// <summary>The connection that the file, or without one the environment, names.</summary>
+    public DatastoreOptions Load(string configPath) => DatastoreOptions.Load(ReadConfig(configPath), configPath, Environment);
 
     private static string? ReadConfig(string path)
     {

@@ -67,7 +67,7 @@ internal static class ResourceCommands
                 new Batch(context, "delete", "deleted") { Skip = parsed.GetValue(skipMissing) ? ResourceFault.NotFound : null }.RunAsync(resources, resource =>
                 {
                     var inPlace = Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false);
-                    Writable(inPlace, "delete");
+                    Writability.Check(inPlace, "delete");
                     return store.DeleteAsync(inPlace.Key, inPlace.Metadata.ResourceVersion, cancellation);
                 }));
         });
@@ -95,9 +95,9 @@ internal static class ResourceCommands
                     .RunAsync(resources, async resource =>
                     {
                         var inPlace = Prepared(Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false), verb);
-                        if (IsReadOnly(inPlace) && verb != "create" && await store.FindAsync<Resource>(inPlace.Key) is null)
+                        if (Writability.IsReadOnly(inPlace) && verb != "create" && await store.FindAsync<Resource>(inPlace.Key) is null)
                             throw ResourceException.NotFound(inPlace.Key);
-                        Writable(inPlace, verb == "replace" ? "apply or replace" : "create or apply");
+                        Writability.Check(inPlace, verb == "replace" ? "apply or replace" : "create or apply");
                         return await write(store, inPlace);
                     });
             });
@@ -125,18 +125,6 @@ internal static class ResourceCommands
                 Annotations = given.Annotations,
             },
         };
-    }
-
-    private static bool IsReadOnly(Resource resource) => resource is ClusterInformation
-        || (resource is NetworkPolicy && resource.Name.StartsWith("knp.default.", StringComparison.Ordinal));
-
-    private static void Writable(Resource resource, string operation)
-    {
-        if (!IsReadOnly(resource))
-            return;
-        throw ResourceException.NotSupported(resource.Key, operation, resource is ClusterInformation
-            ? "resource is readonly"
-            : "kubernetes network policies must be managed through the kubernetes API");
     }
 
     // A user who may write only some kinds must still be able to write those.

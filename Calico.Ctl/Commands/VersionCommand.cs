@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Reflection;
 using Calico.Core.Model.Resources;
 using Calico.Datastore;
 
@@ -15,8 +14,7 @@ internal static class VersionCommand
         var command = new Command("version", "Show versions.") { client, config };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var own = typeof(VersionCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
-            await context.Out.WriteLineAsync($"Client Version:    v{own.Split('+')[0]}");
+            await context.Out.WriteLineAsync($"Client Version:    {ProgramVersion.Own}");
             if (parsed.GetValue(client))
                 return CommandLine.Success;
             try
@@ -27,7 +25,7 @@ internal static class VersionCommand
                     await context.Out.WriteLineAsync($"Cluster Version:   {info?.Spec.CalicoVersion ?? "unknown"}");
                     await context.Out.WriteLineAsync($"Cluster Type:      {info?.Spec.ClusterType ?? "unknown"}");
                     return CommandLine.Success;
-                });
+                }, ofAnyVersion: true);
             }
             catch (DatastoreException e)
             {

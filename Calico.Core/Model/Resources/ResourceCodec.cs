@@ -43,11 +43,15 @@ public static class ResourceCodec
     /// Reads a resource that a user wrote: unknown fields and wrong types are errors, all of them at once. What its
     /// fields may hold is <see cref="Validation.ResourceValidator"/>'s to say.
     /// </summary>
+    /// <param name="json">The resource.</param>
+    /// <param name="stored">What the user began with: what is unknown there, written by a newer program, is no error.</param>
     /// <exception cref="InvalidResourceException">With every error found.</exception>
-    public static Resource ParseStrict(JsonElement json)
+    public static Resource ParseStrict(JsonElement json, JsonElement? stored = null)
     {
         var kind = KindOf(json);
         var errors = SchemaCheck.Structure(json, ModelJson.TypeInfo(kind));
+        if (stored is { } before && errors.Length > 0)
+            errors = errors.RemoveRange(SchemaCheck.Structure(before, ModelJson.TypeInfo(kind)));
         if (errors.Length > 0)
             throw new InvalidResourceException(Describe(kind, json), errors);
         return Decode(kind, json);

@@ -40,13 +40,22 @@ internal sealed class AddressRelease(IDatastore datastore, CtlContext context)
         return result;
     }
 
-    // The key of the block of each address; an empty one where there is none. Pools tell without a look at all blocks.
+    // The key of the block of each address; an empty one where there is none. Pools tell without a look at all blocks,
+    // unless they were made anew with another block size.
     private async Task<ILookup<string, ReleaseRequest>> BlocksOfAsync(ImmutableArray<ReleaseRequest> requests, ImmutableArray<IPPool> pools,
         CancellationToken cancellation)
     {
         var keys = new Dictionary<IpAddr, string?>();
         foreach (var request in requests)
             keys[request.Address] = IpamReader.BlockKeyOf(request.Address, pools);
+        foreach (var group in keys.Where(k => k.Value is not null).GroupBy(k => k.Value!, k => k.Key).ToList())
+        {
+            if (await datastore.GetAsync(group.Key, cancellation) is null)
+            {
+                foreach (var address in group)
+                    keys[address] = null;
+            }
+        }
         if (keys.ContainsValue(null))
         {
             var blocks = await _reader.BlocksAsync(cancellation);

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Collections.Immutable;
-using System.Reflection;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Calico.Core.Ipam;
@@ -26,10 +25,6 @@ internal sealed record CheckReport
 
     private static readonly JsonWriterOptions Indented = new() { Indented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>The version of this program, which a report and its reader must share.</summary>
-    public static string OwnVersion { get; } =
-        "v" + (typeof(CheckReport).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown").Split('+')[0];
-
     public required string Version { get; init; }
     public required string ClusterGuid { get; init; }
 
@@ -46,7 +41,7 @@ internal sealed record CheckReport
 
     public static CheckReport Of(ClusterInformation cluster, IpamFindings findings) => new()
     {
-        Version = OwnVersion,
+        Version = ProgramVersion.Own,
         ClusterGuid = cluster.Spec.ClusterGuid ?? "",
         ClusterInfoRevision = cluster.Metadata.ResourceVersion ?? "",
         ClusterType = cluster.Spec.ClusterType ?? "",

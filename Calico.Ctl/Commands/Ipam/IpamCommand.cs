@@ -24,8 +24,4 @@ internal static class IpamCommand
         IpamConfigureCommand.Build(context),
         IpamSplitCommand.Build(context),
     };
-
-    /// <summary>A description that ends with how to use the command.</summary>
-    public static string Help(string what, params string[] examples) =>
-        $"{what}\n\nExamples:\n{string.Join('\n', examples.Select(e => $"  calicoctl ipam {e}"))}";
 }

@@ -119,7 +119,8 @@ internal sealed class IpamReader(IDatastore datastore, CtlContext context)
         await context.Error.WriteLineAsync($"note: a stored value was left out: {what}");
     }
 
-    private async Task<List<KeyValue>> ListAsync(string prefix, CancellationToken cancellation)
+    /// <summary>All keys below a prefix, of the same moment as everything else this reader gave.</summary>
+    public async Task<List<KeyValue>> ListAsync(string prefix, CancellationToken cancellation)
     {
         try
         {

@@ -19,9 +19,9 @@ internal static class IpamReleaseCommand
         };
         var force = new Option<bool>("--force") { Description = "Release although the datastore is not locked or the report is from another version of calicoctl." };
         var config = CommonOptions.Config();
-        var command = new Command("release", IpamCommand.Help(
+        var command = new Command("release", CommonOptions.Help(
             "Release an address that Calico assigned, or the leaked addresses and handles of a report. Only an address that nothing uses may be released.",
-            "release --ip=10.65.0.2", "release --from-report=report1.json --from-report=report2.json")) { ip, reports, force, config };
+            "ipam release --ip=10.65.0.2", "ipam release --from-report=report1.json --from-report=report2.json")) { ip, reports, force, config };
         command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, store) =>
         {
             if (parsed.GetValue(reports) is { Length: > 0 } files)
@@ -79,7 +79,7 @@ internal static class IpamReleaseCommand
         // Another cluster's report: no force makes that right.
         if ((cluster.Spec.ClusterGuid ?? "") != report.ClusterGuid)
             throw new CtlException($"cluster does not match the provided report ({file}): mismatched cluster GUID. Refusing to release");
-        if (report.Version == CheckReport.OwnVersion)
+        if (report.Version == ProgramVersion.Own)
             return;
         if (!force)
             throw new CtlException($"the provided report ({file}) was produced using a different version ({report.Version}) of calicoctl. Refusing to release");

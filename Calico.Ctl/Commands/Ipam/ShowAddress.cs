@@ -36,16 +36,15 @@ internal static class ShowAddress
         : throw new CtlException($"Error executing command: invalid IP address specified: {given}");
 
     /// <summary>
-    /// The block that has the address: the one that its pool would give it to, or, where no pool covers it any more, the
-    /// one that a look at all of them finds.
+    /// The block that has the address: the one that its pool would give it to, or, where there is none (the pool is gone,
+    /// or was made anew with another block size), the one that a look at all of them finds.
     /// </summary>
     private static async Task<IpamBlock?> FindBlockAsync(CtlContext context, IDatastore datastore, IpAddr address, CancellationToken cancellation)
     {
         var reader = new IpamReader(datastore, context);
-        if (IpamReader.BlockKeyOf(address, await reader.ResourcesAsync<IPPool>(ResourceKind.IPPool, cancellation)) is { } key)
+        if (IpamReader.BlockKeyOf(address, await reader.ResourcesAsync<IPPool>(ResourceKind.IPPool, cancellation)) is { } key
+            && await datastore.GetAsync(key, cancellation) is { } stored)
         {
-            if (await datastore.GetAsync(key, cancellation) is not { } stored)
-                return null;
             try
             {
                 return IpamJson.ParseBlock(stored.Value);
