@@ -4,14 +4,16 @@ using Calico.Core.Model.Schema;
 using Calico.Ctl.Commands;
 using Calico.Ctl.Commands.Bgp;
 using Calico.Ctl.Commands.Ipam;
+using Calico.Ctl.Commands.Cluster;
 using Calico.Ctl.Commands.Migration;
+using Calico.Ctl.Commands.Node;
 using Calico.Datastore;
 using Calico.Datastore.Resources;
 
 namespace Calico.Ctl;
 
 // calicoctl: Program -> CommandLine (parsing, exit codes) -> Commands/* (one file a command) -> ResourceStore.
-// Exit codes: 0 done, 1 refused or failed, 2 wrong command line. Results are on standard output, everything else on
+// Exit codes, as upstream's: 0 done, 1 refused, failed or a wrong command line. Results are on standard output, everything else on
 // standard error.
 
 /// <summary>The command line of calicoctl.</summary>
@@ -19,7 +21,6 @@ internal static class CommandLine
 {
     public const int Success = 0;
     public const int Failure = 1;
-    public const int WrongUsage = 2;
 
     public static async Task<int> RunAsync(string[] args, CtlContext context)
     {
@@ -31,11 +32,11 @@ internal static class CommandLine
             return Failure;
         }
         var parsed = Build(settings.Apply(context), global).Parse(args);
-        if (UsageError(parsed) is { } usage)
+        if (!IsSuggestion(args) && UsageError(parsed) is { } usage)
         {
             await context.Error.WriteLineAsync(usage);
             await context.Error.WriteLineAsync("Run 'calicoctl --help' for the commands and 'calicoctl COMMAND --help' for their options.");
-            return WrongUsage;
+            return Failure;
         }
         try
         {
@@ -76,15 +77,23 @@ internal static class CommandLine
         IpamCommand.Build(context),
         NodeCommand.Build(context),
         DatastoreCommand.Build(context),
+        ClusterCommand.Build(context),
+        CompletionCommand.Build(context),
         VersionCommand.Build(context),
     };
+
+    // Half a command line, from the script of a shell's completion.
+    private static bool IsSuggestion(string[] args) => args is [var first, ..] && first.StartsWith("[suggest", StringComparison.Ordinal);
 
     // Worded as Calico's own command line words it.
     private static string? UsageError(ParseResult parsed)
     {
-        if (parsed.Errors.Count == 0)
+        // Nothing that is named here begins with a dash: what does is an option that does not exist.
+        var dashed = parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(a => a.Tokens).Select(t => t.Value)
+            .Where(t => t.Length > 1 && t[0] == '-').ToList();
+        if (parsed.Errors.Count == 0 && dashed.Count == 0)
             return null;
-        foreach (var token in parsed.UnmatchedTokens)
+        foreach (var token in parsed.UnmatchedTokens.Concat(dashed))
         {
             if (token.StartsWith("--", StringComparison.Ordinal))
                 return $"Error: unknown flag: {token}";

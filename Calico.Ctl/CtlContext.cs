@@ -30,7 +30,16 @@ internal sealed record CtlContext
         Environment = System.Environment.GetEnvironmentVariable,
         OpenDatastore = open,
         Time = TimeProvider.System,
+        ShowsProgress = !Console.IsErrorRedirected,
+        // https://no-color.org
+        UsesColour = !Console.IsOutputRedirected && string.IsNullOrEmpty(System.Environment.GetEnvironmentVariable("NO_COLOR")),
     };
+
+    /// <summary>Results are read by a person who can see colours.</summary>
+    public bool UsesColour { get; init; }
+
+    /// <summary>Errors are read by a person who waits.</summary>
+    public bool ShowsProgress { get; init; }
 
     /// <summary>Work with a cluster of another version.</summary>
     public bool AllowVersionMismatch { get; init; }

@@ -4,6 +4,16 @@ using Calico.Datastore.Manifests;
 
 namespace Calico.Ctl;
 
+/// <summary>A resource and where it comes from.</summary>
+/// <param name="Resource">The resource.</param>
+/// <param name="Locate">File and line of a field; null for a resource that the command line names.</param>
+internal sealed record PlacedResource(Resource Resource, Func<string, string>? Locate = null)
+{
+    /// <summary>An error about it with its place.</summary>
+    public string Explain(Exception error) => Locate is null ? error.Message
+        : $"{Locate(error is InvalidResourceException { Errors: [var first, ..] } ? first.Path : "")}: {error.Message}";
+}
+
 /// <summary>What <c>-f</c> names: a file, a directory, or <c>-</c> for standard input.</summary>
 internal static class ResourceFiles
 {
@@ -35,8 +45,8 @@ internal static class ResourceFiles
 
     /// <summary>The resources in the files.</summary>
     /// <inheritdoc cref="Read"/>
-    public static List<Resource> ReadResources(string path, bool isRecursive, bool skipEmpty, TextReader standardInput) =>
-        [.. Read(path, isRecursive, skipEmpty, standardInput).Select(Parse)];
+    public static List<PlacedResource> ReadResources(string path, bool isRecursive, bool skipEmpty, TextReader standardInput) =>
+        [.. Read(path, isRecursive, skipEmpty, standardInput).Select(d => new PlacedResource(Parse(d), d.Locate))];
 
     /// <exception cref="CtlException">The text cannot be read.</exception>
     public static string ReadFile(string path)

@@ -12,7 +12,7 @@ internal static class GetCommand
 {
     public static Command Build(CtlContext context)
     {
-        var kind = new Argument<string?>("KIND") { Arity = ArgumentArity.ZeroOrOne, Description = "Kind, in any spelling and number." };
+        var kind = KindNames.Argument(isRequired: false);
         var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.ZeroOrMore, Description = "Names; without one all are listed." };
         var file = CommonOptions.File();
         var recursive = CommonOptions.Recursive();
@@ -21,9 +21,10 @@ internal static class GetCommand
         var config = CommonOptions.Config();
         var output = new Option<string>("--output", "-o")
         {
-            Description = "ps (table), wide, yaml, json or custom-columns=A,B",
+            Description = "ps (table), wide, yaml, json, custom-columns=A,B, go-template=TEMPLATE or go-template-file=FILE",
             DefaultValueFactory = _ => "ps",
         };
+        output.CompletionSources.Add("ps", "wide", "yaml", "json", "custom-columns=", "go-template=", "go-template-file=");
         var all = new Option<bool>("--all-namespaces", "-A", "-a") { Description = "Resources of all namespaces." };
         var export = new Option<bool>("--export") { Description = "Leave out what belongs to this cluster: uid, revision and times." };
         var command = new Command("get", "Show resources.") { kind, names, file, recursive, skipEmpty, ns, config, output, all, export };
@@ -32,7 +33,7 @@ internal static class GetCommand
             var allNamespaces = parsed.GetValue(all);
             var format = OutputFormat.Parse(parsed.GetValue(output)!, printNamespace: allNamespaces || parsed.GetValue(ns) is not null);
             var wanted = parsed.GetValue(file) is { } path
-                ? ResourceFiles.ReadResources(path, parsed.GetValue(recursive), parsed.GetValue(skipEmpty), context.In)
+                ? [.. ResourceFiles.ReadResources(path, parsed.GetValue(recursive), parsed.GetValue(skipEmpty), context.In).Select(r => r.Resource)]
                 : parsed.GetValue(names) is { Length: > 0 } given
                     ? KindNames.Resources(parsed.GetValue(kind), given)
                     : [KindNames.Named(KindNames.Find(parsed.GetValue(kind)), null)];

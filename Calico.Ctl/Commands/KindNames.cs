@@ -1,3 +1,5 @@
+using System.CommandLine;
+using System.CommandLine.Completions;
 using Calico.Core.Model.Resources;
 
 namespace Calico.Ctl.Commands;
@@ -5,6 +7,18 @@ namespace Calico.Ctl.Commands;
 /// <summary>Resources that the command line names by kind and name.</summary>
 internal static class KindNames
 {
+    /// <summary>The argument that names a kind, with the kinds as what a shell may complete.</summary>
+    public static Argument<string?> Argument(bool isRequired)
+    {
+        var kind = new Argument<string?>("KIND")
+        {
+            Arity = isRequired ? ArgumentArity.ExactlyOne : ArgumentArity.ZeroOrOne,
+            Description = "Kind, in any spelling and number.",
+        };
+        kind.CompletionSources.Add(_ => ResourceKind.All.Where(k => k != ResourceKind.BlockAffinity).Select(k => new CompletionItem(k.Kind.ToLowerInvariant())));
+        return kind;
+    }
+
     /// <exception cref="CtlException">There is no such kind, or none is given.</exception>
     public static ResourceKind Find(string? kind)
     {

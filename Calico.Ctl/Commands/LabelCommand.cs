@@ -8,7 +8,7 @@ internal static class LabelCommand
 {
     public static Command Build(CtlContext context)
     {
-        var kind = new Argument<string>("KIND") { Description = "Kind, in any spelling and number." };
+        var kind = KindNames.Argument(isRequired: true);
         var name = new Argument<string>("NAME");
         var label = new Argument<string>("LABEL") { Description = "key=value, or the key with --remove." };
         var ns = CommonOptions.Namespace();

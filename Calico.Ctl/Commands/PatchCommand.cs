@@ -16,7 +16,7 @@ internal static class PatchCommand
 
     public static Command Build(CtlContext context)
     {
-        var kind = new Argument<string>("KIND") { Description = "Kind, in any spelling and number." };
+        var kind = KindNames.Argument(isRequired: true);
         var name = new Argument<string>("NAME");
         var patch = new Option<string?>("--patch", "-p") { Description = "The patch, in JSON or YAML." };
         var type = new Option<string>("--type", "-t")

@@ -38,7 +38,7 @@ internal static class ResourceCommands
             {
                 var inPlace = ResourceDefaults.Apply(Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false));
                 ResourceValidator.Check(inPlace);
-                return Task.FromResult(inPlace);
+                return Task.CompletedTask;
             });
         });
         return command;
@@ -46,7 +46,7 @@ internal static class ResourceCommands
 
     public static Command Delete(CtlContext context)
     {
-        var kind = new Argument<string?>("KIND") { Arity = ArgumentArity.ZeroOrOne, Description = "Kind, in any spelling and number." };
+        var kind = KindNames.Argument(isRequired: false);
         var names = new Argument<string[]>("NAME") { Arity = ArgumentArity.ZeroOrMore, Description = "Names of resources of that kind." };
         var file = CommonOptions.File();
         var recursive = CommonOptions.Recursive();
@@ -62,7 +62,7 @@ internal static class ResourceCommands
         {
             var resources = parsed.GetValue(file) is { } path
                 ? ReadFiles(context, path, parsed.GetValue(recursive), parsed.GetValue(skipEmpty))
-                : KindNames.Resources(parsed.GetValue(kind), parsed.GetValue(names) ?? []);
+                : [.. KindNames.Resources(parsed.GetValue(kind), parsed.GetValue(names) ?? []).Select(r => new PlacedResource(r))];
             return context.WithStoreAsync(parsed.GetValue(config)!, (_, store) =>
                 new Batch(context, "delete", "deleted") { Skip = parsed.GetValue(skipMissing) ? ResourceFault.NotFound : null }.RunAsync(resources, resource =>
                 {
@@ -85,11 +85,19 @@ internal static class ResourceCommands
         var command = new Command(verb, description) { file, recursive, skipEmpty, ns, config };
         if (skip is not null)
             command.Add(skip);
-        command.SetAction((parsed, _) =>
+        var dryRun = new Option<bool>("--dry-run") { Description = "Show what would change and write nothing." };
+        command.Add(dryRun);
+        command.SetAction((parsed, cancellation) =>
         {
             var resources = ReadFiles(context, parsed.GetValue(file), parsed.GetValue(recursive), parsed.GetValue(skipEmpty));
             return context.WithStoreAsync(parsed.GetValue(config)!, async (_, store) =>
             {
+                if (parsed.GetValue(dryRun))
+                {
+                    return await new Batch(context, verb, $"{done} (dry run, nothing is written)") { Skip = skip is not null && parsed.GetValue(skip) ? skipped : null }
+                        .RunAsync(resources, resource => DryRun.ShowAsync(context, store, verb,
+                            Prepared(Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false), verb), cancellation));
+                }
                 await TryInitialiseAsync(context, store);
                 return await new Batch(context, verb, done) { Skip = skip is not null && parsed.GetValue(skip) ? skipped : null }
                     .RunAsync(resources, async resource =>
@@ -98,14 +106,14 @@ internal static class ResourceCommands
                         if (Writability.IsReadOnly(inPlace) && verb != "create" && await store.FindAsync<Resource>(inPlace.Key) is null)
                             throw ResourceException.NotFound(inPlace.Key);
                         Writability.Check(inPlace, verb == "replace" ? "apply or replace" : "create or apply");
-                        return await write(store, inPlace);
+                        await write(store, inPlace);
                     });
             });
         });
         return command;
     }
 
-    private static List<Resource> ReadFiles(CtlContext context, string? path, bool isRecursive, bool skipEmpty) =>
+    private static List<PlacedResource> ReadFiles(CtlContext context, string? path, bool isRecursive, bool skipEmpty) =>
         ResourceFiles.ReadResources(path ?? throw new CtlException("no resources specified: name a file with -f, or '-' for standard input"),
             isRecursive, skipEmpty, context.In);
 

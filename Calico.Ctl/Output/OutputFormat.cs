@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Calico.Core.Model.Resources;
+using Calico.Ctl.Output.Templates;
 using Calico.Datastore.Resources;
 
 namespace Calico.Ctl.Output;
@@ -40,11 +41,17 @@ internal abstract class OutputFormat
             case "wide": return new TableFormat(null, isWide: true, printNamespace);
             default: break;
         }
-        const string columns = "custom-columns=";
-        if (!text.StartsWith(columns, StringComparison.Ordinal))
-            throw new CtlException($"unrecognized output format '{text}': use ps, wide, yaml, json or custom-columns=A,B");
-        var names = text[columns.Length..].Split(',', StringSplitOptions.RemoveEmptyEntries);
-        return names.Length == 0 ? throw new CtlException("need to specify at least one column") : new TableFormat(names, isWide: false, printNamespace: false);
+        var equals = text.IndexOf('=', StringComparison.Ordinal);
+        var (name, value) = equals < 0 ? (text, "") : (text[..equals], text[(equals + 1)..]);
+        return name switch
+        {
+            "go-template" => new TemplateFormat(value.Length > 0 ? value : throw new CtlException("need to specify a template")),
+            "go-template-file" => new TemplateFormat(value.Length > 0 ? ResourceFiles.ReadFile(value) : throw new CtlException("need to specify a template file")),
+            "custom-columns" => value.Split(',', StringSplitOptions.RemoveEmptyEntries) is { Length: > 0 } columns
+                ? new TableFormat(columns, isWide: false, printNamespace: false)
+                : throw new CtlException("need to specify at least one column"),
+            _ => throw new CtlException($"unrecognized output format '{text}': use ps, wide, yaml, json, custom-columns=A,B, go-template=TEMPLATE or go-template-file=FILE"),
+        };
     }
 
     public abstract Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation);
@@ -79,6 +86,24 @@ internal abstract class OutputFormat
         }
     }
 
+    private sealed class TemplateFormat(string template) : OutputFormat
+    {
+        public override async Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation)
+        {
+            var defaultAsNumber = await DefaultAsNumberAsync(store, cancellation);
+            var rendered = new GoTemplate(template, name => name.Equals("asnumber", StringComparison.OrdinalIgnoreCase)
+                ? defaultAsNumber
+                : throw new CtlException($"template: config knows asnumber, not {name}"));
+            await output.WriteAsync(rendered.Render([.. results.Select(r => r.ToJson())]));
+        }
+    }
+
+    private static async Task<string> DefaultAsNumberAsync(ResourceStore store, CancellationToken cancellation)
+    {
+        var configuration = await store.FindAsync<BGPConfiguration>(new ResourceKey(ResourceKind.BGPConfiguration, null, "default"), cancellation);
+        return (configuration?.Spec.AsNumber ?? Core.Net.Asn.CalicoDefault).ToString();
+    }
+
     private sealed class TableFormat(string[]? columns, bool isWide, bool printNamespace) : OutputFormat
     {
         public override async Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation)
@@ -89,19 +114,11 @@ internal abstract class OutputFormat
                 var headings = columns ?? (isWide ? table.Wide : table.Narrow);
                 if (printNamespace && result.Kind.IsNamespaced)
                     headings = ["NAMESPACE", .. headings];
-                var facts = new TableFacts(await DefaultAsNumberAsync(store, result.Kind, cancellation));
+                var facts = new TableFacts(result.Kind == ResourceKind.Node ? await DefaultAsNumberAsync(store, cancellation) : "");
                 var rows = result.Items.Select(r => headings.Select(h => table.Cell(h, r, facts)).ToArray());
                 await output.WriteAsync(TabWriter.Format([headings, .. rows]));
                 await output.WriteLineAsync();
             }
-        }
-
-        private static async Task<string> DefaultAsNumberAsync(ResourceStore store, ResourceKind kind, CancellationToken cancellation)
-        {
-            if (kind != ResourceKind.Node)
-                return "";
-            var configuration = await store.FindAsync<BGPConfiguration>(new ResourceKey(ResourceKind.BGPConfiguration, null, "default"), cancellation);
-            return (configuration?.Spec.AsNumber ?? Core.Net.Asn.CalicoDefault).ToString();
         }
     }
 }

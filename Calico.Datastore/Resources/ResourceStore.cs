@@ -108,15 +108,7 @@ public sealed class ResourceStore(IDatastore datastore, TimeProvider time, Func<
             var stored = await FindAsync(prepared.Key, cancellation) ?? throw ResourceException.NotFound(prepared.Key);
             if (resource.Metadata.ResourceVersion is { } wanted && wanted != stored.Resource.Metadata.ResourceVersion)
                 throw ResourceException.Conflict(prepared.Key);
-            var merged = prepared with
-            {
-                Metadata = stored.Resource.Metadata with
-                {
-                    Labels = prepared.Metadata.Labels,
-                    Annotations = prepared.Metadata.Annotations,
-                    Finalizers = prepared.Metadata.Finalizers.IsEmpty ? stored.Resource.Metadata.Finalizers : prepared.Metadata.Finalizers,
-                },
-            };
+            var merged = Merge(prepared, stored.Resource);
             var rules = await _lifeCycle.CheckWriteAsync(merged, stored.Resource, cancellation);
             var result = await datastore.CommitAsync(
                 new Transaction([Compare.At(stored.Path, stored.Revision), .. rules], [Write.Put(stored.Path, StoredResource.Write(merged))]),
@@ -127,6 +119,22 @@ public sealed class ResourceStore(IDatastore datastore, TimeProvider time, Func<
                 throw result.Actual[0] is null ? ResourceException.NotFound(prepared.Key) : ResourceException.Conflict(prepared.Key);
         }
         throw ResourceException.Conflict(prepared.Key);
+    }
+
+    /// <summary>
+    /// What <see cref="ApplyAsync"/> would store, and what is stored now (null if nothing); nothing is written. Refuses what
+    /// that would refuse.
+    /// </summary>
+    /// <inheritdoc cref="UpdateAsync"/>
+    public async Task<(Resource? Before, Resource After)> PreviewAsync(Resource resource, CancellationToken cancellation = default)
+    {
+        var prepared = Prepare(resource);
+        var stored = await FindAsync(prepared.Key, cancellation);
+        if (stored is not null && resource.Metadata.ResourceVersion is { } wanted && wanted != stored.Resource.Metadata.ResourceVersion)
+            throw ResourceException.Conflict(prepared.Key);
+        var after = stored is null ? prepared : Merge(prepared, stored.Resource);
+        await _lifeCycle.CheckWriteAsync(after, stored?.Resource, cancellation);
+        return (stored?.Resource, after);
     }
 
     /// <summary>Creates the resource, or updates it where it exists.</summary>
@@ -209,6 +217,17 @@ public sealed class ResourceStore(IDatastore datastore, TimeProvider time, Func<
                 await TryAsync(() => CreateAsync(tier, cancellation));
         }
     }
+
+    // The caller's labels and annotations, the store's everything else of the metadata.
+    private static Resource Merge(Resource prepared, Resource stored) => prepared with
+    {
+        Metadata = stored.Metadata with
+        {
+            Labels = prepared.Metadata.Labels,
+            Annotations = prepared.Metadata.Annotations,
+            Finalizers = prepared.Metadata.Finalizers.IsEmpty ? stored.Metadata.Finalizers : prepared.Metadata.Finalizers,
+        },
+    };
 
     private static Resource Prepare(Resource resource)
     {

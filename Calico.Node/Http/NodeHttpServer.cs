@@ -19,9 +19,9 @@ internal sealed class NodeHttpServer : IAsyncDisposable
 
     public static async Task<NodeHttpServer> StartAsync(AgentOptions options, AgentState agent)
     {
+        AgentMetrics.Register(agent);
         if (!options.MetricsEnabled && !options.HealthEnabled)
             return new NodeHttpServer(null);
-        AgentMetrics.Register(agent);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
@@ -60,7 +60,7 @@ internal sealed class NodeHttpServer : IAsyncDisposable
             kestrel.ListenAnyIP(port);
     }
 
-    private static async Task MetricsAsync(HttpContext context)
+    internal static async Task MetricsAsync(HttpContext context)
     {
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         await Metrics.DefaultRegistry.CollectAndExportAsTextAsync(context.Response.Body, context.RequestAborted);

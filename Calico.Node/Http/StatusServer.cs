@@ -9,8 +9,8 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 namespace Calico.Node.Http;
 
 /// <summary>
-/// The node's status for tools on the same host: JSON over HTTP on a Unix socket that only root can open
-/// (<c>calicoctl node status</c> reads it).
+/// The node's status and metrics for tools on the same host: HTTP on a Unix socket that only root can open
+/// (<c>calicoctl node status</c> and <c>node diags</c> read it).
 /// </summary>
 internal sealed class StatusServer : IAsyncDisposable
 {
@@ -31,7 +31,12 @@ internal sealed class StatusServer : IAsyncDisposable
             kestrel.ListenUnixSocket(options.StatusSocket, listen => listen.Protocols = HttpProtocols.Http1);
         });
         var app = builder.Build();
-        app.Run(context => context.Request.Path == "/status" ? AnswerAsync(context, agent) : NotFound(context));
+        app.Run(context => context.Request.Path.Value switch
+        {
+            "/status" => AnswerAsync(context, agent),
+            "/metrics" => NodeHttpServer.MetricsAsync(context),
+            _ => NotFound(context),
+        });
         await app.StartAsync();
         File.SetUnixFileMode(options.StatusSocket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         return new StatusServer(app);

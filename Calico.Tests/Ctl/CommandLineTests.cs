@@ -34,18 +34,19 @@ public sealed class CommandLineTests : IDisposable
 
         Assert.Equal(1, result.ExitCode);
         Assert.Equal("", result.Out);
-        Assert.Equal("failed to create 'IPPool' resource: resource already exists: IPPool(pool) with error: <nil>\n", result.Error);
+        Assert.Equal("failed to create 'IPPool' resource: stdin:1: resource already exists: IPPool(pool) with error: <nil>\n", result.Error);
     }
 
     [Theory]
     [InlineData("--unknown-flag", "unknown flag: --unknown-flag")]
+    [InlineData("get gnp --bogus", "unknown flag: --bogus")]
     [InlineData("-m", "unknown shorthand flag: 'm' in -m")]
     [InlineData("frobnicate", "unknown command \"frobnicate\"")]
-    public async Task A_wrong_command_line_exits_with_2(string args, string error)
+    public async Task A_wrong_command_line_exits_with_1(string args, string error)
     {
         var result = await _calicoctl.RunAsync(args);
 
-        Assert.Equal(2, result.ExitCode);
+        Assert.Equal(1, result.ExitCode);
         Assert.Contains(error, result.Error, StringComparison.Ordinal);
     }
 
@@ -247,4 +248,89 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("no answer in 10 s: check that the datastore runs", result.Error, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task A_dry_run_shows_the_difference_and_writes_nothing()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+        var keys = _calicoctl.Datastore.Keys.ToArray();
+        var revision = (await _calicoctl.Datastore.ListAsync("/")).Revision;
+
+        var change = await _calicoctl.RunAsync("apply --dry-run -f -", Pool.Replace("natOutgoing: true", "natOutgoing: false", StringComparison.Ordinal));
+        var none = await _calicoctl.RunAsync("apply --dry-run -f -", Pool);
+        var created = await _calicoctl.RunAsync("apply --dry-run -f -", Pool.Replace("name: pool", "name: other", StringComparison.Ordinal).Replace("10.65", "10.66", StringComparison.Ordinal));
+        var refused = await _calicoctl.RunAsync("create --dry-run -f -", Pool);
+
+        Assert.Equal((0, ""), (change.ExitCode, change.Error));
+        Assert.Contains("IPPool(pool) would change:\n", change.Out, StringComparison.Ordinal);
+        Assert.Contains("-   natOutgoing: true\n", change.Out, StringComparison.Ordinal);
+        Assert.Contains("IPPool(pool) would not change", none.Out, StringComparison.Ordinal);
+        Assert.Contains("IPPool(other) would be created:\n", created.Out, StringComparison.Ordinal);
+        Assert.Contains("+   cidr: 10.66.0.0/16\n", created.Out, StringComparison.Ordinal);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("resource already exists", refused.Error, StringComparison.Ordinal);
+        Assert.Equal(keys, _calicoctl.Datastore.Keys);
+        Assert.Equal(revision, (await _calicoctl.Datastore.ListAsync("/")).Revision);
+    }
+
+    [Fact]
+    public async Task Where_only_some_are_stored_it_says_which_and_where_the_mistake_is()
+    {
+        var file = _calicoctl.WriteFile("two.yaml", Pool + "\n---\n" + """
+            apiVersion: projectcalico.org/v3
+            kind: IPPool
+            metadata: {name: bad}
+            spec:
+              cidr: 10.66.0.0/33
+            """);
+
+        var result = await _calicoctl.RunAsync($"apply -f {file}");
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("Partial success: applied 1 out of 2 'IPPool' resources: IPPool(pool)", result.Error, StringComparison.Ordinal);
+        Assert.Contains($"{file}:10: ", result.Error, StringComparison.Ordinal);
+        Assert.Contains("spec.cidr", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_cluster_of_another_version_is_refused_unless_that_is_allowed()
+    {
+        await _calicoctl.RunAsync("create -f -", Pool);
+        var store = new Calico.Datastore.Resources.ResourceStore(_calicoctl.Datastore, TimeProvider.System);
+        await store.EnsureInitializedAsync("v9.8.7-2");
+
+        var refused = await _calicoctl.RunAsync("get ippools");
+        var allowed = await _calicoctl.RunAsync("get ippools --allow-version-mismatch");
+        var version = await _calicoctl.RunAsync("version");
+
+        Assert.Equal((1, "version mismatch.\nClient Version:   v0.1.0\nCluster Version:  9.8.7\nUse --allow-version-mismatch to override\n"), (refused.ExitCode, refused.Error));
+        Assert.Equal(0, allowed.ExitCode);
+        Assert.Contains("Cluster Version:   v9.8.7-2", version.Out, StringComparison.Ordinal);
+        await store.EnsureInitializedAsync("0.1.0-rc1");
+        Assert.Equal(0, (await _calicoctl.RunAsync("get ippools")).ExitCode);
+    }
+
+    [Fact]
+    public async Task Selectors_are_answered_a_line_at_a_time()
+    {
+        var result = await _calicoctl.RunAsync("selector --batch", """
+            {"selector": "a == 'x'", "labels": {"a": "x"}}
+            {"selector": "a == 'x'"}
+            {"selector": "a = 'x'", "labels": {}}
+            nonsense
+            """);
+
+        var lines = result.Out.Split('\n');
+        Assert.Equal(2, result.ExitCode);
+        Assert.Equal(["""{"match":true}""", """{"match":false}""", """{"error":"expected '=='","at":2}"""], lines[..3]);
+        Assert.StartsWith("""{"error":"the line is no question""", lines[3], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("a\nb\nc\n", "a\nx\nc\n", "  a\n- b\n+ x\n  c\n")]
+    [InlineData("", "a\n", "+ a\n")]
+    [InlineData("a\n", "a\n", "")]
+    [InlineData("1\n2\n3\n4\n5\n6\n7\n8\n9\n", "0\n2\n3\n4\n5\n6\n7\n8\n0\n", "- 1\n+ 0\n  2\n  3\n  4\n  ...\n  6\n  7\n  8\n- 9\n+ 0\n")]
+    public void A_difference_shows_the_lines_around(string before, string after, string expected) =>
+        Assert.Equal(expected, Calico.Ctl.Output.LineDiff.Of(before, after, inColour: false));
 }

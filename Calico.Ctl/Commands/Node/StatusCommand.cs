@@ -1,27 +1,22 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Net.Sockets;
 using System.Text.Json;
 
-namespace Calico.Ctl.Commands;
+namespace Calico.Ctl.Commands.Node;
 
 /// <summary>node status: the BGP sessions of the agent on this host, in calicoctl's form, with the reason of each that is down.</summary>
-internal static class NodeCommand
+internal static class StatusCommand
 {
-    private const string DefaultRunDirectory = "/var/run/calico";
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
-
     public static Command Build(CtlContext context)
     {
-        var status = new Command("status", "Show the agent of this host and its BGP sessions.");
+        var status = new Command("status", CommonOptions.Help("Show the agent of this host and its BGP sessions.", "node status"));
         status.SetAction((_, cancellation) => StatusAsync(context, cancellation));
-        return new Command("node", "Calico node commands.") { status };
+        return status;
     }
 
     private static async Task<int> StatusAsync(CtlContext context, CancellationToken cancellation)
     {
-        var socket = Path.Combine(context.Environment("CALICO_RUN_DIR") is { Length: > 0 } directory ? directory : DefaultRunDirectory, "node.sock");
-        using var answer = await AskAsync(socket, cancellation);
+        using var answer = JsonDocument.Parse(await AgentSocket.AskAsync(context, "/status", cancellation));
         var bgp = answer.RootElement.GetProperty("bgp");
         await context.Out.WriteLineAsync("Calico process is running.");
         foreach (var (title, v4) in new[] { ("IPv4", true), ("IPv6", false) })
@@ -31,36 +26,6 @@ internal static class NodeCommand
             await context.Out.WriteLineAsync(peers.Count == 0 ? $"No {title} peers found." : Table(peers));
         }
         return CommandLine.Success;
-    }
-
-    private static async Task<JsonDocument> AskAsync(string path, CancellationToken cancellation)
-    {
-        using var handler = new SocketsHttpHandler
-        {
-            ConnectCallback = async (_, stop) =>
-            {
-                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), stop);
-                    return new NetworkStream(socket, ownsSocket: true);
-                }
-                catch
-                {
-                    socket.Dispose();
-                    throw;
-                }
-            },
-        };
-        using var client = new HttpClient(handler) { Timeout = Limit };
-        try
-        {
-            return JsonDocument.Parse(await client.GetStringAsync(new Uri("http://node/status"), cancellation));
-        }
-        catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
-        {
-            throw new CtlException($"Calico process is not running: {path}: {(e.InnerException ?? e).Message}; start calico-node on this host, or name its run directory in CALICO_RUN_DIR", e);
-        }
     }
 
     private static string Table(List<JsonElement> peers)

@@ -1,0 +1,45 @@
+using System.Net.Sockets;
+
+namespace Calico.Ctl.Commands.Node;
+
+/// <summary>Asks the agent of this host, over the socket in its run directory that only root can open.</summary>
+internal static class AgentSocket
+{
+    private const string DefaultRunDirectory = "/var/run/calico";
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
+
+    public static string PathOf(CtlContext context) =>
+        Path.Combine(context.Environment("CALICO_RUN_DIR") is { Length: > 0 } directory ? directory : DefaultRunDirectory, "node.sock");
+
+    /// <exception cref="CtlException">No agent answers.</exception>
+    public static async Task<string> AskAsync(CtlContext context, string page, CancellationToken cancellation)
+    {
+        var path = PathOf(context);
+        using var handler = new SocketsHttpHandler
+        {
+            ConnectCallback = async (_, stop) =>
+            {
+                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), stop);
+                    return new NetworkStream(socket, ownsSocket: true);
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
+            },
+        };
+        using var client = new HttpClient(handler) { Timeout = Limit };
+        try
+        {
+            return await client.GetStringAsync(new Uri("http://node" + page), cancellation);
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+        {
+            throw new CtlException($"Calico process is not running: {path}: {(e.InnerException ?? e).Message}; start calico-node on this host, or name its run directory in CALICO_RUN_DIR", e);
+        }
+    }
+}
