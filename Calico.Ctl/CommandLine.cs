@@ -3,8 +3,8 @@ using System.CommandLine.Parsing;
 using Calico.Core.Model.Schema;
 using Calico.Ctl.Commands;
 using Calico.Ctl.Commands.Bgp;
-using Calico.Ctl.Commands.Ipam;
 using Calico.Ctl.Commands.Cluster;
+using Calico.Ctl.Commands.Ipam;
 using Calico.Ctl.Commands.Migration;
 using Calico.Ctl.Commands.Node;
 using Calico.Datastore;
@@ -58,7 +58,7 @@ internal static class CommandLine
         return Failure;
     }
 
-    private static RootCommand Build(CtlContext context, GlobalOptions global) => new("Manages Calico network and security policy.")
+    private static RootCommand Build(CtlContext context, GlobalOptions global) => ExampleCommand.ShownIn(new RootCommand("Manages Calico network and security policy.")
     {
         global.AllowVersionMismatch,
         global.Context,
@@ -80,7 +80,7 @@ internal static class CommandLine
         ClusterCommand.Build(context),
         CompletionCommand.Build(context),
         VersionCommand.Build(context),
-    };
+    });
 
     // Half a command line, from the script of a shell's completion.
     private static bool IsSuggestion(string[] args) => args is [var first, ..] && first.StartsWith("[suggest", StringComparison.Ordinal);

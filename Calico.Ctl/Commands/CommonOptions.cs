@@ -17,9 +17,5 @@ internal static class CommonOptions
 
     public static Option<bool> Recursive() => new("--recursive", "-R") { Description = "Also read the directories below the one that -f names." };
 
-    /// <summary>A description that ends with how to use the command.</summary>
-    public static string Help(string what, params string[] examples) =>
-        $"{what}\n\nExamples:\n{string.Join('\n', examples.Select(e => $"  calicoctl {e}"))}";
-
     public static Option<bool> SkipEmpty() => new("--skip-empty") { Description = "Files without resources are no error." };
 }

@@ -33,8 +33,8 @@ internal static class CompletionCommand
     {
         var shell = new Argument<string>("SHELL") { Description = "bash or zsh" };
         shell.AcceptOnlyFromAmong("bash", "zsh");
-        var command = new Command("completion", CommonOptions.Help("Print a script that completes commands, options and kinds in the shell.",
-            "completion bash > /etc/bash_completion.d/calicoctl")) { shell };
+        var command = new ExampleCommand("completion", "Print a script that completes commands, options and kinds in the shell.",
+            "completion bash > /etc/bash_completion.d/calicoctl") { shell };
         command.SetAction(async (parsed, _) =>
         {
             await context.Out.WriteLineAsync(parsed.GetValue(shell) == "zsh" ? Zsh : Bash);

@@ -16,7 +16,7 @@ internal static class ConvertCommand
         var file = CommonOptions.File();
         var recursive = CommonOptions.Recursive();
         var output = new Option<string>("--output", "-o") { Description = "yaml or json", DefaultValueFactory = _ => "yaml" };
-        var command = new Command("convert", "Show Kubernetes NetworkPolicies and ClusterNetworkPolicies as Calico policies.") { file, recursive, output };
+        var command = new ExampleCommand("convert", "Show Kubernetes NetworkPolicies and ClusterNetworkPolicies as Calico policies.", "convert -f networkpolicy.yaml") { file, recursive, output };
         command.SetAction(async (parsed, _) =>
         {
             var path = parsed.GetValue(file) ?? throw new CtlException("no resources specified: name a file with -f, or '-' for standard input");

@@ -21,13 +21,16 @@ internal static class GetCommand
         var config = CommonOptions.Config();
         var output = new Option<string>("--output", "-o")
         {
+            HelpName = "FORMAT",
             Description = "ps (table), wide, yaml, json, custom-columns=A,B, go-template=TEMPLATE or go-template-file=FILE",
             DefaultValueFactory = _ => "ps",
         };
         output.CompletionSources.Add("ps", "wide", "yaml", "json", "custom-columns=", "go-template=", "go-template-file=");
         var all = new Option<bool>("--all-namespaces", "-A", "-a") { Description = "Resources of all namespaces." };
         var export = new Option<bool>("--export") { Description = "Leave out what belongs to this cluster: uid, revision and times." };
-        var command = new Command("get", "Show resources.") { kind, names, file, recursive, skipEmpty, ns, config, output, all, export };
+        var command = new ExampleCommand("get", "Show resources.", "get networkpolicy -A", "get ippool default-pool -o yaml",
+            "get nodes -o go-template='{{range .}}{{range .Items}}{{.Name}} {{.Spec.BGP.IPv4Address}}{{\"\\n\"}}{{end}}{{end}}'")
+        { kind, names, file, recursive, skipEmpty, ns, config, output, all, export };
         command.SetAction((parsed, cancellation) =>
         {
             var allNamespaces = parsed.GetValue(all);

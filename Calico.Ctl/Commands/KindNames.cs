@@ -14,6 +14,7 @@ internal static class KindNames
         {
             Arity = isRequired ? ArgumentArity.ExactlyOne : ArgumentArity.ZeroOrOne,
             Description = "Kind, in any spelling and number.",
+            HelpName = "KIND",
         };
         kind.CompletionSources.Add(_ => ResourceKind.All.Where(k => k != ResourceKind.BlockAffinity).Select(k => new CompletionItem(k.Kind.ToLowerInvariant())));
         return kind;

@@ -15,7 +15,7 @@ internal static class LabelCommand
         var config = CommonOptions.Config();
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace another value." };
         var remove = new Option<bool>("--remove") { Description = "Remove the label." };
-        var command = new Command("label", "Add, change or remove a label.") { kind, name, label, ns, config, overwrite, remove };
+        var command = new ExampleCommand("label", "Add, change or remove a label.", "label node node1 rack=r7", "label node node1 rack --remove") { kind, name, label, ns, config, overwrite, remove };
         command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (_, store) =>
         {
             var kindName = parsed.GetValue(kind)!;

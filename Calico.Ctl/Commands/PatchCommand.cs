@@ -26,9 +26,9 @@ internal static class PatchCommand
         };
         var ns = CommonOptions.Namespace();
         var config = CommonOptions.Config();
-        var command = new Command("patch", CommonOptions.Help("Change fields of a resource in place.",
+        var command = new ExampleCommand("patch", "Change fields of a resource in place.",
             """patch node node-0 -p '{"spec":{"bgp":{"routeReflectorClusterID":"224.0.0.1"}}}'""",
-            """patch gnp web -t json -p '[{"op":"remove","path":"/spec/ingress/0"}]'"""))
+            """patch gnp web -t json -p '[{"op":"remove","path":"/spec/ingress/0"}]'""")
         { kind, name, patch, type, ns, config };
         command.SetAction((parsed, cancellation) =>
         {

@@ -30,7 +30,7 @@ internal static class ResourceCommands
         var skipEmpty = CommonOptions.SkipEmpty();
         var ns = CommonOptions.Namespace();
         var config = CommonOptions.Config();
-        var command = new Command("validate", "Check resources without a datastore.") { file, recursive, skipEmpty, ns, config };
+        var command = new ExampleCommand("validate", "Check resources without a datastore.", "validate -f policies/ -R") { file, recursive, skipEmpty, ns, config };
         command.SetAction((parsed, _) =>
         {
             var resources = ReadFiles(context, parsed.GetValue(file), parsed.GetValue(recursive), parsed.GetValue(skipEmpty));
@@ -54,7 +54,7 @@ internal static class ResourceCommands
         var ns = CommonOptions.Namespace();
         var config = CommonOptions.Config();
         var skipMissing = new Option<bool>("--skip-not-exists", "-s") { Description = "Resources that do not exist are no error." };
-        var command = new Command("delete", "Delete resources by file, or by kind and name.")
+        var command = new ExampleCommand("delete", "Delete resources by file, or by kind and name.", "delete networkpolicy -n shop web db", "delete -f policy.yaml --skip-not-exists")
         {
             kind, names, file, recursive, skipEmpty, ns, config, skipMissing,
         };
@@ -74,7 +74,7 @@ internal static class ResourceCommands
         return command;
     }
 
-    private static Command FileCommand(CtlContext context, string verb, string done, string description,
+    private static ExampleCommand FileCommand(CtlContext context, string verb, string done, string description,
         Func<ResourceStore, Resource, Task<Resource>> write, Option<bool>? skip = null, ResourceFault? skipped = null)
     {
         var file = CommonOptions.File();
@@ -82,7 +82,7 @@ internal static class ResourceCommands
         var skipEmpty = CommonOptions.SkipEmpty();
         var ns = CommonOptions.Namespace();
         var config = CommonOptions.Config();
-        var command = new Command(verb, description) { file, recursive, skipEmpty, ns, config };
+        var command = new ExampleCommand(verb, description, $"{verb} -f policy.yaml", $"{verb} -f - < policy.yaml", $"{verb} -f policies/ --dry-run") { file, recursive, skipEmpty, ns, config };
         if (skip is not null)
             command.Add(skip);
         var dryRun = new Option<bool>("--dry-run") { Description = "Show what would change and write nothing." };

@@ -23,9 +23,9 @@ internal static class SelectorCommand
         {
             Description = """Read JSON lines {"selector": ..., "labels": {...}} and write a verdict for each: {"match": true} or {"error": ..., "at": 7}.""",
         };
-        var command = new Command("selector", CommonOptions.Help(
+        var command = new ExampleCommand("selector", 
             "Parse a selector and test labels. Exit 0 if they match, or none are given; 1 if they do not; 2 if the selector is malformed.",
-            """selector 'app == "web" && has(tier)' --labels app=web,tier=front""", "selector --batch < questions.jsonl"))
+            """selector 'app == "web" && has(tier)' --labels app=web,tier=front""", "selector --batch < questions.jsonl")
         { expression, labels, batch };
         command.SetAction((parsed, cancellation) => (parsed.GetValue(batch), parsed.GetValue(expression)) switch
         {

@@ -21,9 +21,9 @@ internal static class IpamConfigureCommand
             DefaultValueFactory = _ => -1,
         };
         var config = CommonOptions.Config();
-        var command = new Command("configure", CommonOptions.Help(
+        var command = new ExampleCommand("configure", 
             "Change settings of address allocation for the whole cluster. What is not named stays as it is; 'ipam show --show-configuration' shows it.",
-            "ipam configure --strictaffinity=true", "ipam configure --strictaffinity=true --max-blocks-per-host=4"))
+            "ipam configure --strictaffinity=true", "ipam configure --strictaffinity=true --max-blocks-per-host=4")
         { strict, most, persistence, cooldown, config };
         command.SetAction((parsed, cancellation) =>
         {

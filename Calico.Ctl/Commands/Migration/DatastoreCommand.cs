@@ -37,10 +37,10 @@ internal static class DatastoreCommand
     public static async Task<ClusterInformation?> ClusterAsync(ResourceStore store, CancellationToken cancellation) =>
         await store.FindAsync<ClusterInformation>(Cluster, cancellation);
 
-    private static Command LockCommand(CtlContext context, string name, bool isReady, string description)
+    private static ExampleCommand LockCommand(CtlContext context, string name, bool isReady, string description)
     {
         var config = CommonOptions.Config();
-        var command = new Command(name, CommonOptions.Help(description, $"datastore migrate {name}")) { config };
+        var command = new ExampleCommand(name, description, $"datastore migrate {name}") { config };
         command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (_, store) =>
         {
             try
@@ -57,16 +57,16 @@ internal static class DatastoreCommand
         return command;
     }
 
-    private static Command ExportCommand(CtlContext context)
+    private static ExampleCommand ExportCommand(CtlContext context)
     {
         var full = new Option<bool>("--full")
         {
             Description = "For another etcd or an embedded store: also what Kubernetes objects turn into (endpoints, profiles, policies), and nodes keep their names.",
         };
         var config = CommonOptions.Config();
-        var command = new Command("export", CommonOptions.Help(
+        var command = new ExampleCommand("export", 
             "Write the contents of an etcd or embedded datastore to standard output. The datastore must be locked.",
-            "datastore migrate export > datastore.yaml")) { full, config };
+            "datastore migrate export > datastore.yaml") { full, config };
         command.SetAction((parsed, cancellation) =>
         {
             var type = context.Load(parsed.GetValue(config)!).Type;
@@ -83,13 +83,13 @@ internal static class DatastoreCommand
         return command;
     }
 
-    private static Command ImportCommand(CtlContext context)
+    private static ExampleCommand ImportCommand(CtlContext context)
     {
         var file = CommonOptions.File();
         var config = CommonOptions.Config();
-        var command = new Command("import", CommonOptions.Help(
+        var command = new ExampleCommand("import", 
             "Store what 'export' wrote in this datastore, which must not have Calico resources. It is locked first and stays so. After an interruption run it again.",
-            "datastore migrate import -f datastore.yaml")) { file, config };
+            "datastore migrate import -f datastore.yaml") { file, config };
         command.SetAction((parsed, cancellation) =>
         {
             var path = parsed.GetValue(file) ?? throw new CtlException("no file specified: name what 'calicoctl datastore migrate export' wrote with -f, or '-' for standard input");

@@ -33,8 +33,8 @@ internal static class CheckSystemCommand
     public static Command Build(CtlContext context)
     {
         var kernelConfig = new Option<string?>("--kernel-config", "-f") { Description = "The kernel's configuration file, where it is not in one of the usual places." };
-        var command = new Command("checksystem", CommonOptions.Help(
-            "Check that this host can run an agent: the kernel's version and what it has.", "node checksystem")) { kernelConfig };
+        var command = new ExampleCommand("checksystem", 
+            "Check that this host can run an agent: the kernel's version and what it has.", "node checksystem") { kernelConfig };
         command.SetAction(async (parsed, cancellation) =>
         {
             var release = (await File.ReadAllTextAsync("/proc/sys/kernel/osrelease", cancellation)).Trim();

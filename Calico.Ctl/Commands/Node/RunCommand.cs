@@ -31,8 +31,8 @@ internal static class RunCommand
         var init = new Option<bool>("--init-system") { Description = "For a service manager: the container stays in the foreground and goes away when it ends." };
         var noPools = new Option<bool>("--no-default-ippools") { Description = "Do not create default pools." };
         var config = CommonOptions.Config();
-        var command = new Command("run", CommonOptions.Help("Show how to start the agent on this host with these options.",
-            "node run --ip=192.0.2.11/24 --name=node1", "node run --init-system"))
+        var command = new ExampleCommand("run", "Show how to start the agent on this host with these options.",
+            "node run --ip=192.0.2.11/24 --name=node1", "node run --init-system")
         { ip, ip6, asn, name, method, method6, logs, image, backend, felix, dryRun, init, noPools, config };
         command.SetAction(async (parsed, _) =>
         {

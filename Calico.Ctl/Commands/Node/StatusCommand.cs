@@ -9,7 +9,7 @@ internal static class StatusCommand
 {
     public static Command Build(CtlContext context)
     {
-        var status = new Command("status", CommonOptions.Help("Show the agent of this host and its BGP sessions.", "node status"));
+        var status = new ExampleCommand("status", "Show the agent of this host and its BGP sessions.", "node status");
         status.SetAction((_, cancellation) => StatusAsync(context, cancellation));
         return status;
     }
