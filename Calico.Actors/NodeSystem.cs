@@ -56,6 +56,7 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///     routing      resources and blocks to BGP, BGP to routes
 ///     facts        pools and labels for the calls of the runtime
 ///     reconciler   keeps what the datastore says of this node's workloads true
+///     reporter     tells those who wait that a change is in force
 ///     sentinel     ends the system when one of these has stopped for good
 /// </code>
 /// Start order is dependency order. Every child is restarted at most ten times a minute; beyond that it is stopped, the
@@ -77,7 +78,8 @@ public static class NodeSystem
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         var reconciler = system.ActorOf(ReconcilerActor.Props(new ReconcilerServices(options.Node, ports.Datastore, lease, registry, enforcer, facts,
             ports.Time, ports.RegisterNode), upstream), "reconciler");
-        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts, reconciler), "sentinel");
+        var reporter = system.ActorOf(EnforcementReporterActor.Props(options.Node, ports.Datastore, upstream, enforcer), "reporter");
+        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts, reconciler, reporter), "sentinel");
         return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts, reconciler);
     }
 

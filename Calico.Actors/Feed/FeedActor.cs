@@ -3,6 +3,7 @@ using Akka.Actor;
 using Akka.Event;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
+using Calico.Core.Policy.Distribution;
 using Calico.Datastore;
 
 namespace Calico.Actors.Feed;
@@ -16,7 +17,7 @@ namespace Calico.Actors.Feed;
 public sealed class FeedActor : ReceiveActor, IWithTimers
 {
     /// <summary>What is watched: resources, and who holds which block (not the blocks themselves, which change with every pod).</summary>
-    public static readonly ImmutableArray<string> Prefixes = ["/calico/resources/v3/projectcalico.org/", IpamKeys.HostPrefix];
+    public static readonly ImmutableArray<string> Prefixes = ["/calico/resources/v3/projectcalico.org/", IpamKeys.HostPrefix, EnforcementKeys.RequestPrefix];
 
     private sealed record Listed(string Prefix, ImmutableArray<FeedItem> Items, long Revision) : Protocol.ITick;
     private sealed record Watched(string Prefix, ImmutableArray<WatchEvent> Events) : Protocol.ITick;

@@ -41,10 +41,19 @@ public static class EnforcerProtocol
 
     public sealed record Because(string Reason) : ILocalMessage;
 
+    /// <summary>
+    /// Answered with <see cref="EnforcedUpTo"/> when every resource up to this revision of the datastore is in the kernel,
+    /// as far as it concerns this node. May be repeated.
+    /// </summary>
+    public sealed record TellWhenEnforced(string Id, long Revision) : ILocalMessage;
+
+    public sealed record EnforcedUpTo(string Id, long Revision) : ILocalMessage;
+
     public sealed record GetStatus : ILocalMessage;
 
+    /// <param name="EnforcedRevision">Everything up to it is in the kernel.</param>
     public sealed record Status(bool InSync, int Endpoints, int Policies, int Profiles, int Sets,
-        ImmutableArray<string> Missing, ImmutableArray<string> Errors) : ILocalMessage;
+        ImmutableArray<string> Missing, ImmutableArray<string> Errors, long EnforcedRevision = 0) : ILocalMessage;
 }
 
 /// <summary>
@@ -82,6 +91,7 @@ public sealed class EnforcerActor : ReceiveActor
     private readonly LocalDemands _local;
     private readonly SortedDictionary<long, List<(EnforcerProtocol.SetEndpoint Request, IActorRef ReplyTo)>> _committing = [];
     private ImmutableArray<MeshMember> _members = [];
+    private readonly EnforcedRevisions _revisions = new();
     private bool _started;
     private bool _flushing;
     private long _lastCommit;
@@ -117,6 +127,7 @@ public sealed class EnforcerActor : ReceiveActor
         Receive<EnforcerProtocol.ExpectEndpoint>(e => Update(e.Endpoint));
         Receive<EnforcerProtocol.RemoveEndpoint>(OnRemoveEndpoint);
         Receive<EnforcerProtocol.WhyNot>(w => Sender.Tell(new EnforcerProtocol.Because(WhyNot(w.EndpointId))));
+        Receive<EnforcerProtocol.TellWhenEnforced>(t => Tell(_revisions.Await(t.Id, t.Revision, Sender)));
         Receive<EnforcerProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<NftProtocol.GetStatus>(g => _writer.Forward(g));
         Receive<NftProtocol.Committed>(OnCommitted);
@@ -149,6 +160,7 @@ public sealed class EnforcerActor : ReceiveActor
         {
             if (!ResourceKey.TryParse(item.Key, out var key))
                 continue;
+            _revisions.Seen(item.Revision);
             if (key.Kind == ResourceKind.NetworkPolicy || key.Kind == ResourceKind.GlobalNetworkPolicy || key.Kind == ResourceKind.Profile)
                 _receiver.ResourceIs(item.Key, item.Value is null ? null : item.Revision);
             else if (key.Kind == ResourceKind.Tier)
@@ -246,10 +258,14 @@ public sealed class EnforcerActor : ReceiveActor
         var changes = _renderer.Flush();
         var ready = _local.Waiting.Where(w => _receiver.InSync && _graph.Readiness(w.Request.Endpoint.Id).IsReady).ToList();
         if (changes.IsEmpty && ready.Count == 0)
+        {
+            Tell(_revisions.Sent(_lastCommit, _receiver.InSync && _graph.HasAllSets));
             return;
+        }
         _local.Waiting.RemoveAll(ready.Contains);
         _committing[++_lastCommit] = ready;
         _writer.Tell(new NftProtocol.Change(_lastCommit, changes));
+        Tell(_revisions.Sent(_lastCommit, _receiver.InSync && _graph.HasAllSets));
     }
 
     private void OnCommitted(NftProtocol.Committed committed)
@@ -260,6 +276,13 @@ public sealed class EnforcerActor : ReceiveActor
                 replyTo.Tell(new EnforcerProtocol.Enforced(request.RequestId));
             _committing.Remove(commit);
         }
+        Tell(_revisions.Committed(committed.RequestId));
+    }
+
+    private static void Tell(IEnumerable<(IActorRef Asker, EnforcerProtocol.EnforcedUpTo Answer)> answers)
+    {
+        foreach (var (asker, answer) in answers)
+            asker.Tell(answer);
     }
 
     private string WhyNot(string endpointId)
@@ -281,7 +304,7 @@ public sealed class EnforcerActor : ReceiveActor
 
     private EnforcerProtocol.Status Status() => new(_receiver.InSync, _graph.Endpoints.Count, _graph.ActivePolicies.Count(),
         _graph.ActiveProfiles.Count(), _graph.ActiveSets.Count(), [.. _receiver.Missing.Select(m => m.Key)],
-        [.. _receiver.Errors.Select(e => $"{e.ResourceKey}: {e.Error}")]);
+        [.. _receiver.Errors.Select(e => $"{e.ResourceKey}: {e.Error}")], _revisions.Enforced);
 
     private static CompiledProfile DefaultAllow() =>
         PolicyCompiler.TryCompile(Profile.AllowEverything, 1, out var compiled, out var error)

@@ -23,7 +23,7 @@ internal static class SelectorCommand
         {
             Description = """Read JSON lines {"selector": ..., "labels": {...}} and write a verdict for each: {"match": true} or {"error": ..., "at": 7}.""",
         };
-        var command = new ExampleCommand("selector", 
+        var command = new ExampleCommand("selector",
             "Parse a selector and test labels. Exit 0 if they match, or none are given; 1 if they do not; 2 if the selector is malformed.",
             """selector 'app == "web" && has(tier)' --labels app=web,tier=front""", "selector --batch < questions.jsonl")
         { expression, labels, batch };

@@ -1,3 +1,4 @@
+using System.Reflection;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Datastore;
@@ -14,6 +15,9 @@ namespace Calico.Node.Agent;
 internal sealed class NodeStartup(IDatastore datastore, AgentOptions options, TimeProvider time)
 {
     public const string DefaultPoolName = "default-ipv4-ippool";
+    /// <summary>What the cluster information says of this program; calicoctl compares it with its own.</summary>
+    private static readonly string Version = "v" + (typeof(NodeStartup).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown").Split('+')[0];
+
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(2);
 
     private readonly ResourceStore _store = new(datastore, time);
@@ -25,7 +29,7 @@ internal sealed class NodeStartup(IDatastore datastore, AgentOptions options, Ti
         {
             try
             {
-                await _store.EnsureInitializedAsync(clusterType: options.ClusterType, cancellation: cancellation);
+                await _store.EnsureInitializedAsync(calicoVersion: Version, clusterType: options.ClusterType, cancellation: cancellation);
                 await RegisterAsync(cancellation);
                 await EnsurePoolAsync(cancellation);
                 return;

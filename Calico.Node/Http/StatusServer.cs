@@ -74,7 +74,7 @@ internal sealed class StatusServer : IAsyncDisposable
                     }),
                 },
                 blocks = lease.Blocks.Select(b => new { cidr = b.Block.ToString(), epoch = b.Epoch, capacity = b.Capacity, allocated = b.Allocated }),
-                policy = new { inSync = policy.InSync, endpoints = policy.Endpoints, policies = policy.Policies, errors = policy.Errors },
+                policy = new { inSync = policy.InSync, endpoints = policy.Endpoints, policies = policy.Policies, errors = policy.Errors, enforcedRevision = policy.EnforcedRevision },
             }, Json), context.RequestAborted);
         }
         catch (AskTimeoutException e)

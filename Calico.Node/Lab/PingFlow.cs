@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Calico.Core.Net;
 
 namespace Calico.Node.Lab;
@@ -11,6 +12,8 @@ internal sealed class PingFlow : IAsyncDisposable
     private readonly Probe.Echo _echo;
     private readonly CancellationTokenSource _stop = new();
     private readonly HashSet<ushort> _answered = [];
+    private readonly long _begun = Stopwatch.GetTimestamp();
+    private readonly List<TimeSpan> _sentAt = [];
     private readonly Task _sending;
     private readonly Task _receiving;
     private int _sent, _answers;
@@ -33,13 +36,13 @@ internal sealed class PingFlow : IAsyncDisposable
         return new PingFlow(from, to, new Probe.Echo(inside, IpAddr.Parse(to.Address)));
     }
 
-    /// <summary>Stops, waits for the last answers, and tells how many were sent and how many never came back.</summary>
-    public async Task<(int Sent, int Lost)> StopAsync()
+    /// <summary>Stops, waits for the last answers, and tells how many were sent and when those that never came back.</summary>
+    public async Task<(int Sent, IReadOnlyList<TimeSpan> Lost)> StopAsync()
     {
         await _stop.CancelAsync();
         await _sending;
         await _receiving;
-        return (_sent, _sent - _answered.Count);
+        return (_sent, [.. _sentAt.Where((_, i) => !_answered.Contains((ushort)(i + 1)))]);
     }
 
     public async ValueTask DisposeAsync()
@@ -58,6 +61,7 @@ internal sealed class PingFlow : IAsyncDisposable
             while (await timer.WaitForNextTickAsync(_stop.Token))
             {
                 // What the kernel refuses to send is lost, too.
+                _sentAt.Add(Stopwatch.GetElapsedTime(_begun));
                 _echo.TrySend();
                 _sent++;
             }

@@ -17,6 +17,7 @@ public sealed class CalicoctlRunner : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("calicoctl-test-").FullName;
 
     public InMemoryDatastore Datastore { get; } = new();
+    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 8, 22, 10, 0, 0, TimeSpan.Zero));
     public DatastoreOptions? Opened { get; private set; }
     public Dictionary<string, string> Environment { get; } = new() { ["ETCD_ENDPOINTS"] = "http://127.0.0.1:2379" };
 
@@ -44,7 +45,7 @@ public sealed class CalicoctlRunner : IDisposable
                 Opened = options;
                 return Datastore;
             },
-            Time = new FakeTimeProvider(new DateTimeOffset(2026, 8, 22, 10, 0, 0, TimeSpan.Zero)),
+            Time = Time,
         };
         var code = await CommandLine.RunAsync([.. args], context);
         return new CommandResult(code, output.ToString(), error.ToString());

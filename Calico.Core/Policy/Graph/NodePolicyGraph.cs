@@ -213,6 +213,9 @@ public sealed class NodePolicyGraph
     public IEnumerable<string> ActiveProfiles => _activeProfiles.Keys.Order(StringComparer.Ordinal);
     public IEnumerable<string> ActiveSets => _sets.Needed;
 
+    /// <summary>Whether the members of every set that is needed have arrived.</summary>
+    public bool HasAllSets => _sets.Needed.All(_sets.IsKnown);
+
     /// <summary>The members of a set as far as they have arrived.</summary>
     public MemberSet? Members(string setId) => _sets.Members(setId);
 

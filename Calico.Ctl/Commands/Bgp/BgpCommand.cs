@@ -25,7 +25,7 @@ internal static class BgpCommand
         paths.AcceptOnlyFromAmong("ipv4", "ipv6", "all");
         var isLong = new Option<bool>("--extended-message") { Description = "Messages may have up to 65,535 octets (RFC 8654)." };
         var external = new Option<bool>("--external") { Description = "The peer is in another AS: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST count for nothing." };
-        var decode = new ExampleCommand("decode", 
+        var decode = new ExampleCommand("decode",
             "Decode BGP messages: hexadecimal on standard input, one message with its header a line, to one JSON object a line. "
             + "A malformed message gives an object with 'error': NOTIFICATION code and subcode, and what RFC 7606 does about it. Exit 1 if there was one.",
             "bgp decode --four-octet-as < messages.txt", "bgp decode --four-octet-as --add-path ipv4 < messages.txt")

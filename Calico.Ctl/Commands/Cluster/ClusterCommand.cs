@@ -15,7 +15,7 @@ internal static partial class ClusterCommand
         var focus = new Option<string>("--focus-nodes") { Description = "Nodes whose logs come first, with commas between.", DefaultValueFactory = _ => "" };
         var keep = new Option<bool>("--skip-temp-dir-cleanup") { Description = "Keep the folder that is packed." };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("diags", 
+        var command = new ExampleCommand("diags",
             "Collect all Calico resources, the state of IPAM and, where kubectl works, logs of Calico's pods into one file in this folder. "
             + "No Kubernetes Secret is read.",
             "cluster diags", "cluster diags --since=1h --focus-nodes=node1") { since, logs, parallel, focus, keep, config };

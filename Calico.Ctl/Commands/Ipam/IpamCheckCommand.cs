@@ -24,7 +24,7 @@ internal static class IpamCheckCommand
             Description = "Kubeconfig of the cluster whose services have addresses; without it KUBECONFIG names one. Without both, addresses of services count as used.",
         };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("check", 
+        var command = new ExampleCommand("check",
             "Check the integrity of the IPAM records: addresses that are leaked, in use without a record or outside of every pool, handles without addresses, "
             + "claims without blocks, blocks of nodes that do not exist. It changes nothing.",
             "ipam check --show-problem-ips", "ipam check -o report.json") { all, problems, output, kubeconfig, config };

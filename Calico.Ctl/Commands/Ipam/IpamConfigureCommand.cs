@@ -21,7 +21,7 @@ internal static class IpamConfigureCommand
             DefaultValueFactory = _ => -1,
         };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("configure", 
+        var command = new ExampleCommand("configure",
             "Change settings of address allocation for the whole cluster. What is not named stays as it is; 'ipam show --show-configuration' shows it.",
             "ipam configure --strictaffinity=true", "ipam configure --strictaffinity=true --max-blocks-per-host=4")
         { strict, most, persistence, cooldown, config };

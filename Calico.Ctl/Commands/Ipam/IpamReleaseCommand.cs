@@ -19,7 +19,7 @@ internal static class IpamReleaseCommand
         };
         var force = new Option<bool>("--force") { Description = "Release although the datastore is not locked or the report is from another version of calicoctl." };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("release", 
+        var command = new ExampleCommand("release",
             "Release an address that Calico assigned, or the leaked addresses and handles of a report. Only an address that nothing uses may be released.",
             "ipam release --ip=10.65.0.2", "ipam release --from-report=report1.json --from-report=report2.json") { ip, reports, force, config };
         command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, store) =>

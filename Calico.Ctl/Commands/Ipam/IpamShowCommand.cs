@@ -21,7 +21,7 @@ internal static class IpamShowCommand
         var borrowed = new Option<bool>("--show-borrowed") { Description = "Addresses that nodes took from blocks of others." };
         var settings = new Option<bool>("--show-configuration") { Description = "The allocator's settings." };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("show", 
+        var command = new ExampleCommand("show",
             "Show how many addresses of pools are in use. Options look at one address, at blocks, at borrowed addresses, or at the settings.",
             "ipam show", "ipam show --show-blocks", "ipam show --ip=10.65.0.2") { ip, blocks, borrowed, settings, config };
         command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, _) =>

@@ -23,7 +23,7 @@ internal static class IpamSplitCommand
         var cidr = new Option<string?>("--cidr") { Description = "The pool with this CIDR." };
         var name = new Option<string?>("--name") { Description = "The pool of this name." };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("split", 
+        var command = new ExampleCommand("split",
             "Split an IP pool into smaller ones of equal size, for example to give each zone its own. The datastore must be locked. Addresses that are assigned stay so.",
             "ipam split 4 --name=default-pool", "ipam split 2 --cidr=10.65.0.0/16") { number, cidr, name, config };
         command.SetAction((parsed, cancellation) =>

@@ -64,7 +64,7 @@ internal static class DatastoreCommand
             Description = "For another etcd or an embedded store: also what Kubernetes objects turn into (endpoints, profiles, policies), and nodes keep their names.",
         };
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("export", 
+        var command = new ExampleCommand("export",
             "Write the contents of an etcd or embedded datastore to standard output. The datastore must be locked.",
             "datastore migrate export > datastore.yaml") { full, config };
         command.SetAction((parsed, cancellation) =>
@@ -87,7 +87,7 @@ internal static class DatastoreCommand
     {
         var file = CommonOptions.File();
         var config = CommonOptions.Config();
-        var command = new ExampleCommand("import", 
+        var command = new ExampleCommand("import",
             "Store what 'export' wrote in this datastore, which must not have Calico resources. It is locked first and stays so. After an interruption run it again.",
             "datastore migrate import -f datastore.yaml") { file, config };
         command.SetAction((parsed, cancellation) =>

@@ -33,7 +33,7 @@ internal static class CheckSystemCommand
     public static Command Build(CtlContext context)
     {
         var kernelConfig = new Option<string?>("--kernel-config", "-f") { Description = "The kernel's configuration file, where it is not in one of the usual places." };
-        var command = new ExampleCommand("checksystem", 
+        var command = new ExampleCommand("checksystem",
             "Check that this host can run an agent: the kernel's version and what it has.", "node checksystem") { kernelConfig };
         command.SetAction(async (parsed, cancellation) =>
         {

@@ -27,7 +27,7 @@ internal static class DiagsCommand
     public static Command Build(CtlContext context)
     {
         var logs = new Option<string>("--log-dir") { Description = "The folder with Calico's logs.", DefaultValueFactory = _ => "/var/log/calico" };
-        var command = new ExampleCommand("diags", 
+        var command = new ExampleCommand("diags",
             "Gather logs and the state of the network of this host into one file. Needs root.", "node diags") { logs };
         command.SetAction((parsed, cancellation) => RunAsync(context, parsed.GetValue(logs)!, cancellation));
         return command;

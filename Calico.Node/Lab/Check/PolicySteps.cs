@@ -28,6 +28,7 @@ internal static class PolicySteps
             await run.StepAsync($"policy {recipe.File}: {recipe.Meaning}", () => ApplyAsync(run, recipe));
             await run.StepAsync($"policy {recipe.File} deleted: all as before", () => DeleteAsync(run, recipe));
         }
+        await run.StepAsync("calicoctl apply --wait returns when the policy is in every kernel", () => WaitAsync(run));
         var demo = new Demo(run.Lab);
         await run.StepAsync("stars: pods", demo.StartPodsAsync);
         await run.StepAsync("stars: everybody reaches everybody without policy", () =>
@@ -58,6 +59,28 @@ internal static class PolicySteps
             CheckRun.Require(difference.Length == 0, $"it was right and changed: {difference}");
         }
         return string.Join(", ", ports.Select(p => p.ToString()));
+    }
+
+    // No second look: what --wait promises holds at once. Allow and deny in turn, so that each is a change.
+    private static async Task<string> WaitAsync(CheckRun run)
+    {
+        var told = "";
+        foreach (var action in (string[])["Deny", "Allow", "Deny"])
+        {
+            var (exit, output, errors) = await run.Lab.Ctl.RunAsync($$"""
+                {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": "lab-wait"},
+                 "spec": {"order": 1, "selector": "projectcalico.org/namespace == 'shop'", "types": ["Ingress"], "ingress": [{"action": "{{action}}"}]} }
+                """, "apply", "--wait", "-f", "-");
+            CheckRun.Require(exit == 0, errors);
+            told = output.Trim().Split('\n')[^1];
+            var difference = (await run.Lab.MatrixAsync(ConnectivitySteps.Web, ConnectivitySteps.IsOurs))
+                .Difference((_, to) => action == "Allow" || to.Namespace != "shop");
+            CheckRun.Require(difference.Length == 0, $"{told}, but {difference}");
+        }
+        var (gone, _, problem) = await run.Lab.Ctl.RunAsync(null, "delete", "globalnetworkpolicy", "lab-wait");
+        CheckRun.Require(gone == 0, problem);
+        await ConnectivitySteps.AllReachAllAsync(run, ConnectivitySteps.Web);
+        return told;
     }
 
     private static async Task<string> DeleteAsync(CheckRun run, Recipe recipe)

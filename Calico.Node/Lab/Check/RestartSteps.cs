@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 
 namespace Calico.Node.Lab.Check;
@@ -31,17 +32,24 @@ internal static class RestartSteps
                      from there in pods.Where(p => p.Node != Victim.Name)
                      from pair in ((LabPod, LabPod)[])[(here, there), (there, here)]
                      select PingFlow.Start(run.Lab.Topology, pair.Item1, pair.Item2)).Take(16).ToList();
+        var begun = Stopwatch.GetTimestamp();
         try
         {
             await Task.Delay(Dead / 3);
+            var killed = Stopwatch.GetElapsedTime(begun);
             await run.Lab.KillNodeAsync(Victim);
             await Task.Delay(Dead);
+            var started = Stopwatch.GetElapsedTime(begun);
             await run.Lab.StartNodeAsync(Victim);
             await SessionsBackAsync(run);
+            var back = Stopwatch.GetElapsedTime(begun);
             await Task.Delay(Dead);
             var results = await Task.WhenAll(flows.Select(async f => (f.Name, Result: await f.StopAsync())));
-            var lossy = results.Where(r => r.Result.Lost > 0).ToList();
-            CheckRun.Require(lossy.Count == 0, string.Join("; ", lossy.Select(r => $"{r.Name} lost {r.Result.Lost} of {r.Result.Sent}")));
+            var lossy = results.Where(r => r.Result.Lost.Count > 0).ToList();
+            CheckRun.Require(lossy.Count == 0, string.Create(CultureInfo.InvariantCulture,
+                $"killed at {killed.TotalSeconds:0.00} s, started at {started.TotalSeconds:0.00}, sessions back at {back.TotalSeconds:0.00}; ")
+                + string.Join("; ", lossy.Select(r => string.Create(CultureInfo.InvariantCulture,
+                    $"{r.Name} lost {r.Result.Lost.Count} of {r.Result.Sent}, sent at {r.Result.Lost[0].TotalSeconds:0.00} to {r.Result.Lost[^1].TotalSeconds:0.00} s"))));
             return string.Create(CultureInfo.InvariantCulture, $"{results.Sum(r => r.Result.Sent)} echo requests in {results.Length} flows, all answered");
         }
         finally

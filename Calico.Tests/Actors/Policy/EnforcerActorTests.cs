@@ -71,6 +71,25 @@ public sealed class EnforcerActorTests : NodeActorFixture
     }
 
     [Fact]
+    public async Task Who_waits_for_a_revision_is_told_when_its_policy_is_in_the_kernel()
+    {
+        await Started(Web);
+        using var go = new ManualResetEventSlim();
+        _enforcer.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(PolicyPrefix + "late", "{}"u8.ToArray(), 40)], InSync: true, 40));
+        _enforcer.Tell(new EnforcerProtocol.TellWhenEnforced("me", 40), TestActor);
+        await ExpectNoMsgAsync(TimeSpan.FromMilliseconds(200));
+
+        _committing = go.Wait;
+        Policies(Compiled("late", "app == 'web'", revision: 40));
+        await ExpectNoMsgAsync(TimeSpan.FromMilliseconds(200));
+        go.Set();
+
+        Assert.Equal(("me", 40), (await ExpectMsgAsync<EnforcerProtocol.EnforcedUpTo>(Patience)) is var told ? (told.Id, told.Revision) : default);
+        _enforcer.Tell(new EnforcerProtocol.TellWhenEnforced("later", 39), TestActor);
+        await ExpectMsgAsync<EnforcerProtocol.EnforcedUpTo>(Patience);
+    }
+
+    [Fact]
     public async Task An_endpoint_is_enforced_only_when_the_kernel_has_its_rules()
     {
         await Started();
