@@ -3,12 +3,14 @@ using System.Text.Json;
 using Calico.Core.Model.Kubernetes;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
+using Calico.Core.Model.V1;
+using Calico.Core.Model.Validation;
 using Calico.Ctl.Output;
 using Calico.Datastore.Manifests;
 
 namespace Calico.Ctl.Commands;
 
-/// <summary>convert: Kubernetes policies as the Calico policies that they become.</summary>
+/// <summary>convert: Kubernetes policies, and resources of Calico's first API, as the resources that they become.</summary>
 internal static class ConvertCommand
 {
     public static Command Build(CtlContext context)
@@ -16,7 +18,7 @@ internal static class ConvertCommand
         var file = CommonOptions.File();
         var recursive = CommonOptions.Recursive();
         var output = new Option<string>("--output", "-o") { Description = "yaml or json", DefaultValueFactory = _ => "yaml" };
-        var command = new ExampleCommand("convert", "Show Kubernetes NetworkPolicies and ClusterNetworkPolicies as Calico policies.", "convert -f networkpolicy.yaml") { file, recursive, output };
+        var command = new ExampleCommand("convert", "Show Kubernetes policies, and resources of Calico's first API (apiVersion v1), as today's Calico resources.", "convert -f networkpolicy.yaml") { file, recursive, output };
         command.SetAction(async (parsed, _) =>
         {
             var path = parsed.GetValue(file) ?? throw new CtlException("no resources specified: name a file with -f, or '-' for standard input");
@@ -50,6 +52,12 @@ internal static class ConvertCommand
         var version = document.Json.TryGetProperty("apiVersion", out var v) ? v.ToString() : "";
         try
         {
+            if (version == V1Conversion.ApiVersion && V1Conversion.IsKnown(kind))
+            {
+                var converted = ResourceDefaults.Apply(V1Conversion.Convert(document.Json));
+                ResourceValidator.Check(converted);
+                return (converted, []);
+            }
             if (kind == "NetworkPolicy" && version.StartsWith("networking.k8s.io/", StringComparison.Ordinal))
             {
                 var (policy, problems) = PolicyConversion.FromNetworkPolicy(KubeCodec.ParseStrict<KubeNetworkPolicy>(document.Json));
@@ -66,6 +74,6 @@ internal static class ConvertCommand
         {
             return (null, [e.Message]);
         }
-        return (null, [$"{kind} of {version} has no Calico form: NetworkPolicy of networking.k8s.io and ClusterNetworkPolicy of policy.networking.k8s.io have"]);
+        return (null, [$"{kind} of {version} has no Calico form: NetworkPolicy of networking.k8s.io, ClusterNetworkPolicy of policy.networking.k8s.io and Calico's own kinds of v1 have"]);
     }
 }
