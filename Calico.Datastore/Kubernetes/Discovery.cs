@@ -43,14 +43,14 @@ internal sealed class Discovery(KubeClient client) : IDisposable
             ? group.StartsWith(ResourceMap.ClassicGroup, StringComparison.Ordinal)
             : await IsClassicAsync(cancellation);
         var served = new HashSet<(string Group, string Plural)>();
-        foreach (var version in new KeyMaps(isClassic, _ => true).Resources.GroupBy(r => r.GroupPath))
+        foreach (var version in new KeyMaps(isClassic, client.Options.UsePodCidr, _ => true).Resources.GroupBy(r => r.GroupPath))
         {
             if (await client.ReadPathAsync(version.Key, cancellation) is not { } list)
                 continue;
             foreach (var name in Names(list, "resources"))
                 served.Add((version.First().Group, name));
         }
-        return new KeyMaps(isClassic, r => served.Contains((r.Group, r.Plural)));
+        return new KeyMaps(isClassic, client.Options.UsePodCidr, r => served.Contains((r.Group, r.Plural)));
     }
 
     // Both groups can be there: then the v3 one is the aggregated API on top of the classic objects.

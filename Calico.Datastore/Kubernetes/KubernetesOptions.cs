@@ -33,6 +33,11 @@ public sealed record KubernetesOptions
     /// </summary>
     public string? CalicoApiGroup { get; init; }
 
+    /// <summary>
+    /// Nodes take their tunnel address from the range that Kubernetes gives them (USE_POD_CIDR), for IPAM by host-local.
+    /// </summary>
+    public bool UsePodCidr { get; init; }
+
     /// <summary>Until a connection stands. Default 10 s.</summary>
     public TimeSpan DialTimeout { get; init; } = TimeSpan.FromSeconds(10);
 

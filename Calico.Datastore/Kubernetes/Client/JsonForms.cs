@@ -41,12 +41,17 @@ internal static class JsonForms
     }
 
     /// <summary>The object in these bytes; null if they are none.</summary>
-    public static JsonElement? TryParse(ReadOnlyMemory<byte> json)
+    public static JsonElement? TryParse(ReadOnlyMemory<byte> json) => TryParseAny(json) is { ValueKind: JsonValueKind.Object } parsed ? parsed : null;
+
+    /// <summary>The JSON in a text; null if it is none.</summary>
+    public static JsonElement? TryParseAny(string json) => TryParseAny(System.Text.Encoding.UTF8.GetBytes(json));
+
+    private static JsonElement? TryParseAny(ReadOnlyMemory<byte> json)
     {
         try
         {
             using var document = JsonDocument.Parse(json);
-            return document.RootElement.ValueKind == JsonValueKind.Object ? document.RootElement.Clone() : null;
+            return document.RootElement.Clone();
         }
         catch (JsonException)
         {

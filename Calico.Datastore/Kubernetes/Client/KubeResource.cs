@@ -11,6 +11,9 @@ internal sealed record KubeResource(string Group, string Version, string Plural,
     public static KubeResource Namespaces { get; } = new("", "v1", "namespaces", "Namespace", false);
     public static KubeResource ServiceAccounts { get; } = new("", "v1", "serviceaccounts", "ServiceAccount", true);
     public static KubeResource NetworkPolicies { get; } = new("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true);
+    public static KubeResource ClusterNetworkPolicies { get; } =
+        new("policy.networking.k8s.io", "v1alpha2", "clusternetworkpolicies", "ClusterNetworkPolicy", false);
+
     public static KubeResource Records { get; } = new(MeshGroup, "v1", "calicorecords", "CalicoRecord", false);
     public static KubeResource Transactions { get; } = new(MeshGroup, "v1", "calicotransactions", "CalicoTransaction", false);
 

@@ -36,4 +36,23 @@ internal static class Bookkeeping
                 entries[entry.Name] = entry.Value.GetString();
         }
     }
+
+    /// <summary>
+    /// Takes over from an object what others keep in its metadata: labels, annotations, owners and finalizers.
+    /// </summary>
+    public static void CopyOthers(JsonElement source, JsonObject target)
+    {
+        foreach (var map in (string[])["labels", "annotations"])
+        {
+            if (!source.TryGetProperty(map, out var entries) || entries.ValueKind != JsonValueKind.Object)
+                continue;
+            foreach (var entry in entries.EnumerateObject().Where(e => !e.Name.StartsWith(Prefix, StringComparison.Ordinal)))
+                JsonForms.Child(target, map).TryAdd(entry.Name, JsonForms.Node(entry.Value));
+        }
+        foreach (var list in (string[])["ownerReferences", "finalizers"])
+        {
+            if (source.TryGetProperty(list, out var entries) && entries.ValueKind == JsonValueKind.Array)
+                target[list] = JsonForms.Node(entries);
+        }
+    }
 }

@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Datastore.Kubernetes.Client;
 
 namespace Calico.Datastore.Kubernetes.Mapping;
@@ -9,8 +11,9 @@ namespace Calico.Datastore.Kubernetes.Mapping;
 //   /calico/resources/v3/projectcalico.org/ippools/a    <-> ippools.crd.projectcalico.org a            ResourceMap
 //   .../nodes/n1                                         <-> nodes n1, its annotations                  NodeMap
 //   .../workloadendpoints/web/n1-k8s-web--0-eth0         <-> pods web/web-0, its annotations            PodMap
-//   .../profiles/kns.web, .../profiles/ksa.web.default   <-- namespaces, serviceaccounts                ProfileMaps
+//   .../profiles/kns.web, .../profiles/ksa.web.default   <-- namespaces, serviceaccounts                NamespaceMap, ServiceAccountMap
 //   .../networkpolicies/web/knp.default.a                <-- networkpolicies.networking.k8s.io web/a    KubePolicyMap
+//   .../globalnetworkpolicies/kcnp.kube-admin.a          <-- clusternetworkpolicies a                   ClusterPolicyMap
 //   /calico/ipam/v2/assignment/ipv4/block/10.0.0.0-26    <-> ipamblocks.crd.projectcalico.org 10-0-0-0-26   BlockMap
 //   /calico/ipam/v2/host/n1/ipv4/block/10.0.0.0-26       <-> blockaffinities n1-10-0-0-0-26             AffinityMap
 //   /calico/ipam/v2/handle/H                             <-> ipamhandles h                              HandleMap
@@ -39,6 +42,9 @@ internal abstract class KeyMap(KubeResource resource, string root)
 
     /// <summary>A write may have a time to live.</summary>
     public virtual bool Expires => false;
+
+    /// <summary>A cluster need not have the resource: where it is missing there are no such keys.</summary>
+    public virtual bool IsOptional => false;
 
     /// <summary>Whether the key is one of this map's, and of which object.</summary>
     public abstract bool TryLocate(string key, out ObjectName name);
@@ -87,6 +93,20 @@ internal abstract class KeyMap(KubeResource resource, string root)
 
     protected static JsonObject Parse(string key, ReadOnlyMemory<byte> value) =>
         JsonForms.TryParse(value) is { } json ? JsonForms.Editable(json) : throw Refused(key, "its value is no JSON object");
+
+    /// <exception cref="DatastoreException">The value is no such resource.</exception>
+    protected static T Decode<T>(ResourceKind kind, string key, ReadOnlyMemory<byte> value)
+        where T : Resource
+    {
+        try
+        {
+            return (T)ResourceCodec.Decode(kind, value.Span);
+        }
+        catch (InvalidResourceException e)
+        {
+            throw Refused(key, e.Message);
+        }
+    }
 
     protected static DatastoreException Refused(string key, string reason) =>
         new(DatastoreFault.Invalid, $"kubernetes: '{key}' cannot be written: {reason}");

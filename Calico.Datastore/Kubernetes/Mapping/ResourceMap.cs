@@ -12,7 +12,7 @@ namespace Calico.Datastore.Kubernetes.Mapping;
 /// v3 resources as custom resources. In the classic group the object's metadata belongs to Kubernetes and Calico's is
 /// kept as JSON in an annotation; in the v3 group they are the same.
 /// </summary>
-internal sealed class ResourceMap : KeyMap
+internal class ResourceMap : KeyMap
 {
     public const string ClassicGroup = "crd.projectcalico.org";
     public const string NativeGroup = "projectcalico.org";
@@ -25,16 +25,18 @@ internal sealed class ResourceMap : KeyMap
         ["name", "generateName", "namespace", "uid", "resourceVersion", "selfLink", "managedFields", "labels", "annotations"];
 
     private readonly ResourceKind _kind;
-    private readonly bool _isClassic;
 
     public ResourceMap(ResourceKind kind, bool isClassic)
         : base(ResourceOf(kind, isClassic), ResourceKey.Prefix(kind))
     {
         _kind = kind;
-        _isClassic = isClassic;
+        IsClassic = isClassic;
     }
 
-    private static KubeResource ResourceOf(ResourceKind kind, bool isClassic)
+    /// <summary>The group is crd.projectcalico.org.</summary>
+    protected bool IsClassic { get; }
+
+    internal static KubeResource ResourceOf(ResourceKind kind, bool isClassic)
     {
         if (!isClassic)
             return new KubeResource(NativeGroup, "v3", kind.Plural, kind.Kind, kind.IsNamespaced);
@@ -52,7 +54,11 @@ internal sealed class ResourceMap : KeyMap
         return true;
     }
 
-    public override string? KeyOf(KubeItem item) => new ResourceKey(_kind, item.Namespace, item.Name).Path;
+    // Names of policies that are made of Kubernetes' own are theirs alone.
+    public override string? KeyOf(KubeItem item) =>
+        (_kind == ResourceKind.NetworkPolicy && item.Name.StartsWith(KubeNames.PolicyPrefix, StringComparison.Ordinal))
+        || (_kind == ResourceKind.GlobalNetworkPolicy && item.Name.StartsWith("kcnp.", StringComparison.Ordinal))
+            ? null : new ResourceKey(_kind, item.Namespace, item.Name).Path;
 
     public override KubeScope ScopeOf(string prefix) => NamespaceOf(prefix, Root, _kind.IsNamespaced);
 
@@ -68,22 +74,22 @@ internal sealed class ResourceMap : KeyMap
 
     public override byte[]? ValueOf(KubeItem item)
     {
-        var stored = _isClassic && item.Annotation(MetadataAnnotation) is { } text
+        var stored = IsClassic && item.Annotation(MetadataAnnotation) is { } text
             && JsonForms.TryParse(System.Text.Encoding.UTF8.GetBytes(text)) is { } json ? json : (JsonElement?)null;
         var metadata = stored is { } element ? JsonForms.Editable(element) : [];
-        var userName = KubeItem.Text(stored ?? default, "name") ?? (_isClassic ? null : item.Name);
+        var userName = KubeItem.Text(stored ?? default, "name") ?? (IsClassic ? null : item.Name);
         Bookkeeping.CopyMap(item.Metadata, metadata, "labels");
         Bookkeeping.CopyMap(item.Metadata, metadata, "annotations");
-        if (!_isClassic || metadata["ownerReferences"] is null)
+        if (!IsClassic || metadata["ownerReferences"] is null)
             CopyOwners(item.Metadata, metadata);
         metadata["name"] = item.Name;
         if (item.Namespace is { } ns)
             metadata["namespace"] = ns;
         if (item.Uid is { } uid)
-            metadata["uid"] = !_isClassic ? uid : KubeNames.TryConvertUid(uid, out var converted) ? converted : null;
+            metadata["uid"] = !IsClassic ? uid : KubeNames.TryConvertUid(uid, out var converted) ? converted : null;
         if (metadata["creationTimestamp"] is null && item.Metadata.TryGetProperty("creationTimestamp", out var created))
             metadata["creationTimestamp"] = JsonValue.Create(created);
-        if (!_isClassic && item.Metadata.TryGetProperty("finalizers", out var finalizers))
+        if (!IsClassic && item.Metadata.TryGetProperty("finalizers", out var finalizers))
             metadata["finalizers"] = JsonArray.Create(finalizers);
         if (_kind.IsTieredPolicy && userName is not null)
             JsonForms.Child(metadata, "annotations")[MetadataAnnotation] = $$"""{"name":{{JsonForms.Quoted(userName)}}}""";
@@ -120,7 +126,7 @@ internal sealed class ResourceMap : KeyMap
 
         var body = NewObject(name);
         var metadata = body["metadata"]!.AsObject();
-        if (_isClassic)
+        if (IsClassic)
             PutClassic(metadata, theirs, labels, annotations, UserName(nameNote) ?? name.Name);
         else
         {
@@ -175,7 +181,7 @@ internal sealed class ResourceMap : KeyMap
         if (source.TryGetProperty("ownerReferences", out var owners) && owners.ValueKind == JsonValueKind.Array)
         {
             target["ownerReferences"] = new JsonArray([.. JsonArray.Create(owners)!
-                .Select(o => _isClassic ? Converted(o, Resource.ApiVersion, NativeVersion) : o?.DeepClone())]);
+                .Select(o => IsClassic ? Converted(o, Resource.ApiVersion, NativeVersion) : o?.DeepClone())]);
         }
     }
 

@@ -144,18 +144,23 @@ internal sealed class Committer(KubeClient client, ObjectReader reader, Resolver
 
     private async Task<TransactionResult?> WriteAsync(Part part, Stored stored, CancellationToken cancellation)
     {
-        var isPut = part.Write!.Value.Value is not null;
-        var request = part.Write.Value.Value is { } value
-            ? ObjectWrites.Put(stored, value, expiry.At(part.Write.Value.TimeToLive))
-            : ObjectWrites.Remove(stored);
+        var write = part.Write!.Value;
+        var request = write.Value is { } value ? ObjectWrites.Put(stored, value, expiry.At(write.TimeToLive)) : ObjectWrites.Remove(stored);
         var answer = await client.SendAsync(request, cancellation);
+        if (answer.IsSuccess && write.Value is { } same && answer.Item.ResourceVersion == stored.Item?.ResourceVersion)
+        {
+            // The server has no revision for a write that changes nothing. Here every write has one: who takes a key by
+            // writing what is there already must be seen to have done so.
+            request = ObjectWrites.Put(stored, same, expiry.At(write.TimeToLive), isMarked: true);
+            answer = await client.SendAsync(request, cancellation);
+        }
         if (answer.IsSuccess)
         {
             // What a delete answers has no revision: the one of a moment later tells as much.
             var revision = request.Verb == KubeVerb.Delete ? await reader.RevisionAsync(cancellation) : answer.Item.Revision;
             return new TransactionResult(true, revision, []);
         }
-        if (isPut && stored.Item is null && answer.IsNotFound)
+        if (write.Value is not null && stored.Item is null && answer.IsNotFound)
             throw client.Unexpected(request, answer with { Status = 400 });
         return answer.IsConflict ? null : throw client.Unexpected(request, answer);
     }

@@ -112,6 +112,9 @@ internal sealed record LockNote
 /// <param name="Transaction">Who wrote the value at that revision; null where it is only said again.</param>
 internal sealed record RevisionNote(long Revision, long Created, string? Hash, string? Transaction)
 {
+    /// <summary>Differs from one write to the next where nothing else does.</summary>
+    public string? Mark { get; init; }
+
     public static RevisionNote? Of(KubeItem item) =>
         item.Annotation(Bookkeeping.Revision) is { } text && JsonForms.TryParse(Encoding.UTF8.GetBytes(text)) is { } json
             ? new RevisionNote(LockNote.Number(json, "rev"), LockNote.Number(json, "created"), KubeItem.Text(json, "hash"), KubeItem.Text(json, "tx"))
@@ -120,6 +123,8 @@ internal sealed record RevisionNote(long Revision, long Created, string? Hash, s
     public string Write()
     {
         var json = new JsonObject { ["created"] = Created };
+        if (Mark is not null)
+            json["mark"] = Mark;
         if (Revision != 0)
             (json["rev"], json["hash"]) = (Revision, Hash);
         if (Transaction is not null)

@@ -9,10 +9,15 @@ namespace Calico.Datastore.Kubernetes.Transactions;
 internal static class ObjectWrites
 {
     /// <summary>Gives a key that nobody holds its value.</summary>
-    public static KubeRequest Put(Stored stored, ReadOnlyMemory<byte> value, long expires)
+    /// <param name="stored">What stands for the key now.</param>
+    /// <param name="value">The value to come.</param>
+    /// <param name="expires">When it is to go, in milliseconds of Unix time; 0 is never.</param>
+    /// <param name="isMarked">Makes the object differ from what it is even if the value is the same.</param>
+    public static KubeRequest Put(Stored stored, ReadOnlyMemory<byte> value, long expires, bool isMarked = false)
     {
         var write = stored.Map.Put(stored.Item, stored.Key, value);
-        var note = stored.Map.KeepsCreation && stored.Value is { } before ? new RevisionNote(0, before.CreateRevision, null, null) : null;
+        var created = stored.Map.KeepsCreation && stored.Value is { } before ? before.CreateRevision : 0;
+        var note = created > 0 || isMarked ? new RevisionNote(0, created, null, null) { Mark = isMarked ? Guid.NewGuid().ToString("N") : null } : null;
         return Request(stored, write, null, note, expires);
     }
 
@@ -54,6 +59,8 @@ internal static class ObjectWrites
         {
             case LockAction.Check:
                 return Release(stored);
+            case LockAction.Delete when stored.Map.Remove(stored.Item!, stored.Key) is { } removal:
+                return Request(stored, removal, null, new RevisionNote(revision, 0, null, held.Transaction), 0);
             case LockAction.Delete:
                 return Remove(stored);
             case LockAction.Put when held.IsNew:

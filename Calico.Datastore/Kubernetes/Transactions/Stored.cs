@@ -12,6 +12,9 @@ internal sealed record Stored(KeyMap Map, ObjectName Name, string Key, KubeItem?
     /// <summary>The key that the object really has, where it is not this one: the name is taken.</summary>
     public string? TakenBy { get; init; }
 
+    /// <summary>The revision at which a transaction removed the key and left its object; null if none did.</summary>
+    public long? RemovedAt { get; init; }
+
     public static Stored Absent(KeyMap map, ObjectName name, string key) => new(map, name, key, null, null, null, null);
 
     /// <param name="now">The server's time, for keys that expire.</param>
@@ -23,7 +26,11 @@ internal sealed record Stored(KeyMap Map, ObjectName Name, string Key, KubeItem?
         if (held is { IsNew: true })
             return new Stored(map, name, key, item, held, null, null);
         if (map.ValueOf(item) is not { } value || IsExpired(item, now))
-            return new Stored(map, name, key, item, held, null, null);
+        {
+            // Where an object stays when its key goes, the note tells who removed the key.
+            var isRemoved = note is { Hash: null, Transaction: not null } && held is null;
+            return new Stored(map, name, key, item, held, null, isRemoved ? note!.Transaction : null) { RemovedAt = isRemoved ? note!.Revision : null };
+        }
         // A hash only costs where there is something to compare it with.
         var hash = held?.Hash is null && note?.Hash is null ? null : RevisionNote.HashOf(value);
         var revision = hash is not null && held?.Hash == hash ? held.Revision

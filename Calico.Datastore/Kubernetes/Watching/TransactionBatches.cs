@@ -8,7 +8,7 @@ namespace Calico.Datastore.Kubernetes.Watching;
 /// the transactions' records says which keys belong together. A change of a key that waits in an unfinished batch waits
 /// behind it, everything else passes.
 /// </summary>
-internal sealed class TransactionBatches(string prefix, TimeProvider time)
+internal sealed class TransactionBatches(string prefix, long after, TimeProvider time)
 {
     // Changes of one transaction are written within milliseconds. Where one never comes, because somebody who knows of no
     // locks wrote over it, the others are told without it.
@@ -41,7 +41,11 @@ internal sealed class TransactionBatches(string prefix, TimeProvider time)
             before.Followers.Add((change, transaction));
             return;
         }
-        if (transaction is null || (_known.TryGetValue(transaction, out var known) && known.IsTold))
+        var known = transaction is null ? null : _known.GetValueOrDefault(transaction);
+        // Decided before the watch began, carried out after: whoever watches from there has seen it already.
+        if (known is { Revision: > 0 } && known.Revision <= after)
+            return;
+        if (transaction is null || known is { IsTold: true })
         {
             _ready.Enqueue([change]);
             return;

@@ -21,14 +21,14 @@ namespace Calico.Datastore.Kubernetes.Watching;
 internal sealed class WatchMerge(KubeClient client, Lister lister, Resolver resolver, ObjectReader reader, KeyMaps maps, string prefix, long after)
     : IAsyncDisposable
 {
-    private const int MaxQueued = 8_192;
+    private const int MaxQueued = 1_024;
     private static readonly TimeSpan SweepEvery = TimeSpan.FromSeconds(5);
 
     private readonly CancellationTokenSource _closed = new();
     private readonly Channel<(Source Source, KubeChange Change)> _queue =
         Channel.CreateBounded<(Source, KubeChange)>(new BoundedChannelOptions(MaxQueued) { SingleReader = true });
     private readonly Dictionary<(KeyMap, string?, string), Last> _last = [];
-    private readonly TransactionBatches _batches = new(prefix, client.Options.Time);
+    private readonly TransactionBatches _batches = new(prefix, after, client.Options.Time);
     private readonly List<Task> _pumps = [];
     private readonly ConcurrentQueue<string> _gone = new();
     private Task<bool>? _waiting;
@@ -164,9 +164,8 @@ internal sealed class WatchMerge(KubeClient client, Lister lister, Resolver reso
         }
         else if (stored.Value is { } value)
         {
-            // Only let go of by a transaction that changed nothing.
-            var isOld = isKnown ? last.Value?.ModRevision >= value.ModRevision
-                : stored.WrittenBy is null && value.ModRevision < item.Revision && value.ModRevision <= after;
+            // Let go of by a transaction that changed nothing, or written for one that was decided before the watch began.
+            var isOld = value.ModRevision <= (isKnown && last.Value is not null ? Math.Max(after, last.Value.ModRevision) : after);
             if (isOld)
                 _last[id] = new Last(key, value);
             else
@@ -174,8 +173,8 @@ internal sealed class WatchMerge(KubeClient client, Lister lister, Resolver reso
         }
         // An object without a value, such as a pod without an address. Whether there was one before the watch began is not
         // known: telling that it is gone does no harm.
-        else if (isKnown ? last.Value is not null : change.Type == KubeChangeType.Modified)
-            Tell(id, key, null, last.Value, change.Revision, null);
+        else if (isKnown ? last.Value is not null : change.Type == KubeChangeType.Modified && !(stored.RemovedAt <= after))
+            Tell(id, key, null, last.Value, change.Revision, stored.WrittenBy);
         else
             _last[id] = new Last(key, null);
     }

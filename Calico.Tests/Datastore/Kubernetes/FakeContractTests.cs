@@ -13,15 +13,62 @@ public sealed class FakeApiFixture : IAsyncLifetime
 
     public Task InitializeAsync()
     {
-        Store = new KubernetesDatastore(new KubernetesOptions { Endpoint = "http://fake", Wrap = _ => Api.Handler() });
+        Store = Api.Open();
         return Task.CompletedTask;
     }
 
     public async Task DisposeAsync() => await Store.DisposeAsync();
 }
 
+/// <summary>What the Kubernetes backend promises, against any API server.</summary>
+public abstract class KubernetesContractTests : WatchContractTests
+{
+    // The API server does not tell how much it stores, and compacts by itself.
+    protected override bool TellsSize => false;
+
+    [Fact]
+    public override async Task A_compaction_is_done_once_and_not_of_the_future()
+    {
+        var revision = await PutAsync("a", "0");
+
+        Assert.Equal(DatastoreFault.Invalid, await FaultOf(() => Maintenance.CompactAsync(revision)));
+    }
+
+    [Fact]
+    public async Task Writing_what_is_there_already_takes_a_revision_and_is_told()
+    {
+        var first = await PutAsync("a", "same");
+        var second = await PutAsync("a", "same");
+        var third = await PutAsync("a", "same");
+
+        var told = (await WatchAsync(Root, first, 2)).SelectMany(b => b);
+
+        Assert.True(first < second && second < third);
+        Assert.Equal([second, third], told.Select(e => e.Revision));
+    }
+
+    [Fact]
+    public async Task A_watch_does_not_tell_again_what_the_transaction_before_it_changed()
+    {
+        await PutAsync("gone", "0");
+        var result = await CommitAsync([], Write.Put(Root + "a", Text("1")), Write.Put(Root + "b", Text("1")), Write.Delete(Root + "gone"));
+
+        var watch = WatchAsync(Root, result.Revision, 1);
+        var next = await PutAsync("c", "1");
+
+        var told = Assert.Single(Assert.Single(await watch));
+        Assert.Equal((Root + "c", next), (told.Key, told.Revision));
+    }
+}
+
 [Layer("unit")]
-public sealed class FakeContractTests(FakeApiFixture fixture) : WatchContractTests, IClassFixture<FakeApiFixture>
+public sealed class FakeContractTests(FakeApiFixture fixture) : KubernetesContractTests, IClassFixture<FakeApiFixture>
 {
     protected override IDatastore Store => fixture.Store;
+
+    protected override Task CompactAsync(long revision)
+    {
+        fixture.Api.Store.Compact(revision);
+        return Task.CompletedTask;
+    }
 }

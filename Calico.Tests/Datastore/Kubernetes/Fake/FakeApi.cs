@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using System.Web;
+using Calico.Datastore.Kubernetes;
 
 namespace Calico.Tests.Datastore.Kubernetes.Fake;
 
@@ -56,6 +57,13 @@ public sealed partial class FakeApi
     public Action<FakeResource, JsonObject>? Admission { get; set; }
 
     public TimeProvider Time { get; set; } = TimeProvider.System;
+
+    /// <summary>A client of this server.</summary>
+    public KubernetesDatastore Open(Func<KubernetesOptions, KubernetesOptions>? change = null)
+    {
+        var options = new KubernetesOptions { Endpoint = "http://fake", Wrap = _ => Handler(), Time = Time };
+        return new KubernetesDatastore(change?.Invoke(options) ?? options);
+    }
 
     /// <summary>A handler that answers without a network.</summary>
     public HttpMessageHandler Handler() => new FakeHandler(this);
