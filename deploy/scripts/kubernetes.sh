@@ -11,6 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${CALICO_KUBERNETES_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/calico/kubernetes}
 programs=(kube-apiserver "$@")
 go=/usr/lib/go-1.19/bin/go
+reflect2="$cache/gopath/src/k8s.io/kubernetes/vendor/github.com/modern-go/reflect2"
 
 # The compiler that this release wants, and what unpacks a source package.
 require_compiler() {
@@ -45,6 +46,20 @@ fetch_source() {
   rm -rf "$cache/src.tmp"
 }
 
+# The release's own copy of this library walks maps the way compilers before 1.18 laid them out: built with the one that
+# there is, the server dies of its first custom resource. The distribution has a newer one in a package of its own.
+renew_reflect2() {
+  [ -e "$reflect2/go_above_118.go" ] && return
+  local package="$cache/reflect2.tmp"
+  say "renewing reflect2"
+  rm -rf "$package"
+  mkdir -p "$package"
+  (cd "$package" && apt-get -o APT::Sandbox::User=root download -qq golang-github-modern-go-reflect2-dev && dpkg-deb -x ./*.deb .)
+  rm -rf "$reflect2"
+  cp -r "$package/usr/share/gocode/src/github.com/modern-go/reflect2" "$reflect2"
+  rm -rf "$package"
+}
+
 # The package has no generated API description; the generator is among the vendored sources.
 generate_openapi() {
   [ -e pkg/generated/openapi/zz_generated.openapi.go ] && return
@@ -65,12 +80,13 @@ build() {
   # The generator wants to find gofmt.
   export PATH="$(dirname "$go"):$PATH"
   generate_openapi
+  local linked=k8s.io/kubernetes/vendor/k8s.io/component-base/version
   version=$(sed -n '1s/.*(\([0-9.]*\).*really\([0-9.]*\)-.*/\2/p' debian/changelog)
   for program in "${programs[@]}"; do
     [ -x "$cache/bin/$program" ] && continue
     say "building $program $version"
     "$go" build -o "$cache/bin/$program.tmp" \
-      -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=20" \
+      -ldflags "-s -w -X $linked.gitVersion=v$version -X $linked.gitMajor=1 -X $linked.gitMinor=20" \
       "./cmd/$program"
     mv "$cache/bin/$program.tmp" "$cache/bin/$program"
   done
@@ -80,10 +96,13 @@ mkdir -p "$cache/bin"
 exec 9>"$cache/lock"
 flock 9
 missing=0
+# Built from the library as it was.
+[ ! -d "$reflect2" ] || [ -e "$reflect2/go_above_118.go" ] || rm -f "$cache"/bin/*
 for program in "${programs[@]}"; do [ -x "$cache/bin/$program" ] || missing=1; done
 if [ $missing = 1 ]; then
   require_compiler
   [ -e "$cache/gopath/src/k8s.io/kubernetes/debian/changelog" ] || fetch_source
+  renew_reflect2
   (build)
 fi
 for program in "${programs[@]}"; do echo "$cache/bin/$program"; done

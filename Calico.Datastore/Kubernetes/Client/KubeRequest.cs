@@ -28,7 +28,7 @@ internal sealed record KubeRequest(KubeVerb Verb, KubeResource Resource, string?
     public bool IsRead => Verb is KubeVerb.Get or KubeVerb.List or KubeVerb.Watch;
 
     /// <summary>A path that is no resource's, such as discovery's.</summary>
-    private string? OtherPath { get; init; }
+    public string? OtherPath { get; init; }
 
     public string Path => OtherPath ?? Resource.Path(Namespace, Name, Subresource) + (Query is null ? "" : "?" + Query);
 
