@@ -52,8 +52,10 @@ internal sealed class RecordMap() : KeyMap(KubeResource.Records, "")
 
     public override KubeWrite Put(KubeItem? existing, string key, ReadOnlyMemory<byte> value)
     {
-        var body = NewObject(key);
-        body["spec"] = new JsonObject { ["key"] = key, ["value"] = Convert.ToBase64String(value.Span) };
+        var body = Placeholder(key);
+        // An empty one is left out: some servers take an empty string for null.
+        if (!value.IsEmpty)
+            body["spec"]!["value"] = Convert.ToBase64String(value.Span);
         return new KubeWrite(body, IsPatch: false);
     }
 

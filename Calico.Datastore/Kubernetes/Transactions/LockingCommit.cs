@@ -73,21 +73,21 @@ internal sealed class LockingCommit(KubeClient client, ObjectReader reader, Reso
         return new TransactionResult(true, committed.Revision, []);
     }
 
-    private static (LockAction Action, ReadOnlyMemory<byte>? Value) ActionOf(Part part, Stored stored) => part.Write switch
+    private static LockAction ActionOf(Part part, Stored stored) => part.Write switch
     {
-        { Value: { } value } => (LockAction.Put, value),
-        { } when stored.Value is not null => (LockAction.Delete, null),
-        _ => (LockAction.Check, null),
+        { Value: not null } => LockAction.Put,
+        { } when stored.Value is not null => LockAction.Delete,
+        _ => LockAction.Check,
     };
 
     private KubeRequest LockOf(Part part, Stored stored)
     {
-        var (action, value) = ActionOf(part, stored);
+        var action = ActionOf(part, stored);
         // A delete is refused now where it would be refused after the decision.
         if (action == LockAction.Delete)
             _ = part.Map.Remove(stored.Item!, part.Key);
         var expires = part.Write?.TimeToLive is { } ttl ? (client.ServerTime + ttl).ToUnixTimeMilliseconds() : 0;
-        return ObjectWrites.Lock(stored, _name, action, value, expires);
+        return ObjectWrites.Lock(stored, _name, action, part.Write?.Value, expires);
     }
 
     private static void Check(KubeRequest request)
@@ -102,7 +102,7 @@ internal sealed class LockingCommit(KubeClient client, ObjectReader reader, Reso
 
     private async Task<TransactionRecord> CreateAsync(List<Part> parts, Dictionary<string, Stored> stored, CancellationToken cancellation)
     {
-        var kinds = parts.ToLookup(p => ActionOf(p, stored[p.Key]).Action == LockAction.Check, p => p.Key);
+        var kinds = parts.ToLookup(p => ActionOf(p, stored[p.Key]) == LockAction.Check, p => p.Key);
         var request = TransactionRecord.Create(_name, writes: kinds[false], checks: kinds[true]);
         while (true)
         {

@@ -11,6 +11,8 @@ public sealed class FakeApiFixture : IAsyncLifetime
 
     public KubernetesDatastore Store { get; private set; } = null!;
 
+    public KubernetesOptions Options => Api.Options;
+
     public Task InitializeAsync()
     {
         Store = Api.Open();

@@ -122,7 +122,8 @@ internal static class CrdManifests
     private static JsonObject Record() => Whole(new()
     {
         ["key"] = new JsonObject { ["type"] = "string", ["minLength"] = 1, ["maxLength"] = 4096 },
-        ["value"] = new JsonObject { ["type"] = "string", ["format"] = "byte" },
+        // In base64; the format "byte" would refuse an empty one.
+        ["value"] = Text("^[A-Za-z0-9+/]*={0,2}$"),
     }, "key");
 
     private static JsonObject Transaction() => Whole(new()

@@ -86,6 +86,9 @@ internal static class CrdSchema
         // Where Go writes the field even if there is nothing in it.
         var canBeEmpty = Attribute<JsonIgnoreAttribute>(property) is { Condition: JsonIgnoreCondition.Never }
             && Attribute<RequiredFieldAttribute>(property) is null;
+        // Servers that a compiler of 2021 or later made of old sources take an empty string for null.
+        if (canBeEmpty)
+            schema["nullable"] = true;
         if (Attribute<MaxLengthAttribute>(property) is { } max)
             schema["maxLength"] = max.Length;
         if (Attribute<OneOfAttribute>(property) is { } one)

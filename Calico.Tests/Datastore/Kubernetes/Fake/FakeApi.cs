@@ -61,9 +61,11 @@ public sealed partial class FakeApi
     /// <summary>A client of this server.</summary>
     public KubernetesDatastore Open(Func<KubernetesOptions, KubernetesOptions>? change = null)
     {
-        var options = new KubernetesOptions { Endpoint = "http://fake", Wrap = _ => Handler(), Time = Time };
-        return new KubernetesDatastore(change?.Invoke(options) ?? options);
+        return new KubernetesDatastore(change?.Invoke(Options) ?? Options);
     }
+
+    /// <summary>How a client reaches it.</summary>
+    public KubernetesOptions Options => new() { Endpoint = "http://fake", Wrap = _ => Handler(), Time = Time };
 
     /// <summary>A handler that answers without a network.</summary>
     public HttpMessageHandler Handler() => new FakeHandler(this);

@@ -159,7 +159,7 @@ public sealed class ApiServerProcess : IAsyncDisposable
     {
         using var client = new KubeClient(Options);
         var definitions = new KubeResource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", false);
-        List<string> names = [];
+        List<(string Name, string Path)> made = [];
         foreach (var file in Directory.GetFiles(CrdManifests.Folder, "*.yaml"))
         {
             var json = ManifestReader.Read(await File.ReadAllTextAsync(file), file)[0].Json;
@@ -167,15 +167,18 @@ public sealed class ApiServerProcess : IAsyncDisposable
             var answer = await client.SendAsync(request, CancellationToken.None);
             if (!answer.IsSuccess)
                 throw client.Unexpected(request, answer);
-            names.Add(answer.Item.Name);
+            made.Add((answer.Item.Name, $"/apis/{answer.Item.SpecText("group")}/{answer.Item.Spec("versions")[0].GetProperty("name").GetString()}/"
+                + answer.Item.Spec("names").GetProperty("plural").GetString()));
         }
-        foreach (var name in names)
+        foreach (var (name, path) in made)
         {
             await UntilAsync(async () =>
             {
                 var answer = await client.SendAsync(KubeRequest.Get(definitions, null, name), CancellationToken.None);
                 return Has(answer.Body, "Established") && !Has(answer.Body, "NonStructuralSchema");
             }, $"{name} is not established");
+            // The server's own copy begins with the first question that it may answer: before that watches have no past.
+            await UntilAsync(async () => await client.ReadPathAsync(path + "?resourceVersion=0", CancellationToken.None) is not null, $"{path} is not served");
         }
     }
 
