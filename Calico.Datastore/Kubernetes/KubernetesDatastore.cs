@@ -186,10 +186,11 @@ public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance
         {
             // A single request that gets no answer says more about why: it ends first.
             var bound = (IsLong ? LongCall : _store._options.RequestTimeout) + TimeSpan.FromMilliseconds(500);
-            using var timer = _store._options.Time.CreateTimer(static s => ((CancellationTokenSource)s!).Cancel(), _linked, bound, Timeout.InfiniteTimeSpan);
+            using var limit = new CancellationTokenSource(bound, _store._options.Time);
+            using var both = CancellationTokenSource.CreateLinkedTokenSource(_linked.Token, limit.Token);
             try
             {
-                return await work(_linked.Token);
+                return await work(both.Token);
             }
             catch (OperationCanceledException) when (!_caller.IsCancellationRequested && !_store._closed.IsCancellationRequested)
             {

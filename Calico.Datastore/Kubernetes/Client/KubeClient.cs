@@ -48,10 +48,9 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
             KubeAnswer? answer = null;
             Exception? cause = null;
             var retryAfter = TimeSpan.Zero;
-            using var time = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-            using var timer = options.Time.CreateTimer(static t => ((CancellationTokenSource)t!).Cancel(), time,
-                options.RequestTimeout - options.Time.GetElapsedTime(started) is { } left && left > TimeSpan.Zero ? left : TimeSpan.Zero,
-                Timeout.InfiniteTimeSpan);
+            var left = options.RequestTimeout - options.Time.GetElapsedTime(started);
+            using var limit = new CancellationTokenSource(left > TimeSpan.Zero ? left : TimeSpan.Zero, options.Time);
+            using var time = CancellationTokenSource.CreateLinkedTokenSource(cancellation, limit.Token);
             try
             {
                 using var message = _transport.Message(request.Method, request.Path);

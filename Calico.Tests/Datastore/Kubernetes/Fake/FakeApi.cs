@@ -185,7 +185,8 @@ public sealed partial class FakeApi
         {
             if (before is null)
                 throw NotFound(resource, name);
-            var wanted = change(before);
+            // Of a copy: a patch changes what it is given, and the preconditions are of what is stored.
+            var wanted = change(before.DeepClone().AsObject());
             var given = (string?)wanted["metadata"]!["resourceVersion"];
             if (given is null && !isPatch)
                 throw Failed(HttpStatusCode.UnprocessableEntity, "Invalid", "metadata.resourceVersion: must be specified for an update");

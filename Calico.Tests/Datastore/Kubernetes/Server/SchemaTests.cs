@@ -69,7 +69,7 @@ public sealed class SchemaTests(ApiServerFixture fixture) : KubernetesApiTests
     [InlineData("IPPool", """{"cidr":"10.0.0.0/16","allowedUses":["Workload","Workload"]}""", "spec.allowedUses")]
     [InlineData("BGPPeer", """{"peerIP":"192.0.2.1","asNumber":4294967296}""", "spec.asNumber")]
     [InlineData("BGPPeer", """{"peerIP":"192.0.2.1","keepaliveTime":"soon"}""", "spec.keepaliveTime")]
-    [InlineData("BGPConfiguration", """{"listenPort":0}""", "spec.listenPort")]
+    [InlineData("BGPConfiguration", """{"listenPort":65536}""", "spec.listenPort")]
     [InlineData("BGPConfiguration", """{"communities":[{"name":"c","value":"x:y"}]}""", "spec.communities")]
     [InlineData("BGPFilter", """{"importV4":[{"action":"Drop"}]}""", "spec.importV4")]
     [InlineData("FelixConfiguration", """{"iptablesBackend":"eBPF"}""", "spec.iptablesBackend")]
