@@ -42,6 +42,7 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
         var body = request.Body is null ? null : JsonForms.Bytes(request.Body);
         var started = options.Time.GetTimestamp();
         var refreshed = false;
+        string? lastRefusal = null;
         for (var failures = 0; ; failures++)
         {
             KubeVerdict verdict;
@@ -76,7 +77,9 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
                 _transport.ForgetToken();
                 continue;
             }
-            var problem = answer?.Problem ?? KubeFailure.Reason(cause!);
+            // What the server said last tells more than that the time ran out over the next try.
+            lastRefusal = answer?.Problem ?? lastRefusal;
+            var problem = cause is OperationCanceledException && lastRefusal is not null ? lastRefusal : answer?.Problem ?? KubeFailure.Reason(cause!);
             if (verdict == KubeVerdict.Unknown && !request.IsRead)
                 return new KubeAnswer(0, default, $"{Subject(request)}: {problem}; it may or may not have been carried out");
             var isOver = options.Time.GetElapsedTime(started) + retryAfter >= options.RequestTimeout;

@@ -56,6 +56,9 @@ public sealed partial class FakeApi
     /// <summary>What the server makes of an object before it stores it: defaults, pruning.</summary>
     public Action<FakeResource, JsonObject>? Admission { get; set; }
 
+    /// <summary>What every request is answered, if anything.</summary>
+    public (HttpStatusCode Status, string Reason, string Message)? Refuse { get; set; }
+
     public TimeProvider Time { get; set; } = TimeProvider.System;
 
     /// <summary>A client of this server.</summary>
@@ -93,7 +96,7 @@ public sealed partial class FakeApi
     {
         try
         {
-            return Route(method, uri, body);
+            return Refuse is { } refuse ? throw Failed(refuse.Status, refuse.Reason, refuse.Message) : Route(method, uri, body);
         }
         catch (ApiException e)
         {

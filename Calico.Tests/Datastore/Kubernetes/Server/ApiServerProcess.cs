@@ -203,6 +203,14 @@ public sealed class ApiServerProcess : IAsyncDisposable
         await etcd.CompactAsync(revision);
     }
 
+    /// <summary>Deletes all records behind the server's back.</summary>
+    public async Task ForgetRecordsAsync()
+    {
+        var (status, _, errors) = await ChildProcess.RunAsync("etcdctl", "--endpoints", EtcdUrl, "del", "--prefix", "/registry/mesh.projectcalico.org/calicorecords/");
+        if (status != 0)
+            throw new InvalidOperationException($"etcdctl: {errors}");
+    }
+
     public async Task KillAsync()
     {
         if (_process is null)
