@@ -63,7 +63,7 @@ public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance
         });
     }
 
-    public async Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = 500,
+    public async Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = DatastoreLimits.MaxPageItems,
         CancellationToken cancellation = default)
     {
         var range = KeyRange.Prefix(DatastoreLimits.EncodePrefix(prefix));

@@ -130,7 +130,12 @@ public sealed record AgentOptions
                 try
                 {
                     var client = DatastoreOptions.Load(null, "environment", read.Text);
-                    return options with { Kubernetes = KubernetesAccess.Find(client with { HomeDirectory = null }) };
+                    return options with
+                    {
+                        Kubernetes = KubernetesAccess.Find(client with { HomeDirectory = null }),
+                        // The tag by which Calico's tools know such a cluster.
+                        ClusterType = string.Join(',', new[] { options.ClusterType, "kdd" }.Where(t => t.Length > 0)),
+                    };
                 }
                 catch (Exception e) when (e is DatastoreException or InvalidResourceException)
                 {

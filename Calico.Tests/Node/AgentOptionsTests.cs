@@ -50,10 +50,11 @@ public class AgentOptionsTests
     [Fact]
     public void A_kubernetes_api_is_used_as_calico_names_it()
     {
-        var kubernetes = Good(("DATASTORE_TYPE", "kubernetes"), ("K8S_API_ENDPOINT", "https://a:6443"), ("K8S_CA_FILE", "/ca"), ("K8S_CERT_FILE", "/cert"),
-            ("K8S_KEY_FILE", "/key"), ("USE_POD_CIDR", "true")).Kubernetes!;
+        var options = Good(("DATASTORE_TYPE", "kubernetes"), ("K8S_API_ENDPOINT", "https://a:6443"), ("K8S_CA_FILE", "/ca"), ("K8S_CERT_FILE", "/cert"),
+            ("K8S_KEY_FILE", "/key"), ("USE_POD_CIDR", "true"), ("CLUSTER_TYPE", "k8s,bgp"));
+        var kubernetes = options.Kubernetes!;
 
-        Assert.Equal(("https://a:6443", true), (kubernetes.Endpoint, kubernetes.UsePodCidr));
+        Assert.Equal(("https://a:6443", true, "k8s,bgp,kdd"), (kubernetes.Endpoint, kubernetes.UsePodCidr, options.ClusterType));
         Assert.Equal(("/ca", "/cert", "/key"), (kubernetes.Tls!.CaFile, kubernetes.Tls.CertificateFile, kubernetes.Tls.KeyFile));
         Assert.Contains("kubeconfig /does/not/exist", Problem(("KUBECONFIG", "/does/not/exist")), StringComparison.Ordinal);
     }
