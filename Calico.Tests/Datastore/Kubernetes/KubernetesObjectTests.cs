@@ -8,6 +8,7 @@ using Calico.Datastore;
 using Calico.Datastore.Kubernetes;
 using Calico.Datastore.Kubernetes.Client;
 using Calico.Datastore.Resources;
+using Calico.Node.Agent;
 
 namespace Calico.Tests.Datastore.Kubernetes;
 
@@ -66,6 +67,26 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
 
         Assert.Null(cleared.Annotation("projectcalico.org/IPv4Address"));
         Assert.Null(cleared.Annotation("projectcalico.org/labels"));
+    }
+
+    [SkippableFact]
+    public async Task An_agent_finds_its_node_and_writes_its_address_on_it()
+    {
+        var name = $"node-{Id}";
+        await CreateAsync(KubeResource.Nodes, $$$"""{"metadata":{"name":"{{{name}}}"}}""");
+        var options = AgentOptions.Read(new Dictionary<string, string>
+        {
+            ["NODENAME"] = name, ["IP"] = "192.0.2.9/24", ["AS"] = "64513", ["CALICO_MESH_INSECURE"] = "true",
+            ["DATASTORE_TYPE"] = "kubernetes", ["K8S_API_ENDPOINT"] = "https://a:6443",
+        }, out var problems);
+        Assert.Empty(problems);
+
+        await new NodeStartup(Store, options, TimeProvider.System).RunAsync(CancellationToken.None);
+
+        var node = await FindAsync(KubeResource.Nodes, name);
+        var cluster = (ClusterInformation)await Resources.GetAsync(new ResourceKey(ResourceKind.ClusterInformation, null, "default"));
+        Assert.Equal(("192.0.2.9/24", "64513"), (node.Annotation("projectcalico.org/IPv4Address"), node.Annotation("projectcalico.org/ASNumber")));
+        Assert.Contains("kdd", cluster.Spec.ClusterType, StringComparison.Ordinal);
     }
 
     [SkippableFact]
