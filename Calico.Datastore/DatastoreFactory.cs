@@ -1,5 +1,6 @@
 using Calico.Datastore.Embedded;
 using Calico.Datastore.Etcd;
+using Calico.Datastore.Kubernetes;
 using Microsoft.Extensions.Logging;
 
 namespace Calico.Datastore;
@@ -37,7 +38,7 @@ public static class DatastoreFactory
     }
 
     /// <summary>Opens what the options name.</summary>
-    /// <exception cref="DatastoreException">The type is not part of this build, or the options are wrong.</exception>
+    /// <exception cref="DatastoreException">The options are wrong, or a file that they name cannot be read.</exception>
     public static IDatastore Open(DatastoreOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -50,8 +51,8 @@ public static class DatastoreFactory
                 Password = options.EtcdPassword,
                 Tls = TlsOf(options),
             }),
-            DatastoreType.Embedded => OpenEmbedded(options.EmbeddedPath),
-            _ => throw new DatastoreException(DatastoreFault.Invalid, $"datastore type {options.Type} is not part of this build; use etcdv3 or embedded"),
+            DatastoreType.Kubernetes => new KubernetesDatastore(KubernetesAccess.Find(options)),
+            _ => OpenEmbedded(options.EmbeddedPath),
         };
     }
 

@@ -56,6 +56,21 @@ public sealed record DatastoreOptions
     public string? K8sCurrentContext { get; init; }
     public bool K8sInsecureSkipTlsVerify { get; init; }
 
+    /// <summary>IPAM is host-local's, from the ranges that Kubernetes gives the nodes.</summary>
+    public bool UsePodCidr { get; init; }
+
+    /// <summary>The API group of Calico's resources where it is not to be found out.</summary>
+    public string? CalicoApiGroup { get; init; }
+
+    /// <summary>Where a pod is told that the API is.</summary>
+    public string? K8sServiceHost { get; init; }
+
+    /// <inheritdoc cref="K8sServiceHost"/>
+    public string? K8sServicePort { get; init; }
+
+    /// <summary>Whose <c>.kube/config</c> is read if nothing else is named.</summary>
+    public string? HomeDirectory { get; init; }
+
     /// <summary>
     /// Reads the configuration file if there is one, and the environment only if there is none, as Calico's clients do.
     /// Without a type it is etcd if etcd is named, Kubernetes if that is, and the embedded store otherwise.
@@ -91,6 +106,12 @@ public sealed record DatastoreOptions
             K8sApiToken = settings.Get("k8sAPIToken", "K8S_API_TOKEN"),
             K8sCurrentContext = settings.Get("k8sCurrentContext", "K8S_CURRENT_CONTEXT"),
             K8sInsecureSkipTlsVerify = settings.Get("k8sInsecureSkipTLSVerify", "K8S_INSECURE_SKIP_TLS_VERIFY") is "true" or "1",
+            UsePodCidr = settings.Get("usePodCIDR", "USE_POD_CIDR") is "true" or "1",
+            CalicoApiGroup = settings.Get("calicoAPIGroup", "CALICO_API_GROUP"),
+            // Not settings of Calico's: what a pod and a login find in their environment whatever the file says.
+            K8sServiceHost = NonEmpty(environment("KUBERNETES_SERVICE_HOST")),
+            K8sServicePort = NonEmpty(environment("KUBERNETES_SERVICE_PORT")),
+            HomeDirectory = NonEmpty(environment("HOME")),
         };
         options = options with { Type = TypeOf(settings, options) };
         return Checked(options, settings.Source);

@@ -4,8 +4,8 @@ using Xunit.Sdk;
 namespace Calico.Tests;
 
 /// <summary>
-/// The layer a test belongs to, as <c>./test.sh LAYER</c> selects it: unit, actor, cluster, kernel, conformance, aot
-/// or lab. Put one on each test class.
+/// The layer a test belongs to, as <c>./test.sh LAYER</c> selects it: unit, actor, cluster, kernel, conformance, aot,
+/// kubernetes or lab. Put one on each test class.
 /// </summary>
 [TraitDiscoverer("Calico.Tests.LayerDiscoverer", "Calico.Tests")]
 [AttributeUsage(AttributeTargets.Class)]

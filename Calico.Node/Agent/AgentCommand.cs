@@ -7,6 +7,7 @@ using Calico.Actors.Gateway;
 using Calico.Datastore;
 using Calico.Datastore.Embedded;
 using Calico.Datastore.Etcd;
+using Calico.Datastore.Kubernetes;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Nft;
 using Calico.Node.Http;
@@ -106,8 +107,9 @@ internal static class AgentCommand
         await Task.Delay(Timeout.Infinite, cancellation);
     }
 
-    private static IDatastore Open(AgentOptions options) => options.Etcd is { } etcd
-        ? new EtcdDatastore(etcd)
+    private static IDatastore Open(AgentOptions options) =>
+        options.Etcd is { } etcd ? new EtcdDatastore(etcd)
+        : options.Kubernetes is { } kubernetes ? new KubernetesDatastore(kubernetes)
         : EmbeddedDatastore.Open(new EmbeddedOptions { Directory = options.EmbeddedDirectory! });
 
     private static MeshOptions MeshOptionsOf(AgentOptions options) => new(options.Node, options.AddressV4.Address)

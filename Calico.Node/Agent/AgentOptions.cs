@@ -2,7 +2,9 @@ using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
+using Calico.Datastore;
 using Calico.Datastore.Etcd;
+using Calico.Datastore.Kubernetes;
 
 namespace Calico.Node.Agent;
 
@@ -29,6 +31,9 @@ public sealed record AgentOptions
     public string StatusSocket => Path.Combine(RunDirectory, "node.sock");
 
     public EtcdOptions? Etcd { get; init; }
+
+    /// <summary>DATASTORE_TYPE=kubernetes: the way to the API, by KUBECONFIG, the K8S_ variables or the pod's account.</summary>
+    public KubernetesOptions? Kubernetes { get; init; }
 
     /// <summary>DATASTORE_TYPE=embedded: the folder of the store; CALICO_DATASTORE_DIR.</summary>
     public string? EmbeddedDirectory { get; init; }
@@ -100,7 +105,8 @@ public sealed record AgentOptions
     private static AgentOptions ReadDatastore(EnvironmentReader read, AgentOptions options)
     {
         var endpoints = read.Text("ETCD_ENDPOINTS")?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        var type = read.Text("DATASTORE_TYPE") ?? (endpoints is null ? "embedded" : "etcdv3");
+        var type = read.Text("DATASTORE_TYPE") ?? (endpoints is not null ? "etcdv3"
+            : (read.Text("KUBECONFIG") ?? read.Text("K8S_API_ENDPOINT")) is not null ? "kubernetes" : "embedded");
         switch (type)
         {
             case "etcdv3" when endpoints is { Length: > 0 }:
@@ -120,8 +126,24 @@ public sealed record AgentOptions
                 return options;
             case "embedded":
                 return options with { EmbeddedDirectory = read.Text("CALICO_DATASTORE_DIR") ?? Path.Combine(options.LibDirectory, "datastore") };
+            case "kubernetes":
+                try
+                {
+                    var client = DatastoreOptions.Load(null, "environment", read.Text);
+                    return options with
+                    {
+                        Kubernetes = KubernetesAccess.Find(client with { HomeDirectory = null }),
+                        // The tag by which Calico's tools know such a cluster.
+                        ClusterType = string.Join(',', new[] { options.ClusterType, "kdd" }.Where(t => t.Length > 0)),
+                    };
+                }
+                catch (Exception e) when (e is DatastoreException or InvalidResourceException)
+                {
+                    read.Report($"DATASTORE_TYPE is kubernetes: {e.Message}");
+                    return options;
+                }
             default:
-                read.Report($"DATASTORE_TYPE is '{type}'; this release has etcdv3 and embedded");
+                read.Report($"DATASTORE_TYPE is '{type}'; this release has etcdv3, kubernetes and embedded");
                 return options;
         }
     }

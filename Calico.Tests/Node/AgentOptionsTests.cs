@@ -47,6 +47,18 @@ public class AgentOptionsTests
         Assert.Equal(("/ca", "/cert", "/key"), (etcd.Tls!.CaFile, etcd.Tls.CertificateFile, etcd.Tls.KeyFile));
     }
 
+    [Fact]
+    public void A_kubernetes_api_is_used_as_calico_names_it()
+    {
+        var options = Good(("DATASTORE_TYPE", "kubernetes"), ("K8S_API_ENDPOINT", "https://a:6443"), ("K8S_CA_FILE", "/ca"), ("K8S_CERT_FILE", "/cert"),
+            ("K8S_KEY_FILE", "/key"), ("USE_POD_CIDR", "true"), ("CLUSTER_TYPE", "k8s,bgp"));
+        var kubernetes = options.Kubernetes!;
+
+        Assert.Equal(("https://a:6443", true, "k8s,bgp,kdd"), (kubernetes.Endpoint, kubernetes.UsePodCidr, options.ClusterType));
+        Assert.Equal(("/ca", "/cert", "/key"), (kubernetes.Tls!.CaFile, kubernetes.Tls.CertificateFile, kubernetes.Tls.KeyFile));
+        Assert.Contains("kubeconfig /does/not/exist", Problem(("KUBECONFIG", "/does/not/exist")), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("FELIX_PROMETHEUSMETRICSENABLED")]
     [InlineData("FELIX_PrometheusMetricsEnabled")]
@@ -63,8 +75,9 @@ public class AgentOptionsTests
     [InlineData("CALICO_IPV4POOL_BLOCK_SIZE", "33", "from 20 to 32")]
     [InlineData("CALICO_NODE_GONE_TIMEOUT", "-1", "from 0 to 86400")]
     [InlineData("FELIX_HEALTHENABLED", "maybe", "true or false")]
-    [InlineData("DATASTORE_TYPE", "zookeeper", "etcdv3 and embedded")]
+    [InlineData("DATASTORE_TYPE", "zookeeper", "etcdv3, kubernetes and embedded")]
     [InlineData("DATASTORE_TYPE", "etcdv3", "ETCD_ENDPOINTS")]
+    [InlineData("DATASTORE_TYPE", "kubernetes", "set KUBECONFIG or K8S_API_ENDPOINT")]
     [InlineData("CALICO_MESH_CERT_FILE", "/cert", "together")]
     [InlineData("CALICO_MESH_INSECURE", "false", "CALICO_MESH_CERT_FILE")]
     [InlineData("CALICO_MESH_INSECURE", "", "accept anybody")]

@@ -80,7 +80,7 @@ public sealed record NodeWireguardSpec : ModelObject
 public sealed record NodeAddress : ModelObject
 {
     [RequiredField]
-    [Format(FieldFormat.Net)]
+    [Format(FieldFormat.Cidr)]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Address { get; init; }
 

@@ -3,6 +3,8 @@ using System.Text.Json;
 using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Datastore;
+using Calico.Datastore.Kubernetes;
 
 namespace Calico.Ctl.Commands.Ipam;
 
@@ -21,7 +23,7 @@ internal sealed record ServiceUses(ImmutableArray<AddressUse> Uses, bool AreKnow
     /// <param name="kubeconfig">The file; null for the one that KUBECONFIG names.</param>
     /// <param name="controller">Which services get their addresses from Calico; null for none.</param>
     /// <param name="cancellation">Stops asking.</param>
-    /// <exception cref="CtlException">The file or the API cannot be read.</exception>
+    /// <exception cref="DatastoreException">The file or the API cannot be read.</exception>
     public static async Task<ServiceUses> ReadAsync(CtlContext context, string? kubeconfig, LoadBalancerControllerConfig? controller,
         CancellationToken cancellation)
     {
@@ -30,10 +32,10 @@ internal sealed record ServiceUses(ImmutableArray<AddressUse> Uses, bool AreKnow
             return new ServiceUses([], false, "No kubeconfig is named with --kubeconfig or KUBECONFIG: addresses of services count as used.");
         if (controller is null)
             return new ServiceUses([], true, "No configuration for LoadBalancer kubecontroller found, skipping service check");
-        using var api = new KubernetesApi(Kubeconfig.Read(ResourceFiles.ReadFile(path), path, context.Environment("K8S_CURRENT_CONTEXT")));
+        using var api = new KubernetesReader(KubernetesAccess.From(Kubeconfig.ReadFile(path, context.Environment("K8S_CURRENT_CONTEXT"))));
         var uses = ImmutableArray.CreateBuilder<AddressUse>();
         var count = 0;
-        await foreach (var service in api.ListAsync("/api/v1/services", cancellation))
+        await foreach (var service in api.ListAsync("", "v1", "services", cancellation))
         {
             if (!IsServedByCalico(service, controller.AssignIPs))
                 continue;

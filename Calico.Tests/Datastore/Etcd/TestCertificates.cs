@@ -24,10 +24,10 @@ public sealed class TestCertificates : IDisposable
     public string CaFile { get; }
 
     /// <summary>A certificate for a server on loopback, or for a client.</summary>
-    public (string Certificate, string Key) Issue(string name, bool server, string? host = null)
+    public (string Certificate, string Key) Issue(string name, bool server, string? host = null, string? organization = null)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        var request = new CertificateRequest(organization is null ? $"CN={name}" : $"CN={name},O={organization}", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(
             [new Oid(server ? "1.3.6.1.5.5.7.3.1" : "1.3.6.1.5.5.7.3.2")], false));
         var names = new SubjectAlternativeNameBuilder();

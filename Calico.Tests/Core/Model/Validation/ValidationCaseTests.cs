@@ -69,7 +69,8 @@ public class ValidationCaseTests
         }
     }
 
-    private static JsonElement Wrap(JsonElement row)
+    /// <summary>The whole resource of a row.</summary>
+    internal static JsonElement Wrap(JsonElement row)
     {
         if (row.TryGetProperty("resource", out var resource))
             return resource;
