@@ -97,6 +97,7 @@ internal static class ModelJson
             new ValueListConverter<OrchRef>(), new ValueListConverter<NodeAddress>(), new ValueListConverter<NodeInterface>(),
             new ValueListConverter<ProtoPort>(), new ValueListConverter<HealthTimeoutOverride>(),
             new ValueListConverter<RouteTableIDRange>(), new ValueListConverter<HostEndpointTemplate>(),
+            new ValueListConverter<NodePeerStatus>(), new ValueListConverter<NodeRouteStatus>(),
         ];
         foreach (var converter in converters.Concat(KubernetesJsonContext.ListConverters))
             options.Converters.Add(converter);

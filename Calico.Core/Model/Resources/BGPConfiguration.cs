@@ -46,7 +46,6 @@ public sealed record BGPConfigurationSpec : ModelObject
     [OneOf("None", "NodeIP")]
     public string? BindMode { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
     [Format(FieldFormat.IgnoredInterface)]
     public ValueList<string> IgnoredInterfaces { get; init; }
 

@@ -20,15 +20,19 @@ public sealed record CalicoNodeStatusSpec : ModelObject
     public const string Routes = "Routes";
 
     /// <summary>The node that is to answer.</summary>
+    [RequiredField]
+    [Format(FieldFormat.Name)]
     public string? Node { get; init; }
 
     /// <summary>What it is to tell.</summary>
-    [Items(int.MaxValue, Unique = true)]
+    [RequiredField]
+    [Items(3, Unique = true)]
     [OneOf(Agent, Bgp, Routes)]
     public ValueList<string> Classes { get; init; }
 
-    /// <summary>Seconds between two answers; 0 stops them.</summary>
-    [Between(0, uint.MaxValue)]
+    /// <summary>Seconds between two answers, at most a day; 0 stops them.</summary>
+    [RequiredField]
+    [Between(0, 86400)]
     public uint? UpdatePeriodSeconds { get; init; }
 }
 

@@ -19,11 +19,9 @@ public sealed record HostEndpointSpec : ModelObject
     [Format(FieldFormat.Interface)]
     public string? InterfaceName { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
     [Format(FieldFormat.Ip)]
     public ValueList<string> ExpectedIPs { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
     [Format(FieldFormat.Name)]
     public ValueList<string> Profiles { get; init; }
 

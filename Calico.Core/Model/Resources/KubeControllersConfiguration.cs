@@ -12,6 +12,9 @@ public sealed record KubeControllersConfiguration() : Resource(ResourceKind.Kube
 
 public sealed record KubeControllersConfigurationSpec : ModelObject
 {
+    /// <summary>The port of the controllers' metrics where none is given.</summary>
+    public const int DefaultMetricsPort = 9094;
+
     [OneOf("None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic")]
     public string? LogSeverityScreen { get; init; }
 
@@ -79,7 +82,6 @@ public sealed record HostEndpointTemplate : ModelObject
     [Format(FieldFormat.Name)]
     public string? GenerateName { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
     [Format(FieldFormat.Cidr)]
     public ValueList<string> InterfaceCIDRs { get; init; }
 

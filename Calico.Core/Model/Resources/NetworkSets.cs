@@ -17,7 +17,6 @@ public sealed record NetworkSet() : Resource(ResourceKind.NetworkSet)
 public sealed record NetworkSetSpec : ModelObject
 {
     /// <summary>CIDRs and single addresses of both families.</summary>
-    [Items(int.MaxValue, Unique = true)]
     [Format(FieldFormat.Cidr)]
     public ValueList<string> Nets { get; init; }
 }

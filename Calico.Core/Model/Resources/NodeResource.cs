@@ -79,8 +79,9 @@ public sealed record NodeWireguardSpec : ModelObject
 
 public sealed record NodeAddress : ModelObject
 {
+    /// <summary>An address, or one with the prefix length of its subnet.</summary>
     [RequiredField]
-    [Format(FieldFormat.Net)]
+    [Format(FieldFormat.Cidr)]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Address { get; init; }
 

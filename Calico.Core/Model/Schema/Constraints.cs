@@ -66,6 +66,10 @@ public sealed class FormatAttribute(FieldFormat format) : Attribute
 [AttributeUsage(AttributeTargets.Property)]
 public sealed class RequiredFieldAttribute : Attribute;
 
+/// <summary>The object's durations have no fraction of a millisecond: what acts on them counts no finer.</summary>
+[AttributeUsage(AttributeTargets.Class)]
+public sealed class WholeMillisecondsAttribute : Attribute;
+
 /// <summary>The bounds <c>min</c> and <c>max</c> of the object are prefix lengths of a family.</summary>
 [AttributeUsage(AttributeTargets.Property)]
 public sealed class PrefixLengthsAttribute(int max) : Attribute

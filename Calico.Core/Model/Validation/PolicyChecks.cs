@@ -9,8 +9,6 @@ internal static class PolicyChecks
 {
     public static void Policy(IPolicySpec spec, bool isGlobal, ErrorList errors)
     {
-        if (spec.Tier is { } tier && !Formats.IsLabel(tier))
-            errors.Add("spec.tier", tier, "must be the name of a tier");
         Rules(spec.Ingress, "spec.ingress", errors, (rule, path) =>
         {
             errors.When(rule.Destination?.Services is not null, $"{path}.destination.services", "not allowed in ingress rule destination");
