@@ -7,7 +7,7 @@ namespace Calico.Core.Model.Resources;
 public sealed record KubeControllersConfiguration() : Resource(ResourceKind.KubeControllersConfiguration)
 {
     public KubeControllersConfigurationSpec Spec { get; init => field = value ?? new(); } = new();
-    public KubeControllersConfigurationStatus? Status { get; init; }
+    public KubeControllersConfigurationStatus Status { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record KubeControllersConfigurationSpec : ModelObject
@@ -82,6 +82,7 @@ public sealed record HostEndpointTemplate : ModelObject
     [Format(FieldFormat.Name)]
     public string? GenerateName { get; init; }
 
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.Cidr)]
     public ValueList<string> InterfaceCIDRs { get; init; }
 

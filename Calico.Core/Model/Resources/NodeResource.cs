@@ -10,7 +10,7 @@ namespace Calico.Core.Model.Resources;
 public sealed record NodeResource() : Resource(ResourceKind.Node)
 {
     public NodeSpec Spec { get; init => field = value ?? new(); } = new();
-    public NodeStatus? Status { get; init; }
+    public NodeStatus Status { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record NodeSpec : ModelObject

@@ -133,7 +133,7 @@ internal static class SchemaCheck
                 errors.Add(new FieldError(path, null, $"has {count} entries, at most {items.Max} are allowed"));
             if (count < items.Min)
                 errors.Add(new FieldError(path, null, $"must have at least {items.Min} entries"));
-            if (items.Unique && json.EnumerateArray().GroupBy(e => e.GetRawText(), StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            if (items is { Unique: true, TakesDuplicates: false } && json.EnumerateArray().GroupBy(e => e.GetRawText(), StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
                 errors.Add(new FieldError(path, twice.First().ToString(), "specified more than once"));
         }
         if (!strict && count > (Attribute<ItemsAttribute>(property)?.Max ?? int.MaxValue))
