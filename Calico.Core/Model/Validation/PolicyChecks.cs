@@ -35,7 +35,7 @@ internal static class PolicyChecks
     public static void Staged(StagedNetworkPolicySpec spec, ErrorList errors)
     {
         if (spec.StagedAction == StagedAction.Delete)
-            errors.When(spec with { Types = default } != new StagedNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
+            errors.When(spec with { Types = default, Unknown = null } != new StagedNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
                 "spec", "all fields except tier must be absent if stagedAction is Delete");
         else
             Policy(spec, isGlobal: false, errors);
@@ -44,7 +44,7 @@ internal static class PolicyChecks
     public static void StagedGlobal(StagedGlobalNetworkPolicySpec spec, ErrorList errors)
     {
         if (spec.StagedAction == StagedAction.Delete)
-            errors.When(spec with { Types = default } != new StagedGlobalNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
+            errors.When(spec with { Types = default, Unknown = null } != new StagedGlobalNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
                 "spec", "all fields except tier must be absent if stagedAction is Delete");
         else
             Global(spec, errors);
@@ -54,13 +54,14 @@ internal static class PolicyChecks
     public static void StagedKubernetes(StagedKubernetesNetworkPolicy policy, ErrorList errors)
     {
         var spec = policy.Spec;
+        var known = KnownFields.Of(spec);
         if (spec.StagedAction == StagedAction.Delete)
         {
-            errors.When(spec != new StagedKubernetesNetworkPolicySpec { StagedAction = spec.StagedAction }, "spec",
+            errors.When(known != new StagedKubernetesNetworkPolicySpec { StagedAction = spec.StagedAction }, "spec",
                 "all fields must be absent if stagedAction is Delete");
             return;
         }
-        var converted = PolicyConversion.FromNetworkPolicy(new KubeNetworkPolicy { Metadata = policy.Metadata, Spec = spec });
+        var converted = PolicyConversion.FromNetworkPolicy(new KubeNetworkPolicy { Metadata = policy.Metadata, Spec = known });
         foreach (var problem in converted.Problems)
             errors.Add(problem.Split(':')[0], null, problem[(problem.IndexOf(' ', StringComparison.Ordinal) + 1)..]);
         if (converted.Problems.IsEmpty)
