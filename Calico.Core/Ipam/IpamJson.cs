@@ -130,7 +130,11 @@ public static class IpamJson
         ? "confirmed"
         : Read(json, "affinity", root => StringOf(root, "state") is { Length: > 0 } state ? state : "confirmed");
 
-    public static byte[] WriteAffinity(string state) => Write(w => w.WriteString("state", state));
+    public static byte[] WriteAffinity(string state) => Write(w =>
+    {
+        w.WriteString("state", state);
+        w.WriteBoolean("deleted", false);
+    });
 
     /// <summary>The allocator's settings; a field that is absent is off, as Calico writes only what is on.</summary>
     /// <exception cref="FormatException">The value is not the settings.</exception>

@@ -192,10 +192,10 @@ public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance
             {
                 return await work(both.Token);
             }
-            catch (OperationCanceledException) when (!_caller.IsCancellationRequested && !_store._closed.IsCancellationRequested)
+            catch (OperationCanceledException e) when (!_caller.IsCancellationRequested && !_store._closed.IsCancellationRequested)
             {
                 throw new DatastoreException(DatastoreFault.Unavailable, $"kubernetes {_store._options.Endpoint}: {_what}: "
-                    + $"not done in {bound.TotalSeconds:f0} s; a write may or may not have been carried out");
+                    + $"not done in {bound.TotalSeconds:f0} s{(e is CutOffException ? $" ({e.Message})" : "")}; a write may or may not have been carried out");
             }
         }
 

@@ -28,6 +28,9 @@ internal sealed class LifeCycle(IDatastore datastore)
             case WorkloadEndpoint endpoint:
                 EndpointName(endpoint);
                 return [];
+            case KubeControllersConfiguration configuration:
+                Controllers(configuration, isNew: previous is null);
+                return [];
             default:
                 return [];
         }
@@ -99,15 +102,41 @@ internal sealed class LifeCycle(IDatastore datastore)
                 [new FieldError("metadata.name", endpoint.Name, $"the WorkloadEndpoint name does not match the primary identifiers assigned in the Spec: expected name {expected}")]);
     }
 
+    // Each template names the endpoints that it makes, and says which interfaces they are for.
+    private static void Controllers(KubeControllersConfiguration configuration, bool isNew)
+    {
+        var errors = ImmutableArray.CreateBuilder<FieldError>();
+        if (isNew && configuration.Name != "default")
+            errors.Add(new FieldError("metadata.name", configuration.Name, "the only KubeControllersConfiguration is named default"));
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        var templates = configuration.Spec.Controllers.Node?.HostEndpoint?.Templates ?? default;
+        for (var i = 0; i < templates.Count; i++)
+        {
+            var at = $"spec.controllers.node.hostEndpoint.templates[{i}]";
+            if (templates[i].GenerateName is not { } name)
+                errors.Add(new FieldError($"{at}.generateName", null, "is required"));
+            else if (!names.Add(name))
+                errors.Add(new FieldError($"{at}.generateName", name, "must be unique: another template has it"));
+            if (templates[i] is { InterfaceCIDRs.IsEmpty: true, InterfacePattern: null })
+                errors.Add(new FieldError(at, null, "needs interfaceCIDRs or interfacePattern"));
+        }
+        if (errors.Count > 0)
+            throw new InvalidResourceException(configuration.ToString(), errors.ToImmutable());
+    }
+
     private async Task PoolAsync(IPPool pool, IPPool? previous, CancellationToken cancellation)
     {
         var errors = ImmutableArray.CreateBuilder<FieldError>();
         if (previous is not null)
         {
-            if (previous.Spec.Cidr != pool.Spec.Cidr)
+            if (previous.Spec.Cidr != pool.Spec.Cidr
+                && !(Cidr.TryParse(previous.Spec.Cidr, out var before) && Cidr.TryParse(pool.Spec.Cidr, out var after) && before.Network == after.Network))
                 errors.Add(new FieldError("spec.cidr", pool.Spec.Cidr, $"CIDR cannot be changed from {previous.Spec.Cidr}; make a new pool and move to it"));
             if (((IPPool)ResourceDefaults.Apply(previous)).Spec.BlockSize != pool.Spec.BlockSize)
                 errors.Add(new FieldError("spec.blockSize", $"{pool.Spec.BlockSize}", "Block size cannot be changed; make a new pool and move to it"));
+            if (previous.Spec.AllowedUses.Contains(IPPoolUse.LoadBalancer) && pool.Spec.AllowedUses.Any(u => u != IPPoolUse.LoadBalancer))
+                errors.Add(new FieldError("spec.allowedUses", string.Join(", ", pool.Spec.AllowedUses),
+                    "cannot be changed from LoadBalancer to Workload or Tunnel"));
         }
         else
         {

@@ -141,6 +141,7 @@ public sealed class ResourceStore(IDatastore datastore, TimeProvider time, Func<
     /// <inheritdoc cref="UpdateAsync"/>
     public async Task<Resource> ApplyAsync(Resource resource, CancellationToken cancellation = default)
     {
+        resource = ResourceDefaults.Apply(resource);
         for (var attempt = 0; ; attempt++)
         {
             try

@@ -1,3 +1,5 @@
+using Calico.Core.Model.Schema;
+
 namespace Calico.Core.Model.Kubernetes;
 
 /// <summary>networking.k8s.io/v1 NetworkPolicy.</summary>
@@ -11,6 +13,9 @@ public record KubeNetworkPolicySpec : ModelObject
     public LabelSelector PodSelector { get; init => field = value ?? new(); } = new();
     public ValueList<KubeIngressRule> Ingress { get; init; }
     public ValueList<KubeEgressRule> Egress { get; init; }
+
+    [Items(2, Unique = true)]
+    [OneOf("Ingress", "Egress")]
     public ValueList<string> PolicyTypes { get; init; }
 }
 

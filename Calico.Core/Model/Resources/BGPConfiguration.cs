@@ -46,7 +46,7 @@ public sealed record BGPConfigurationSpec : ModelObject
     [OneOf("None", "NodeIP")]
     public string? BindMode { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.IgnoredInterface)]
     public ValueList<string> IgnoredInterfaces { get; init; }
 

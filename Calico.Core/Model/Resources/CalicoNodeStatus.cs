@@ -10,7 +10,7 @@ namespace Calico.Core.Model.Resources;
 public sealed record CalicoNodeStatus() : Resource(ResourceKind.CalicoNodeStatus)
 {
     public CalicoNodeStatusSpec Spec { get; init => field = value ?? new(); } = new();
-    public CalicoNodeStatusStatus? Status { get; init; }
+    public CalicoNodeStatusStatus Status { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record CalicoNodeStatusSpec : ModelObject
@@ -20,30 +20,37 @@ public sealed record CalicoNodeStatusSpec : ModelObject
     public const string Routes = "Routes";
 
     /// <summary>The node that is to answer.</summary>
+    [RequiredField]
+    [Format(FieldFormat.Name)]
     public string? Node { get; init; }
 
     /// <summary>What it is to tell.</summary>
-    [Items(int.MaxValue, Unique = true)]
+    [RequiredField]
+    [Items(3, Unique = true)]
     [OneOf(Agent, Bgp, Routes)]
     public ValueList<string> Classes { get; init; }
 
-    /// <summary>Seconds between two answers; 0 stops them.</summary>
-    [Between(0, uint.MaxValue)]
+    /// <summary>Seconds between two answers, at most a day; 0 stops them.</summary>
+    [RequiredField]
+    [Between(0, 86400)]
     public uint? UpdatePeriodSeconds { get; init; }
 }
 
 public sealed record CalicoNodeStatusStatus : ModelObject
 {
+    /// <summary>When the node last answered; null before its first answer.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public DateTimeOffset? LastUpdated { get; init; }
-    public NodeAgentStatus? Agent { get; init; }
-    public NodeBGPStatus? Bgp { get; init; }
-    public NodeBGPRoutesStatus? Routes { get; init; }
+
+    public NodeAgentStatus Agent { get; init => field = value ?? new(); } = new();
+    public NodeBGPStatus Bgp { get; init => field = value ?? new(); } = new();
+    public NodeBGPRoutesStatus Routes { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record NodeAgentStatus : ModelObject
 {
-    public NodeBirdStatus? BirdV4 { get; init; }
-    public NodeBirdStatus? BirdV6 { get; init; }
+    public NodeBirdStatus BirdV4 { get; init => field = value ?? new(); } = new();
+    public NodeBirdStatus BirdV6 { get; init => field = value ?? new(); } = new();
 }
 
 /// <summary>The speaker of one family, under the name of the daemon that upstream runs.</summary>
@@ -102,7 +109,7 @@ public sealed record NodeRouteStatus : ModelObject
     public string? Destination { get; init; }
     public string? Gateway { get; init; }
     public string? Interface { get; init; }
-    public NodeRouteSource? LearnedFrom { get; init; }
+    public NodeRouteSource LearnedFrom { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record NodeRouteSource : ModelObject

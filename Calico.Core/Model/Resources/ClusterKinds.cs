@@ -45,8 +45,19 @@ public sealed record IPAMConfigurationSpec : ModelObject
     [Between(0, 1000000)]
     public int MaxBlocksPerHost { get; init; }
 
+    /// <summary>Nodes take new blocks where theirs are full; on where the field is absent.</summary>
+    [JsonIgnore]
+    public bool AutoAllocateBlocks
+    {
+        get => StoredAutoAllocateBlocks!.Value;
+        init => StoredAutoAllocateBlocks = value;
+    }
+
+    // Absent is null only until here, so that a reader can tell it from false; never null inside.
+    [JsonInclude]
+    [JsonPropertyName("autoAllocateBlocks")]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
-    public bool AutoAllocateBlocks { get; init; }
+    internal bool? StoredAutoAllocateBlocks { get; init => field = value ?? true; } = true;
 
     [OneOf("Enabled", "Disabled")]
     public string? KubeVirtVMAddressPersistence { get; init; }
@@ -73,6 +84,7 @@ public sealed record BlockAffinitySpec : ModelObject
     /// <summary><c>host</c> or <c>virtual</c>.</summary>
     public string? Type { get; init; }
 
+    [RequiredField]
     [Format(FieldFormat.Net)]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Cidr { get; init; }

@@ -19,11 +19,11 @@ public sealed record HostEndpointSpec : ModelObject
     [Format(FieldFormat.Interface)]
     public string? InterfaceName { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.Ip)]
     public ValueList<string> ExpectedIPs { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.Name)]
     public ValueList<string> Profiles { get; init; }
 

@@ -13,6 +13,7 @@ public sealed record FelixConfiguration() : Resource(ResourceKind.FelixConfigura
 }
 
 /// <summary>A field that is absent leaves the parameter to the next source; an empty list is a value.</summary>
+[WholeMilliseconds]
 public sealed record FelixConfigurationSpec : ModelObject
 {
     [MaxLength(1024)]
@@ -29,10 +30,10 @@ public sealed record FelixConfigurationSpec : ModelObject
     public GoDuration? IptablesPostWriteCheckInterval { get; init; }
     public GoDuration? IptablesLockProbeInterval { get; init; }
 
-    [Pattern("([a-zA-Z0-9-_]+=(true|false|),)*([a-zA-Z0-9-_]+=(true|false|))?", "a list such as Name=true,Other=false")]
+    [Pattern("([a-zA-Z0-9_]+=(true|false|),)*([a-zA-Z0-9_]+=(true|false|))?", "a list such as Name=true,Other=false")]
     public string? FeatureDetectOverride { get; init; }
 
-    [Pattern("([a-zA-Z0-9-_]+=([^=]+),)*([a-zA-Z0-9-_]+=([^=]+))?", "a list such as Name=value,Other=value")]
+    [Pattern("([a-zA-Z0-9_]+=[^=,]+,+)*([a-zA-Z0-9_]+=[^=,]+)?", "a list such as Name=value,Other=value")]
     public string? FeatureGates { get; init; }
 
     public GoDuration? IpsetsRefreshInterval { get; init; }
@@ -43,10 +44,19 @@ public sealed record FelixConfigurationSpec : ModelObject
 
     public GoDuration? XdpRefreshInterval { get; init; }
     public GoDuration? NetlinkTimeout { get; init; }
+
+    [Pattern("[a-zA-Z0-9_.-]+", "a host name, an IPv4 address or None")]
     public string? MetadataAddr { get; init; }
+
+    [Between(0, 65535)]
     public int? MetadataPort { get; init; }
+
     public string? OpenstackRegion { get; init; }
+
+    [Pattern("[a-zA-Z0-9_-]{1,15}(,[a-zA-Z0-9_-]{1,15})*", "a list of at most 15 letters, digits, '_' and '-' each, such as cali,tap")]
     public string? InterfacePrefix { get; init; }
+
+    /// <summary>Names, and regular expressions between slashes, separated by commas.</summary>
     public string? InterfaceExclude { get; init; }
 
     [Pattern("(?i)(Insert|Append)?", "one of Insert, Append")]
@@ -107,15 +117,22 @@ public sealed record FelixConfigurationSpec : ModelObject
 
     public bool? DisableConntrackInvalidCheck { get; init; }
     public bool? HealthEnabled { get; init; }
+
+    [Format(FieldFormat.HostAddress)]
     public string? HealthHost { get; init; }
+
+    [Between(0, 65535)]
     public int? HealthPort { get; init; }
+
     public ValueList<HealthTimeoutOverride> HealthTimeoutOverrides { get; init; }
     public bool? PrometheusMetricsEnabled { get; init; }
 
-    [Format(FieldFormat.PrometheusHost)]
+    [Format(FieldFormat.HostAddress)]
     public string? PrometheusMetricsHost { get; init; }
 
+    [Between(0, 65535)]
     public int? PrometheusMetricsPort { get; init; }
+
     public bool? PrometheusGoMetricsEnabled { get; init; }
     public bool? PrometheusProcessMetricsEnabled { get; init; }
     public bool? PrometheusWireGuardMetricsEnabled { get; init; }
@@ -162,12 +179,16 @@ public sealed record FelixConfigurationSpec : ModelObject
     [OneOf("Enabled", "Disabled")]
     public string? IpForwarding { get; init; }
 
+
+    [Format(FieldFormat.CidrV4)]
     public ValueList<string>? ExternalNodesList { get; init; }
     public string? DebugMemoryProfilePath { get; init; }
     public bool? DebugDisableLogDropping { get; init; }
     public GoDuration? DebugSimulateCalcGraphHangAfter { get; init; }
     public GoDuration? DebugSimulateDataplaneHangAfter { get; init; }
     public GoDuration? DebugSimulateDataplaneApplyDelay { get; init; }
+
+    [Format(FieldFormat.HostAddress)]
     public string? DebugHost { get; init; }
 
     [Between(0, 65535)]
@@ -249,7 +270,7 @@ public sealed record FelixConfigurationSpec : ModelObject
     public ValueList<string>? BpfDSROptoutCIDRs { get; init; }
 
     [Between(0, 4294967295)]
-    public int? BpfExtToServiceConnmark { get; init; }
+    public long? BpfExtToServiceConnmark { get; init; }
 
     public bool? BpfKubeProxyIptablesCleanupEnabled { get; init; }
     public GoDuration? BpfKubeProxyMinSyncPeriod { get; init; }
@@ -402,7 +423,7 @@ public sealed record FelixConfigurationSpec : ModelObject
     public int? BpfMaglevMaxServices { get; init; }
 }
 
-/// <summary>A port that stays open whatever policy says; the protocol is TCP where none is given.</summary>
+/// <summary>A port that stays open whatever policy says, towards all addresses or one network.</summary>
 public sealed record ProtoPort : ModelObject
 {
     public string? Protocol { get; init; }
@@ -412,7 +433,7 @@ public sealed record ProtoPort : ModelObject
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public int Port { get; init; }
 
-    [Format(FieldFormat.Net)]
+    [Format(FieldFormat.Cidr)]
     public string? Net { get; init; }
 }
 
@@ -431,11 +452,9 @@ public sealed record HealthTimeoutOverride : ModelObject
 /// <summary>Kernel routing tables from 1 to 250 (older form).</summary>
 public sealed record RouteTableRange : ModelObject
 {
-    [RequiredField]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public int Min { get; init; }
 
-    [RequiredField]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public int Max { get; init; }
 }
@@ -443,11 +462,9 @@ public sealed record RouteTableRange : ModelObject
 /// <summary>Kernel routing tables; the kernel's own 253 to 255 are left out of a range.</summary>
 public sealed record RouteTableIDRange : ModelObject
 {
-    [RequiredField]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public long Min { get; init; }
 
-    [RequiredField]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public long Max { get; init; }
 }

@@ -68,7 +68,7 @@ public sealed record IPPoolSpec : ModelObject
     public string? NamespaceSelector { get; init; }
 
     /// <summary>Absent is Workload and Tunnel.</summary>
-    [Items(10, Unique = true)]
+    [Items(10, Unique = true, TakesDuplicates = true)]
     [OneOf(IPPoolUse.Workload, IPPoolUse.Tunnel, IPPoolUse.LoadBalancer)]
     public ValueList<string> AllowedUses { get; init; }
 
@@ -85,7 +85,7 @@ public sealed record IPReservation() : Resource(ResourceKind.IPReservation)
 
 public sealed record IPReservationSpec : ModelObject
 {
-    [Items(int.MaxValue, Unique = true)]
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.Cidr)]
     public ValueList<string> ReservedCIDRs { get; init; }
 }

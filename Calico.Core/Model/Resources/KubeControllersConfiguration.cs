@@ -7,11 +7,14 @@ namespace Calico.Core.Model.Resources;
 public sealed record KubeControllersConfiguration() : Resource(ResourceKind.KubeControllersConfiguration)
 {
     public KubeControllersConfigurationSpec Spec { get; init => field = value ?? new(); } = new();
-    public KubeControllersConfigurationStatus? Status { get; init; }
+    public KubeControllersConfigurationStatus Status { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record KubeControllersConfigurationSpec : ModelObject
 {
+    /// <summary>The port of the controllers' metrics where none is given.</summary>
+    public const int DefaultMetricsPort = 9094;
+
     [OneOf("None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic")]
     public string? LogSeverityScreen { get; init; }
 
@@ -79,7 +82,7 @@ public sealed record HostEndpointTemplate : ModelObject
     [Format(FieldFormat.Name)]
     public string? GenerateName { get; init; }
 
-    [Items(int.MaxValue, Unique = true)]
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.Cidr)]
     public ValueList<string> InterfaceCIDRs { get; init; }
 

@@ -17,7 +17,7 @@ public sealed record NetworkSet() : Resource(ResourceKind.NetworkSet)
 public sealed record NetworkSetSpec : ModelObject
 {
     /// <summary>CIDRs and single addresses of both families.</summary>
-    [Items(int.MaxValue, Unique = true)]
+    [Items(int.MaxValue, Unique = true, TakesDuplicates = true)]
     [Format(FieldFormat.Cidr)]
     public ValueList<string> Nets { get; init; }
 }

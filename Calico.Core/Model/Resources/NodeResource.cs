@@ -10,7 +10,7 @@ namespace Calico.Core.Model.Resources;
 public sealed record NodeResource() : Resource(ResourceKind.Node)
 {
     public NodeSpec Spec { get; init => field = value ?? new(); } = new();
-    public NodeStatus? Status { get; init; }
+    public NodeStatus Status { get; init => field = value ?? new(); } = new();
 }
 
 public sealed record NodeSpec : ModelObject
@@ -79,6 +79,7 @@ public sealed record NodeWireguardSpec : ModelObject
 
 public sealed record NodeAddress : ModelObject
 {
+    /// <summary>An address, or one with the prefix length of its subnet.</summary>
     [RequiredField]
     [Format(FieldFormat.Cidr)]
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]

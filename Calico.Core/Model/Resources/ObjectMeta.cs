@@ -1,4 +1,6 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using Calico.Core.Model.Schema;
 
 namespace Calico.Core.Model.Resources;
 
@@ -38,10 +40,32 @@ public sealed record OwnerReference : ModelObject
 /// <summary>One entry of a status' standard condition list.</summary>
 public sealed record Condition : ModelObject
 {
+    [RequiredField]
+    [MaxLength(316)]
+    [Pattern(@"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])",
+        "a name such as Ready or example.com/Ready")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Type { get; init; }
+
+    [RequiredField]
+    [OneOf("True", "False", "Unknown")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Status { get; init; }
+
+    [Between(0, long.MaxValue)]
     public long ObservedGeneration { get; init; }
+
+    [RequiredField]
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public DateTimeOffset? LastTransitionTime { get; init; }
+
+    [RequiredField]
+    [MaxLength(1024)]
+    [Pattern("[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", "one word of letters, digits and '_', such as AllReady")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Reason { get; init; }
+
+    [MaxLength(32768)]
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public string? Message { get; init; }
 }

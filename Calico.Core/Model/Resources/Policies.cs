@@ -45,6 +45,7 @@ public interface IPolicySpec
 
 public record NetworkPolicySpec : ModelObject, IPolicySpec
 {
+    [Format(FieldFormat.Name)]
     public string? Tier { get; init; }
 
     /// <summary>Lower goes first; none is last.</summary>
@@ -75,6 +76,7 @@ public record NetworkPolicySpec : ModelObject, IPolicySpec
 
 public record GlobalNetworkPolicySpec : ModelObject, IPolicySpec
 {
+    [Format(FieldFormat.Name)]
     public string? Tier { get; init; }
 
     /// <summary>Lower goes first; none is last.</summary>

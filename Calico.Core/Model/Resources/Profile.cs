@@ -1,3 +1,5 @@
+using Calico.Core.Model.Schema;
+
 namespace Calico.Core.Model.Resources;
 
 /// <summary>Labels and last-resort rules that endpoints inherit by naming the profile.</summary>
@@ -28,7 +30,10 @@ public sealed record Profile() : Resource(ResourceKind.Profile)
 
 public sealed record ProfileSpec : ModelObject
 {
+    [Items(1024)]
     public ValueList<Rule> Ingress { get; init; }
+
+    [Items(1024)]
     public ValueList<Rule> Egress { get; init; }
 
     /// <summary>Labels of every endpoint that lists the profile and has no such label itself.</summary>

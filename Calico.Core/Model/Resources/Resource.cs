@@ -9,7 +9,8 @@ namespace Calico.Core.Model.Resources;
 //
 // A record's property order is the field order on the wire, its attributes are the limits of single fields
 // (Schema/Constraints.cs), and its name in JSON is its name here in camel case. Fields that are absent are null, empty
-// or zero and are not written; fields that this release does not know stay in ModelObject.Unknown.
+// or zero and are not written, but for those that Go writes when they are empty, such as a status; fields that this
+// release does not know stay in ModelObject.Unknown.
 
 /// <summary>A v3 resource of any kind.</summary>
 public abstract record Resource : ModelObject

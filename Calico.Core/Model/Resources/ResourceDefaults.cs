@@ -1,4 +1,9 @@
+using Calico.Core.Net;
+
 namespace Calico.Core.Model.Resources;
+
+// A write fills in what upstream fills in at the same place, so that an object is stored alike whoever wrote it: the
+// defaults of the CRD schemas, which its client applies itself where there is no API server, and those of the client.
 
 /// <summary>Fills in what a write of a resource leaves open, as Calico's schemas and clients do before they store it.</summary>
 public static class ResourceDefaults
@@ -6,6 +11,10 @@ public static class ResourceDefaults
     /// <summary>The label that tells a policy's tier.</summary>
     public const string TierLabel = "projectcalico.org/tier";
 
+    private const string NamespaceLabel = "projectcalico.org/namespace";
+    private const string OrchestratorLabel = "projectcalico.org/orchestrator";
+
+    /// <summary>The resource with its defaults. Applying them twice is the same as once.</summary>
     public static Resource Apply(Resource resource) => resource switch
     {
         NetworkPolicy p => p with
@@ -24,7 +33,7 @@ public static class ResourceDefaults
             Spec = p.Spec with
             {
                 Tier = Tier(p.Spec),
-                Types = p.Spec.StagedAction == StagedAction.Delete ? p.Spec.Types : Types(p.Spec),
+                Types = StagedTypes(p.Spec, p.Spec.StagedAction),
                 StagedAction = p.Spec.StagedAction ?? StagedAction.Set,
             },
         },
@@ -34,7 +43,7 @@ public static class ResourceDefaults
             Spec = p.Spec with
             {
                 Tier = Tier(p.Spec),
-                Types = p.Spec.StagedAction == StagedAction.Delete ? p.Spec.Types : Types(p.Spec),
+                Types = StagedTypes(p.Spec, p.Spec.StagedAction),
                 StagedAction = p.Spec.StagedAction ?? StagedAction.Set,
             },
         },
@@ -48,6 +57,17 @@ public static class ResourceDefaults
             },
         },
         IPPool p => p with { Spec = Pool(p.Spec) },
+        BGPConfiguration c => c with
+        {
+            Spec = c.Spec with
+            {
+                LogSeverityScreen = c.Spec.LogSeverityScreen ?? "Info",
+                ServiceLoadBalancerAggregation = c.Spec.ServiceLoadBalancerAggregation ?? Enabled,
+            },
+        },
+        FelixConfiguration c => c with { Spec = Felix(c.Spec) },
+        KubeControllersConfiguration c => c with { Spec = Controllers(c.Spec) },
+        WorkloadEndpoint e => Endpoint(e),
         _ => resource,
     };
 
@@ -61,6 +81,12 @@ public static class ResourceDefaults
         : spec.Ingress.IsEmpty ? [PolicyType.Egress]
         : [PolicyType.Ingress, PolicyType.Egress];
 
+    private const string Enabled = nameof(Enabled);
+    private const string Disabled = nameof(Disabled);
+
+    // One that stands for a deletion has nothing but its tier.
+    private static ValueList<string> StagedTypes(IPolicySpec spec, string? action) => action == StagedAction.Delete ? [] : Types(spec);
+
     private static string Tier(IPolicySpec spec) => spec.Tier ?? Resources.Tier.Default;
 
     private static ObjectMeta WithTierLabel(ObjectMeta metadata, IPolicySpec spec) =>
@@ -71,6 +97,8 @@ public static class ResourceDefaults
         var isV4 = !(spec.Cidr ?? "").Contains(':', StringComparison.Ordinal);
         return spec with
         {
+            // One network has one spelling, which the comparison of an update relies on. Host bits stay for the error.
+            Cidr = Cidr.TryParse(spec.Cidr, out var cidr) && cidr.IsMasked ? cidr.ToString() : spec.Cidr,
             NodeSelector = spec.NodeSelector ?? "all()",
             AssignmentMode = spec.AssignmentMode ?? "Automatic",
             IpipMode = spec.IpipMode ?? EncapsulationMode.Never,
@@ -79,6 +107,55 @@ public static class ResourceDefaults
             AllowedUses = spec.AllowedUses.IsEmpty
                 ? spec.NamespaceSelector is null ? [IPPoolUse.Workload, IPPoolUse.Tunnel] : [IPPoolUse.Workload]
                 : spec.AllowedUses,
+        };
+    }
+
+    // The older switch of connect-time load balancing, where it is set, decides over the two newer fields.
+    private static FelixConfigurationSpec Felix(FelixConfigurationSpec spec) => spec with
+    {
+        FloatingIPs = spec.FloatingIPs ?? Disabled,
+        NftablesMode = spec.NftablesMode ?? "Auto",
+        NftablesFlowTableOffload = spec.NftablesFlowTableOffload ?? Disabled,
+        BpfConnectTimeLoadBalancing = spec.BpfConnectTimeLoadBalancingEnabled switch
+        {
+            true => Enabled,
+            false => Disabled,
+            null => spec.BpfConnectTimeLoadBalancing ?? "TCP",
+        },
+        BpfHostNetworkedNATWithoutCTLB = spec.BpfConnectTimeLoadBalancingEnabled is null
+            ? spec.BpfHostNetworkedNATWithoutCTLB ?? Enabled
+            : Disabled,
+    };
+
+    private static KubeControllersConfigurationSpec Controllers(KubeControllersConfigurationSpec spec) => spec with
+    {
+        HealthChecks = spec.HealthChecks ?? Enabled,
+        PrometheusMetricsPort = spec.PrometheusMetricsPort ?? KubeControllersConfigurationSpec.DefaultMetricsPort,
+        Controllers = spec.Controllers with
+        {
+            Node = spec.Controllers.Node is { } node
+                ? node with { LeakGracePeriod = node.LeakGracePeriod ?? GoDuration.From(TimeSpan.FromMinutes(15)) }
+                : null,
+            LoadBalancer = spec.Controllers.LoadBalancer is { } balancer
+                ? balancer with { AssignIPs = balancer.AssignIPs ?? "AllServices" }
+                : null,
+            Migration = spec.Controllers.Migration is { } migration
+                ? migration with { PolicyNameMigrator = migration.PolicyNameMigrator ?? Enabled }
+                : null,
+        },
+    };
+
+    // The name follows from the spec; the labels are what selectors find the endpoint by.
+    private static WorkloadEndpoint Endpoint(WorkloadEndpoint endpoint)
+    {
+        var labels = endpoint.Metadata.Labels.With(OrchestratorLabel, endpoint.Spec.Orchestrator ?? "");
+        return endpoint with
+        {
+            Metadata = endpoint.Metadata with
+            {
+                Name = endpoint.Metadata.Name ?? (WorkloadEndpointName.Of(endpoint.Spec).TryFormat(out var name, out _) ? name : null),
+                Labels = endpoint.Namespace is { } ns ? labels.With(NamespaceLabel, ns) : labels,
+            },
         };
     }
 }

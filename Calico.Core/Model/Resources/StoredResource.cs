@@ -2,6 +2,8 @@ using System.Buffers;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Calico.Core.Model.Json;
 
 namespace Calico.Core.Model.Resources;
 
@@ -21,7 +23,14 @@ public static class StoredResource
         var metadata = resource.Metadata with { ResourceVersion = null, SelfLink = null };
         if (resource.ResourceKind.IsTieredPolicy)
             metadata = metadata with { Annotations = metadata.Annotations.With(MetadataAnnotation, NameAnnotation(resource.Name)) };
-        return ResourceCodec.Encode(resource with { Metadata = metadata });
+        return Encode(resource with { Metadata = metadata });
+    }
+
+    /// <summary>The JSON of a stored resource, with its metadata as they are.</summary>
+    public static byte[] Encode(Resource resource)
+    {
+        var value = ResourceCodec.Encode(resource);
+        return resource is BlockAffinity ? WithDeletedAsText(value) : value;
     }
 
     /// <summary>Reads the value stored under <paramref name="key"/> by the revision <paramref name="modRevision"/>.</summary>
@@ -45,6 +54,18 @@ public static class StoredResource
     /// </summary>
     public static ResourceKey? LegacyKey(ResourceKey key) =>
         key.Kind.IsTieredPolicy ? key with { Name = LegacyPrefix + key.Name } : null;
+
+    // The one field whose stored form is not that of the API: upstream's reader there takes only the strings.
+    private static byte[] WithDeletedAsText(byte[] value)
+    {
+        var root = JsonNode.Parse(value)!;
+        if (root["spec"] is JsonObject spec && spec["deleted"] is JsonValue deleted && deleted.TryGetValue<bool>(out var isDeleted))
+            spec["deleted"] = isDeleted ? "true" : "false";
+        var buffer = new ArrayBufferWriter<byte>(value.Length + 2);
+        using (var writer = new Utf8JsonWriter(buffer))
+            root.WriteTo(writer);
+        return GoJson.Rewrite(buffer.WrittenSpan);
+    }
 
     private static ObjectMeta WithUserName(ObjectMeta metadata, IPolicySpec spec)
     {

@@ -13,7 +13,7 @@ public sealed record Tier() : Resource(ResourceKind.Tier)
     public const double DefaultOrder = 1_000_000;
 
     public TierSpec Spec { get; init => field = value ?? new(); } = new();
-    public ConditionedStatus? Status { get; init; }
+    public ConditionedStatus Status { get; init => field = value ?? new(); } = new();
 
     /// <summary>The three tiers that every cluster has, whose order and action are fixed and which cannot be deleted.</summary>
     public static ValueList<Tier> BuiltIn { get; } =

@@ -41,8 +41,14 @@ public sealed class ItemsAttribute(int max) : Attribute
     public int Min { get; init; }
     public int Max { get; } = max;
 
-    /// <summary>No entry may stand twice.</summary>
+    /// <summary>The list is a set: no entry stands twice.</summary>
     public bool Unique { get; init; }
+
+    /// <summary>
+    /// An entry that stands twice is taken nevertheless, as Calico's client of etcd has always done; only Kubernetes' API
+    /// server, which knows the list as a set, refuses it.
+    /// </summary>
+    public bool TakesDuplicates { get; init; }
 }
 
 /// <summary>The string (or each string of a list) matches a regular expression in whole.</summary>
@@ -65,6 +71,10 @@ public sealed class FormatAttribute(FieldFormat format) : Attribute
 /// <summary>The field must be there.</summary>
 [AttributeUsage(AttributeTargets.Property)]
 public sealed class RequiredFieldAttribute : Attribute;
+
+/// <summary>The object's durations have no fraction of a millisecond: what acts on them counts no finer.</summary>
+[AttributeUsage(AttributeTargets.Class)]
+public sealed class WholeMillisecondsAttribute : Attribute;
 
 /// <summary>The bounds <c>min</c> and <c>max</c> of the object are prefix lengths of a family.</summary>
 [AttributeUsage(AttributeTargets.Property)]

@@ -41,12 +41,14 @@ public enum FieldFormat
     InterfaceFilter,
     IgnoredInterface,
     BgpFilterInterface,
+
+    /// <summary>A standard or large community without leading zeros.</summary>
     BgpCommunity,
 
     /// <summary>Kubernetes' port name: at most 15 lower-case letters, digits and dashes.</summary>
     PortName,
     ContainerId,
-    PrometheusHost,
+    HostAddress,
 
     /// <summary>A regular expression.</summary>
     Regex,
@@ -71,8 +73,8 @@ public static partial class Formats
         FieldFormat.NetV4 => When(IsNet(text, IpVersion.V4), "must be an IPv4 network such as 10.0.0.0/8"),
         FieldFormat.NetV6 => When(IsNet(text, IpVersion.V6), "must be an IPv6 network such as fd00::/8"),
         FieldFormat.Cidr => When(Net.Cidr.TryParseOrHost(text, out _), "must be an IP address or network"),
-        FieldFormat.CidrV4 => When(Net.Cidr.TryParseOrHost(text, out var c4) && c4.IsV4, "must be an IPv4 address with prefix length"),
-        FieldFormat.CidrV6 => When(Net.Cidr.TryParseOrHost(text, out var c6) && !c6.IsV4, "must be an IPv6 address with prefix length"),
+        FieldFormat.CidrV4 => When(Net.Cidr.TryParseOrHost(text, out var c4) && c4.IsV4, "must be an IPv4 address or network"),
+        FieldFormat.CidrV6 => When(Net.Cidr.TryParseOrHost(text, out var c6) && !c6.IsV4, "must be an IPv6 address or network"),
         FieldFormat.Ip => When(IpAddr.TryParse(text, out _), "must be an IP address"),
         FieldFormat.IpV4 => When(IpAddr.TryParse(text, out var v4) && v4.IsV4, "must be a valid IPv4 address"),
         FieldFormat.IpV6 => When(IpAddr.TryParse(text, out var v6) && v6.IsV6, "must be a valid IPv6 address"),
@@ -84,14 +86,16 @@ public static partial class Formats
         FieldFormat.IgnoredInterface => When(text != "*" && InterfacePattern().IsMatch(text),
             "must be an interface name that may hold '*' but is not '*' alone"),
         FieldFormat.BgpFilterInterface => When(InterfacePattern().IsMatch(text), "must be an interface name that may hold '*'"),
-        FieldFormat.BgpCommunity => When(IsCommunity(text), "must be a community, 16-bit a:b or 32-bit a:b:c"),
+        FieldFormat.BgpCommunity => When(IsCommunity(text) && text.Split(':').All(p => p == "0" || p[0] != '0'),
+            "must be a community, 16-bit a:b or 32-bit a:b:c without leading zeros"),
         FieldFormat.PortName => When(IsPortName(text),
             "must be a port name: at most 15 lower-case letters, digits and single '-' inside, with at least one letter"),
         FieldFormat.ContainerId => When(ContainerId().IsMatch(text), "must be letters, digits and '-' inside"),
-        FieldFormat.PrometheusHost => When(PrometheusHost().IsMatch(text), "must be an address or host name of at most 64 characters"),
+        FieldFormat.HostAddress => When(HostAddress().IsMatch(text), "must be an address or host name of at most 64 characters"),
         FieldFormat.Regex => RegexProblem(text),
         FieldFormat.WireguardKey => When(IsWireguardKey(text), "must be a 32-byte key in base64"),
-        _ => When(text == "Auto" || GoDuration.TryParse(text, out _), "must be a duration such as 20s, or Auto"),
+        _ => When(text == "Auto" || (ConntrackTimeout().IsMatch(text) && GoDuration.TryParse(text, out _)),
+            "must be a duration such as 20s with the units us, ms, s, m and h, or Auto"),
     };
 
     /// <summary>Reads a peer address; without a port it is 0.</summary>
@@ -199,11 +203,14 @@ public static partial class Formats
     private static partial Regex InterfaceFilter();
 
     [GeneratedRegex(@"\A[a-zA-Z0-9:._+-]{1,64}\z")]
-    private static partial Regex PrometheusHost();
+    private static partial Regex HostAddress();
 
     [GeneratedRegex(@"\A[a-z0-9]([-a-z0-9]*[a-z0-9])?\z")]
     private static partial Regex PortName();
 
     [GeneratedRegex(@"\A[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?\z")]
     private static partial Regex ContainerId();
+
+    [GeneratedRegex(@"\A([0-9]*(\.[0-9]*)?(ms|s|h|m|us))+\z")]
+    private static partial Regex ConntrackTimeout();
 }

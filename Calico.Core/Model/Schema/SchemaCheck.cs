@@ -108,7 +108,7 @@ internal static class SchemaCheck
             if (json.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
                 errors.Add(WrongType(path, json, "bool", "true or false", property));
         }
-        else if (type == typeof(int) || type == typeof(long))
+        else if (type == typeof(int) || type == typeof(long) || type == typeof(uint))
             Number(json, type, property, path, strict, errors);
         else if (type == typeof(double))
         {
@@ -116,7 +116,7 @@ internal static class SchemaCheck
                 errors.Add(WrongType(path, json, "float64", "a number", property));
         }
         else
-            Parsed(json, type, path, strict, errors);
+            Parsed(json, type, property, path, strict, errors);
     }
 
     private static void List(JsonElement json, Type element, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
@@ -133,7 +133,7 @@ internal static class SchemaCheck
                 errors.Add(new FieldError(path, null, $"has {count} entries, at most {items.Max} are allowed"));
             if (count < items.Min)
                 errors.Add(new FieldError(path, null, $"must have at least {items.Min} entries"));
-            if (items.Unique && json.EnumerateArray().GroupBy(e => e.GetRawText(), StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            if (items is { Unique: true, TakesDuplicates: false } && json.EnumerateArray().GroupBy(e => e.GetRawText(), StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
                 errors.Add(new FieldError(path, twice.First().ToString(), "specified more than once"));
         }
         if (!strict && count > (Attribute<ItemsAttribute>(property)?.Max ?? int.MaxValue))
@@ -179,7 +179,8 @@ internal static class SchemaCheck
     private static void Number(JsonElement json, Type type, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
     {
         if (json.ValueKind != JsonValueKind.Number || !json.TryGetInt64(out var number)
-            || (type == typeof(int) && number is < int.MinValue or > int.MaxValue))
+            || (type == typeof(int) && number is < int.MinValue or > int.MaxValue)
+            || (type == typeof(uint) && number is < 0 or > uint.MaxValue))
         {
             errors.Add(WrongType(path, json, "int", "a whole number", property));
             return;
@@ -204,7 +205,7 @@ internal static class SchemaCheck
     }
 
     // Values with a text form of their own.
-    private static void Parsed(JsonElement json, Type type, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
+    private static void Parsed(JsonElement json, Type type, JsonPropertyInfo property, string path, bool strict, ImmutableArray<FieldError>.Builder errors)
     {
         if (type == typeof(JsonElement))
             return;
@@ -216,17 +217,37 @@ internal static class SchemaCheck
         }
         var text = isText ? json.GetString()! : json.GetRawText();
         var problem =
-            type == typeof(Port) ? (Port.TryParse(text, out var port) && (strict || port.IsNamed || port.Min > 0) ? null
-                : "port range invalid, port number must be between 1 and 65535, or a range min:max, or a port name")
+            type == typeof(Port) ? PortProblem(text, strict)
             : type == typeof(Protocol) ? (Protocol.TryParse(text, out var p) && (strict || p.Number > 0) && (p.Name is null || p.Name == text) ? null
                 : "protocol invalid: " + Protocol.Expected)
             : type == typeof(Asn) ? (Asn.TryParse(text, out _) ? null : "must be an AS number such as 64512 or 1.10")
-            : type == typeof(GoDuration) ? (isText && GoDuration.TryParse(text, out _) ? null : "must be a duration such as 90s or 1m30s")
+            : type == typeof(GoDuration) ? DurationProblem(isText ? text : "", property, strict)
+            : type == typeof(IntOrString) ? (isText || json.TryGetInt32(out _) ? null : "must be a whole number or a string")
             : type == typeof(DateTimeOffset) ? (isText && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, out _) ? null
                 : "must be a time such as 2026-08-22T10:00:00Z")
             : null;
         if (problem is not null)
             errors.Add(new FieldError(path, text, problem));
+    }
+
+    private static string? PortProblem(string text, bool strict)
+    {
+        if (!Port.TryParse(text, out var port) || (!strict && port is { IsNamed: false, Min: 0 }))
+            return "port range invalid, port number must be between 1 and 65535, or a range min:max, or a port name";
+        return !strict && port.IsNamed ? Formats.Problem(FieldFormat.PortName, port.Name) : null;
+    }
+
+    private static string? DurationProblem(string text, JsonPropertyInfo property, bool strict)
+    {
+        if (!GoDuration.TryParse(text, out var duration))
+            return "must be a duration such as 90s or 1m30s";
+        if (strict)
+            return null;
+        if (duration.Nanoseconds < 0)
+            return "must not be negative";
+        return duration.Nanoseconds % 1_000_000 != 0 && property.DeclaringType.IsDefined(typeof(WholeMillisecondsAttribute), inherit: false)
+            ? "must be whole milliseconds, such as 90s or 1m30s"
+            : null;
     }
 
     // Worded as Go's decoder words it, since scripts look for that, with what would be right behind it.

@@ -1,7 +1,6 @@
 using System.Text.RegularExpressions;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
-using Calico.Core.Net;
 
 namespace Calico.Core.Model.Validation;
 
@@ -21,16 +20,13 @@ internal static partial class ConfigurationChecks
         errors.When(spec.NodeSelector is not null && (configuration.Name == "default" || configuration.Name.StartsWith("node.", StringComparison.Ordinal)),
             "spec.nodeSelector", "nodeSelector must not be set on the 'default' or per-node ('node.*') FelixConfiguration");
         RouteTables(spec, errors);
-        foreach (var port in spec.KubeNodePortRanges ?? default)
+        var nodePorts = spec.KubeNodePortRanges ?? default;
+        for (var i = 0; i < nodePorts.Count; i++)
         {
-            if (port.IsNamed)
-                errors.Add("spec.kubeNodePortRanges", port.Name, "node port ranges should not contain named ports");
+            if (nodePorts[i].IsNamed)
+                errors.Add(ErrorList.Index("spec.kubeNodePortRanges", i), nodePorts[i].Name, "node port ranges should not contain named ports");
         }
-        foreach (var net in spec.ExternalNodesList ?? default)
-        {
-            if (!Cidr.TryParseOrHost(net, out var cidr) || !cidr.IsV4)
-                errors.Add("spec.externalNodesList", net, "must be an IPv4 address or network");
-        }
+        InterfaceExclude(spec.InterfaceExclude, errors);
         if (spec.OpenstackRegion is { } region && (region.Length > MaxRegionLength || !Formats.IsLabel(region)))
             errors.Add("spec.openstackRegion", region, $"must be a DNS label of at most {MaxRegionLength} characters");
         foreach (var name in (spec.BpfLogFilters ?? default).Keys)
@@ -46,8 +42,6 @@ internal static partial class ConfigurationChecks
             var entry = spec.HealthTimeoutOverrides[i];
             if (!ComponentName().IsMatch(entry.Name ?? ""))
                 errors.Add($"{at}.name", entry.Name, "must be letters, digits, blanks, '_' and '-'");
-            if (entry.Timeout.Nanoseconds < 0)
-                errors.Add($"{at}.timeout", entry.Timeout.ToString(), "must not be negative");
         }
         if (spec.IstioDSCPMark is { } mark && !EndpointChecks.IsDscp(mark))
             errors.Add("spec.istioDSCPMark", mark.ToString(), "must be from 0 to 63 or one of DF, EF, AFxy, CSx");
@@ -84,6 +78,19 @@ internal static partial class ConfigurationChecks
         errors.When(tables > MaxTables, "spec.routeTableRanges", $"targets {tables} tables, at most {MaxTables} are allowed");
     }
 
+    private static void InterfaceExclude(string? list, ErrorList errors)
+    {
+        foreach (var entry in list?.Split(',') ?? [])
+        {
+            var problem = entry is ['/', _, .., '/'] && !entry.Any(char.IsWhiteSpace)
+                ? Formats.Problem(FieldFormat.Regex, entry[1..^1])
+                : InterfaceName().IsMatch(entry) ? null
+                : "must be names of at most 15 letters, digits, '_' and '-', or regular expressions between slashes, separated by commas";
+            if (problem is not null)
+                errors.Add("spec.interfaceExclude", entry, problem);
+        }
+    }
+
     private static void FailsafePorts(ValueList<ProtoPort>? ports, string path, ErrorList errors)
     {
         var list = ports ?? default;
@@ -93,6 +100,9 @@ internal static partial class ConfigurationChecks
                 errors.Add($"{ErrorList.Index(path, i)}.protocol", list[i].Protocol, "protocol must be 'TCP' or 'UDP' or 'SCTP'");
         }
     }
+
+    [GeneratedRegex(@"\A[a-zA-Z0-9_-]{1,15}\z")]
+    private static partial Regex InterfaceName();
 
     [GeneratedRegex(@"\A[a-zA-Z0-9_ -]+\z")]
     private static partial Regex ComponentName();

@@ -11,7 +11,7 @@ internal static class EndpointChecks
     private static readonly HashSet<string> DscpNames = new(StringComparer.OrdinalIgnoreCase)
     {
         "DF", "EF", "AF11", "AF12", "AF13", "AF21", "AF22", "AF23", "AF31", "AF32", "AF33", "AF41", "AF42", "AF43",
-        "CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7",
+        "CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6",
     };
 
     public static void Host(HostEndpointSpec spec, ErrorList errors)
@@ -59,7 +59,7 @@ internal static class EndpointChecks
     }
 
     internal static bool IsDscp(IntOrString dscp) => dscp.Text is { } text
-        ? DscpNames.Contains(text) || (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var n) && n <= 63)
+        ? DscpNames.Contains(text.Trim()) || (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var n) && n <= 63)
         : dscp.Number is >= 0 and <= 63;
 
     private static void Nat(IpNat nat, string path, List<Cidr> networks, ErrorList errors)

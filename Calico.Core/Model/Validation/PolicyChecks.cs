@@ -9,8 +9,6 @@ internal static class PolicyChecks
 {
     public static void Policy(IPolicySpec spec, bool isGlobal, ErrorList errors)
     {
-        if (spec.Tier is { } tier && !Formats.IsLabel(tier))
-            errors.Add("spec.tier", tier, "must be the name of a tier");
         Rules(spec.Ingress, "spec.ingress", errors, (rule, path) =>
         {
             errors.When(rule.Destination?.Services is not null, $"{path}.destination.services", "not allowed in ingress rule destination");
@@ -37,7 +35,7 @@ internal static class PolicyChecks
     public static void Staged(StagedNetworkPolicySpec spec, ErrorList errors)
     {
         if (spec.StagedAction == StagedAction.Delete)
-            errors.When(spec with { Types = default } != new StagedNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
+            errors.When(spec with { Types = default, Unknown = null } != new StagedNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
                 "spec", "all fields except tier must be absent if stagedAction is Delete");
         else
             Policy(spec, isGlobal: false, errors);
@@ -46,7 +44,7 @@ internal static class PolicyChecks
     public static void StagedGlobal(StagedGlobalNetworkPolicySpec spec, ErrorList errors)
     {
         if (spec.StagedAction == StagedAction.Delete)
-            errors.When(spec with { Types = default } != new StagedGlobalNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
+            errors.When(spec with { Types = default, Unknown = null } != new StagedGlobalNetworkPolicySpec { Tier = spec.Tier, StagedAction = spec.StagedAction },
                 "spec", "all fields except tier must be absent if stagedAction is Delete");
         else
             Global(spec, errors);
@@ -56,13 +54,14 @@ internal static class PolicyChecks
     public static void StagedKubernetes(StagedKubernetesNetworkPolicy policy, ErrorList errors)
     {
         var spec = policy.Spec;
+        var known = KnownFields.Of(spec);
         if (spec.StagedAction == StagedAction.Delete)
         {
-            errors.When(spec != new StagedKubernetesNetworkPolicySpec { StagedAction = spec.StagedAction }, "spec",
+            errors.When(known != new StagedKubernetesNetworkPolicySpec { StagedAction = spec.StagedAction }, "spec",
                 "all fields must be absent if stagedAction is Delete");
             return;
         }
-        var converted = PolicyConversion.FromNetworkPolicy(new KubeNetworkPolicy { Metadata = policy.Metadata, Spec = spec });
+        var converted = PolicyConversion.FromNetworkPolicy(new KubeNetworkPolicy { Metadata = policy.Metadata, Spec = known });
         foreach (var problem in converted.Problems)
             errors.Add(problem.Split(':')[0], null, problem[(problem.IndexOf(' ', StringComparison.Ordinal) + 1)..]);
         if (converted.Problems.IsEmpty)

@@ -1,4 +1,5 @@
 using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 
 namespace Calico.Core.Model.Validation;
@@ -15,8 +16,12 @@ internal static class PoolChecks
         errors.When(IsOn(pool.IpipMode) && IsOn(pool.VxlanMode), "spec", "ipipMode and vxlanMode cannot both be enabled");
         if (pool.Cidr is null)
             return;
-        if (!Cidr.TryParseOrHost(pool.Cidr, out var cidr))
-            return; // reported by the field's format
+        if (!Cidr.TryParse(pool.Cidr, out var cidr))
+        {
+            if (Formats.Problem(FieldFormat.Cidr, pool.Cidr) is null)
+                errors.Add("IPPool.Spec.CIDR", pool.Cidr, "IPPool CIDR must be a valid subnet: add its prefix length");
+            return; // else reported by the field's format
+        }
         errors.When(!cidr.IsV4 && IsOn(pool.IpipMode), "spec.ipipMode", "IPIP is not supported on IPv6 pools: use vxlanMode");
         if (!cidr.IsMasked)
             errors.Add("IPPool.Spec.CIDR", cidr.Network.ToString(), $"IP pool CIDR is not strictly masked: {pool.Cidr} was given");
@@ -32,8 +37,12 @@ internal static class PoolChecks
         var (smallest, largest, usual) = cidr.IsV4
             ? (20, 32, IPPoolSpec.DefaultBlockSizeV4)
             : (116, 128, IPPoolSpec.DefaultBlockSizeV6);
-        errors.When(pool.BlockSize != 0 && (pool.BlockSize < smallest || pool.BlockSize > largest), "spec.blockSize",
-            "blockSize must be between 20 and 32 for IPv4 pools, and between 116 and 128 for IPv6 pools");
+        if (pool.BlockSize != 0 && (pool.BlockSize < smallest || pool.BlockSize > largest))
+        {
+            errors.Add("spec.blockSize", $"{pool.BlockSize}",
+                "blockSize must be between 20 and 32 for IPv4 pools, and between 116 and 128 for IPv6 pools");
+            return;
+        }
         var blockSize = pool.BlockSize == 0 ? usual : pool.BlockSize;
         errors.When(!pool.Disabled && cidr.PrefixLength > blockSize, "spec",
             "IP pool size is too small for use with Calico IPAM. It must be equal to or greater than the block size.");
@@ -46,7 +55,7 @@ internal static class PoolChecks
         if (!pool.AllowedUses.Contains(IPPoolUse.LoadBalancer))
             return;
         errors.When(IsOn(pool.IpipMode) || IsOn(pool.VxlanMode), "spec", "LoadBalancer IP pool cannot have IPIP or VXLAN enabled");
-        errors.When(pool.AllowedUses.Count > 1, "spec.allowedUses", "LoadBalancer cannot be combined with Workload or Tunnel allowed uses");
+        errors.When(pool.AllowedUses.Any(u => u is IPPoolUse.Workload or IPPoolUse.Tunnel), "spec.allowedUses", "LoadBalancer cannot be combined with Workload or Tunnel allowed uses");
         errors.When(pool.DisableBGPExport, "spec.disableBGPExport", "LoadBalancer IP pools cannot disable BGP export");
         errors.When(pool.NodeSelector is not "all()", "spec.nodeSelector",
             "IP Pool with AllowedUse LoadBalancer must have nodeSelector set to all()");

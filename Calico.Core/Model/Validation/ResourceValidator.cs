@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Text;
 using System.Text.RegularExpressions;
 using Calico.Core.Model.Json;
 using Calico.Core.Model.Resources;
@@ -54,7 +55,7 @@ public static partial class ResourceValidator
         {
             if (!Formats.IsQualifiedName(key.ToLowerInvariant()))
                 errors.Add(path, key, "must be an annotation name: an optional DNS prefix and '/', then at most 63 letters, digits and inner '-', '_', '.'");
-            size += key.Length + value.Length;
+            size += Encoding.UTF8.GetByteCount(key) + Encoding.UTF8.GetByteCount(value);
         }
         errors.When(size > MaxAnnotationBytes, path, $"have {size} bytes, at most {MaxAnnotationBytes} are allowed");
     }

@@ -64,7 +64,8 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
             }
             catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or JsonException)
             {
-                cancellation.ThrowIfCancellationRequested();
+                if (cancellation.IsCancellationRequested)
+                    throw CutOff(lastRefusal, e, cancellation);
                 cause = e;
                 verdict = KubeFailure.Judge(e);
             }
@@ -85,9 +86,20 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
             var isOver = options.Time.GetElapsedTime(started) + retryAfter >= options.RequestTimeout;
             if (verdict is KubeVerdict.Refused or KubeVerdict.StaleToken || isOver)
                 throw Failed(request, answer, cause, problem, failures + 1, started);
-            await BackOffAsync(failures, cancellation, retryAfter);
+            try
+            {
+                await BackOffAsync(failures, cancellation, retryAfter);
+            }
+            catch (OperationCanceledException e)
+            {
+                throw CutOff(problem, e, cancellation);
+            }
         }
     }
+
+    // Whoever set the limit tells the user; what the server said last belongs into it.
+    private static OperationCanceledException CutOff(string? lastRefusal, Exception e, CancellationToken cancellation) =>
+        lastRefusal is null ? new OperationCanceledException(cancellation) : new CutOffException(lastRefusal, e, cancellation);
 
     private DatastoreException Failed(KubeRequest request, KubeAnswer? answer, Exception? cause, string problem, int tries, long started)
     {

@@ -24,6 +24,9 @@ internal enum KubeVerdict
     Refused,
 }
 
+/// <summary>The caller's time was up between two tries; the message is why the last one failed.</summary>
+internal sealed class CutOffException(string problem, Exception cause, CancellationToken cancellation) : OperationCanceledException(problem, cause, cancellation);
+
 internal static class KubeFailure
 {
     public static KubeVerdict Judge(Exception e)

@@ -121,7 +121,7 @@ internal sealed class AffinityResourceMap(bool isClassic) : ResourceMap(Resource
     {
         var write = base.Put(existing, key, value);
         var spec = JsonForms.Child(write.Body, "spec");
-        spec["deleted"] = AffinityMap.Flag(spec["deleted"] is JsonValue deleted && deleted.TryGetValue<bool>(out var isDeleted) && isDeleted, IsClassic);
+        spec["deleted"] = AffinityMap.Flag(spec["deleted"]?.ToString() == "true", IsClassic);
         return write;
     }
 }

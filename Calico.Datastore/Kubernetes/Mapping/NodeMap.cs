@@ -79,7 +79,7 @@ internal sealed class NodeMap(bool usePodCidr) : KeyMap(KubeResource.Nodes, Reso
                 Addresses = [.. Addresses(item, bgp)],
                 Interfaces = [.. Interfaces(item)],
             },
-            Status = status == new NodeStatus() ? null : status,
+            Status = status,
         });
     }
 

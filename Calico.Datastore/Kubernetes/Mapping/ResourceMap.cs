@@ -101,12 +101,12 @@ internal class ResourceMap : KeyMap
     }
 
     /// <summary>The bytes that etcd would hold; a value that nobody can read stays as it is.</summary>
-    internal static byte[] Canonical(ResourceKind kind, JsonObject value)
+    private static byte[] Canonical(ResourceKind kind, JsonObject value)
     {
         var bytes = JsonForms.Bytes(value);
         try
         {
-            return ResourceCodec.Encode(ResourceCodec.Decode(kind, bytes));
+            return StoredResource.Encode(ResourceCodec.Decode(kind, bytes));
         }
         catch (InvalidResourceException)
         {

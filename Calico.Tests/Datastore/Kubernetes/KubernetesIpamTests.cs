@@ -34,7 +34,7 @@ public abstract class KubernetesIpamTests : KubernetesApiTests
 
         Assert.True(result.Succeeded);
         Assert.Equal(Encoding.UTF8.GetString(IpamJson.WriteBlock(block)), Text(await Store.GetAsync(blockKey)));
-        Assert.Equal("""{"state":"confirmed"}""", Text(await Store.GetAsync(affinityKey)));
+        Assert.Equal("""{"state":"confirmed","deleted":false}""", Text(await Store.GetAsync(affinityKey)));
         Assert.Equal(Encoding.UTF8.GetString(handle), Text(await Store.GetAsync(handleKey)));
         Assert.Equal([result.Revision, result.Revision, result.Revision],
             (await Store.ListAsync("/calico/ipam/v2/")).Items.Where(i => i.Key == blockKey || i.Key == affinityKey || i.Key == handleKey).Select(i => i.ModRevision));

@@ -46,7 +46,7 @@ public class ResourceCodecTests
     [Fact]
     public void Unknown_fields_are_kept_at_every_level()
     {
-        const string json = """{"kind":"Tier","apiVersion":"projectcalico.org/v3","metadata":{"name":"t","future":[1]},"spec":{"order":1,"later":{"a":true}},"top":"x"}""";
+        const string json = """{"kind":"Tier","apiVersion":"projectcalico.org/v3","metadata":{"name":"t","future":[1]},"spec":{"order":1,"later":{"a":true}},"status":{"then":0},"top":"x"}""";
 
         var tier = ResourceCodec.Decode(ResourceKind.Tier, Encoding.UTF8.GetBytes(json));
 

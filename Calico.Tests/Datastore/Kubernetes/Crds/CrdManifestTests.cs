@@ -81,7 +81,7 @@ public sealed class CrdManifestTests
     [InlineData(FieldFormat.BgpCommunity, "65000:1", "4200000000:1:2")]
     [InlineData(FieldFormat.PortName, "http", "a", "very-long-names")]
     [InlineData(FieldFormat.ContainerId, "0ab1-c")]
-    [InlineData(FieldFormat.PrometheusHost, "0.0.0.0", "::", "host.example")]
+    [InlineData(FieldFormat.HostAddress, "0.0.0.0", "::", "host.example")]
     [InlineData(FieldFormat.WireguardKey, "jlkVyQYooZYzI2wFfNhSZez5eWh44yfq1wKVjLvSXgY=")]
     [InlineData(FieldFormat.ConntrackTimeout, "Auto", "20s", "1h0m0.5s")]
     public void A_text_that_the_validator_takes_the_schema_takes(FieldFormat format, params string[] texts)

@@ -12,8 +12,8 @@ namespace Calico.Tests.Datastore.Kubernetes.Crds;
 
 /// <summary>
 /// The structural schema of a resource, made from the record that holds it and the limits on its properties. Nowhere
-/// stricter than the validator: what etcd takes, the API server takes. Fields that are not known are kept, so that an
-/// object of a newer release survives being written by this one.
+/// stricter than the validator, but for lists that Calico's own definitions call sets: what etcd takes, the API server
+/// takes. Fields that are not known are kept, so that an object of a newer release survives being written by this one.
 /// </summary>
 internal static class CrdSchema
 {
@@ -128,7 +128,7 @@ internal static class CrdSchema
         FieldFormat.BgpCommunity => "[0-9]+:[0-9]+(:[0-9]+)?",
         FieldFormat.PortName => "[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?",
         FieldFormat.ContainerId => "[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?",
-        FieldFormat.PrometheusHost => "[a-zA-Z0-9:._+-]{1,64}",
+        FieldFormat.HostAddress => "[a-zA-Z0-9:._+-]{1,64}",
         FieldFormat.WireguardKey => "[0-9a-zA-Z+/]{43}=",
         FieldFormat.ConntrackTimeout => $"Auto|{Duration}",
         FieldFormat.Selector or FieldFormat.NamespaceSelector or FieldFormat.Regex => null,
@@ -139,7 +139,12 @@ internal static class CrdSchema
     {
         var schema = new JsonObject { ["type"] = "integer", ["format"] = type == typeof(int) ? "int32" : "int64" };
         if (Attribute<BetweenAttribute>(property) is { } range)
-            (schema["minimum"], schema["maximum"]) = (range.Min, range.Max);
+        {
+            schema["minimum"] = range.Min;
+            // Limits are floating point numbers there, and the largest of all integers is none.
+            if (range.Max != long.MaxValue)
+                schema["maximum"] = range.Max;
+        }
         if (Attribute<OneOfNumbersAttribute>(property) is { } one)
             schema["enum"] = new JsonArray([.. one.Values.Select(v => (JsonNode)v)]);
         return schema;

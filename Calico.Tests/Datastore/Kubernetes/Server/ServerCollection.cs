@@ -23,8 +23,12 @@ public sealed class ApiServerFixture : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        if (ApiServerProcess.Missing is null)
-            _server = await ApiServerProcess.StartAsync();
+        if (ApiServerProcess.Missing is not null)
+            return;
+        _server = await ApiServerProcess.StartAsync();
+        // Those of the golden manifests.
+        foreach (var ns in new[] { "web", "data" })
+            await _server.CreateAsync("/api/v1/namespaces", $$$"""{"metadata":{"name":"{{{ns}}}"}}""");
     }
 
     public async Task DisposeAsync()
