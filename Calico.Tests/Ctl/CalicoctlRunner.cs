@@ -21,6 +21,9 @@ public sealed class CalicoctlRunner : IDisposable
     public DatastoreOptions? Opened { get; private set; }
     public Dictionary<string, string> Environment { get; } = new() { ["ETCD_ENDPOINTS"] = "http://127.0.0.1:2379" };
 
+    /// <summary>Opens what the environment says in place of <see cref="Datastore"/>.</summary>
+    public bool OpensItself { get; init; }
+
     public string WriteFile(string name, string content)
     {
         var path = Path.Combine(_folder, name);
@@ -43,7 +46,7 @@ public sealed class CalicoctlRunner : IDisposable
             OpenDatastore = options =>
             {
                 Opened = options;
-                return Datastore;
+                return OpensItself ? DatastoreFactory.Open(options) : Datastore;
             },
             Time = Time,
         };

@@ -116,6 +116,20 @@ public sealed class MigrationTests : IDisposable
         Assert.Contains("datastore already has Calico resources: found existing Calico IPPool resource mine", foreign.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Policies_that_an_old_release_stored_get_the_keys_of_their_names()
+    {
+        await _old.Datastore.CommitAsync(new Transaction([], [Write.Put("/calico/resources/v3/projectcalico.org/globalnetworkpolicies/default.deny",
+            """{"kind":"GlobalNetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{"name":"default.deny"},"spec":{"tier":"default"}}"""u8.ToArray())]));
+
+        var first = await _old.RunAsync("datastore migrate-policy-names");
+        var second = await _old.RunAsync("datastore migrate-policy-names");
+
+        Assert.Equal("Policy name migration complete, migrated 1 policies.\n", first.Output);
+        Assert.Equal("Policy name migration complete, migrated 0 policies.\n", second.Output);
+        Assert.Contains("/calico/resources/v3/projectcalico.org/globalnetworkpolicies/deny", _old.Datastore.Keys);
+    }
+
     [Theory]
     [InlineData("kind: x", "improperly formatted")]
     [InlineData("a: [\n===\n{}\n===\n{}\n", "archive:")]

@@ -7,7 +7,12 @@ internal static class V1Rules
 {
     private static readonly Dictionary<string, string> Protocols = new(StringComparer.OrdinalIgnoreCase)
     {
-        ["tcp"] = "TCP", ["udp"] = "UDP", ["icmp"] = "ICMP", ["icmpv6"] = "ICMPv6", ["sctp"] = "SCTP", ["udplite"] = "UDPLite",
+        ["tcp"] = "TCP",
+        ["udp"] = "UDP",
+        ["icmp"] = "ICMP",
+        ["icmpv6"] = "ICMPv6",
+        ["sctp"] = "SCTP",
+        ["udplite"] = "UDPLite",
     };
 
     public static List<JsonNode> Convert(IEnumerable<V1Object> rules) => [.. rules.Select(r => (JsonNode)Convert(r))];

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Calico.Core.Model.Resources;
 using Calico.Datastore;
+using Calico.Datastore.Kubernetes;
+using Calico.Datastore.Manifests;
 using Calico.Datastore.Resources;
 
 namespace Calico.Ctl.Commands.Migration;
@@ -23,6 +25,7 @@ internal static class DatastoreCommand
             LockCommand(context, "lock", false, "Lock the datastore: nodes go on as they are, and nothing new is started until it is unlocked."),
             LockCommand(context, "unlock", true, "Unlock the datastore."),
         },
+        PolicyNamesCommand(context),
     };
 
     /// <summary>Locks or unlocks the datastore.</summary>
@@ -90,17 +93,48 @@ internal static class DatastoreCommand
         var command = new ExampleCommand("import",
             "Store what 'export' wrote in this datastore, which must not have Calico resources. It is locked first and stays so. After an interruption run it again.",
             "datastore migrate import -f datastore.yaml") { file, config };
-        command.SetAction((parsed, cancellation) =>
+        command.SetAction(async (parsed, cancellation) =>
         {
             var path = parsed.GetValue(file) ?? throw new CtlException("no file specified: name what 'calicoctl datastore migrate export' wrote with -f, or '-' for standard input");
             var archive = Archive.Parse(path == "-" ? context.In.ReadToEnd() : ResourceFiles.ReadFile(path), path);
-            var isKubernetes = context.Load(parsed.GetValue(config)!).Type == DatastoreType.Kubernetes;
-            return context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, store) =>
+            var options = context.Load(parsed.GetValue(config)!);
+            var isKubernetes = options.Type == DatastoreType.Kubernetes;
+            if (isKubernetes)
+                await DefineAsync(context, KubernetesAccess.Find(options), cancellation);
+            return await context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, store) =>
             {
                 await new Importer(datastore, store, context, isKubernetes).RunAsync(archive, cancellation);
                 return CommandLine.Success;
             }, ofAnyVersion: true);
         });
+        return command;
+    }
+
+    // As Calico's own import does: a new cluster has no custom resources yet.
+    private static async Task DefineAsync(CtlContext context, KubernetesOptions api, CancellationToken cancellation)
+    {
+        var program = typeof(DatastoreCommand).Assembly;
+        var manifests = program.GetManifestResourceNames().Where(n => n.StartsWith("crds/", StringComparison.Ordinal)).Select(n =>
+        {
+            using var reader = new StreamReader(program.GetManifestResourceStream(n)!);
+            return ManifestReader.Read(reader.ReadToEnd(), n)[0].Json;
+        });
+        if (await CustomResourceDefinitions.EnsureAsync(api, [.. manifests], cancellation) is > 0 and var made)
+            await context.Out.WriteLineAsync($"Applied {made} custom resource definition(s)");
+    }
+
+    private static ExampleCommand PolicyNamesCommand(CtlContext context)
+    {
+        var config = CommonOptions.Config();
+        var command = new ExampleCommand("migrate-policy-names",
+            "Store the policies of tier default that a release before 3.32 wrote under the names that they have, without 'default.' in front. Each moves in one transaction; after an interruption run it again.",
+            "datastore migrate-policy-names") { config };
+        command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, _) =>
+        {
+            var moved = await LegacyPolicyNames.MigrateAsync(datastore, cancellation);
+            await context.Out.WriteLineAsync($"Policy name migration complete, migrated {moved} policies.");
+            return CommandLine.Success;
+        }));
         return command;
     }
 }

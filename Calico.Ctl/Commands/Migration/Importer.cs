@@ -68,15 +68,17 @@ internal sealed class Importer(IDatastore datastore, ResourceStore store, CtlCon
         {
             if (isKubernetes && resource is not NodeResource && IsOthers(resource))
                 continue;
+            // Nodes are Kubernetes' own there: a node gets its Calico part, or does not exist.
+            if (isKubernetes && resource is NodeResource && await store.FindAsync<NodeResource>(resource.Key, cancellation) is null)
+            {
+                await context.Error.WriteLineAsync($"[WARNING] Attempted to import node {resource.Name} from etcd that references a non-existent Kubernetes node. Skipping it.");
+                continue;
+            }
             try
             {
                 await store.ApplyAsync(resource, cancellation);
                 if (++done % PerStep == 0)
                     await context.Error.WriteLineAsync($"{done} of {archive.Resources.Length} resources");
-            }
-            catch (ResourceException e) when (isKubernetes && resource is NodeResource && e.Fault == ResourceFault.NotFound)
-            {
-                await context.Error.WriteLineAsync($"[WARNING] Attempted to import node {resource.Name} from etcd that references a non-existent Kubernetes node. Skipping it.");
             }
             catch (Exception e) when (e is ResourceException or InvalidResourceException)
             {

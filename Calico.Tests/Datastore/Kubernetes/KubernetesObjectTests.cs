@@ -40,7 +40,11 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
             {
                 Bgp = new NodeBGPSpec
                 {
-                    Ipv4Address = "192.0.2.9/24", Ipv6Address = "2001:db8::9/64", AsNumber = new Asn(64513), RouteReflectorClusterID = "224.0.0.1", Ipv4IPIPTunnelAddr = "10.9.0.1",
+                    Ipv4Address = "192.0.2.9/24",
+                    Ipv6Address = "2001:db8::9/64",
+                    AsNumber = new Asn(64513),
+                    RouteReflectorClusterID = "224.0.0.1",
+                    Ipv4IPIPTunnelAddr = "10.9.0.1",
                 },
                 Ipv4VXLANTunnelAddr = "10.9.0.2",
                 VxlanTunnelMACAddr = "66:00:00:00:00:01",
@@ -76,8 +80,12 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
         await CreateAsync(KubeResource.Nodes, $$$"""{"metadata":{"name":"{{{name}}}"}}""");
         var options = AgentOptions.Read(new Dictionary<string, string>
         {
-            ["NODENAME"] = name, ["IP"] = "192.0.2.9/24", ["AS"] = "64513", ["CALICO_MESH_INSECURE"] = "true",
-            ["DATASTORE_TYPE"] = "kubernetes", ["K8S_API_ENDPOINT"] = "https://a:6443",
+            ["NODENAME"] = name,
+            ["IP"] = "192.0.2.9/24",
+            ["AS"] = "64513",
+            ["CALICO_MESH_INSECURE"] = "true",
+            ["DATASTORE_TYPE"] = "kubernetes",
+            ["K8S_API_ENDPOINT"] = "https://a:6443",
         }, out var problems);
         Assert.Empty(problems);
 
@@ -116,7 +124,13 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
         Metadata = new ObjectMeta { Name = "node--1-k8s-web--0-eth0", Namespace = ns },
         Spec = new WorkloadEndpointSpec
         {
-            Orchestrator = "k8s", Node = "node-1", Pod = "web-0", Endpoint = "eth0", ContainerID = container, IpNetworks = [.. networks], InterfaceName = "cali0",
+            Orchestrator = "k8s",
+            Node = "node-1",
+            Pod = "web-0",
+            Endpoint = "eth0",
+            ContainerID = container,
+            IpNetworks = [.. networks],
+            InterfaceName = "cali0",
         },
     });
 

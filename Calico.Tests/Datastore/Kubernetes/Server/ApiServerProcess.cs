@@ -62,7 +62,8 @@ public sealed class ApiServerProcess : IAsyncDisposable
     /// <summary>How a test reaches it.</summary>
     public KubernetesOptions Options => new() { Endpoint = Url, Token = Token, Tls = new TlsOptions { CaFile = CaFile } };
 
-    public static async Task<ApiServerProcess> StartAsync()
+    /// <param name="isDefined">Calico's custom resources are served.</param>
+    public static async Task<ApiServerProcess> StartAsync(bool isDefined = true)
     {
         for (var attempt = 0; ; attempt++)
         {
@@ -70,7 +71,8 @@ public sealed class ApiServerProcess : IAsyncDisposable
             try
             {
                 await server.RunAsync();
-                await server.DefineAsync();
+                if (isDefined)
+                    await server.DefineAsync();
                 return server;
             }
             catch (InvalidOperationException) when (attempt < 3)
@@ -154,37 +156,8 @@ public sealed class ApiServerProcess : IAsyncDisposable
         }
     }
 
-    // The definitions, and a wait until each of them is served.
-    private async Task DefineAsync()
-    {
-        using var client = new KubeClient(Options);
-        var definitions = new KubeResource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", false);
-        List<(string Name, string Path)> made = [];
-        foreach (var file in Directory.GetFiles(CrdManifests.Folder, "*.yaml"))
-        {
-            var json = ManifestReader.Read(await File.ReadAllTextAsync(file), file)[0].Json;
-            var request = KubeRequest.Create(definitions, null, JsonObject.Create(json)!);
-            var answer = await client.SendAsync(request, CancellationToken.None);
-            if (!answer.IsSuccess)
-                throw client.Unexpected(request, answer);
-            made.Add((answer.Item.Name, $"/apis/{answer.Item.SpecText("group")}/{answer.Item.Spec("versions")[0].GetProperty("name").GetString()}/"
-                + answer.Item.Spec("names").GetProperty("plural").GetString()));
-        }
-        foreach (var (name, path) in made)
-        {
-            await UntilAsync(async () =>
-            {
-                var answer = await client.SendAsync(KubeRequest.Get(definitions, null, name), CancellationToken.None);
-                return Has(answer.Body, "Established") && !Has(answer.Body, "NonStructuralSchema");
-            }, $"{name} is not established");
-            // The server's own copy begins with the first question that it may answer: before that watches have no past.
-            await UntilAsync(async () => await client.ReadPathAsync(path + "?resourceVersion=0", CancellationToken.None) is not null, $"{path} is not served");
-        }
-    }
-
-    private static bool Has(JsonElement definition, string condition) =>
-        definition.TryGetProperty("status", out var status) && status.TryGetProperty("conditions", out var conditions)
-        && conditions.EnumerateArray().Any(c => KubeItem.Text(c, "type") == condition && KubeItem.Text(c, "status") == "True");
+    private Task DefineAsync() => CustomResourceDefinitions.EnsureAsync(Options,
+        [.. Directory.GetFiles(CrdManifests.Folder, "*.yaml").Select(f => ManifestReader.Read(File.ReadAllText(f), f)[0].Json)]);
 
     /// <summary>Makes an object as kubectl would.</summary>
     public async Task CreateAsync(string path, string json)
