@@ -28,11 +28,12 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
     public DateTimeOffset ServerTime => options.Time.GetUtcNow() + TimeSpan.FromTicks(Volatile.Read(ref _clockDifference));
 
     /// <summary>Waits before a further try; less than all of it at random, so that clients that failed together part.</summary>
-    public Task BackOffAsync(int failures, CancellationToken cancellation, TimeSpan atLeast = default)
+    public Task BackOffAsync(int failures, CancellationToken cancellation, TimeSpan atLeast = default, TimeSpan? atMost = null)
     {
         var doubled = options.Backoff * Math.Pow(2, Math.Min(failures, 16));
         var wait = doubled < options.MaxBackoff ? doubled : options.MaxBackoff;
-        return Task.Delay(atLeast + wait * (0.5 + Random.Shared.NextDouble() / 2), options.Time, cancellation);
+        wait = atLeast + wait * (0.5 + Random.Shared.NextDouble() / 2);
+        return Task.Delay(wait < atMost ? wait : atMost ?? wait, options.Time, cancellation);
     }
 
     /// <exception cref="DatastoreException">Refused, or no answer until the time was up.</exception>
@@ -83,12 +84,13 @@ internal sealed class KubeClient(KubernetesOptions options) : IDisposable
             var problem = cause is OperationCanceledException && lastRefusal is not null ? lastRefusal : answer?.Problem ?? KubeFailure.Reason(cause!);
             if (verdict == KubeVerdict.Unknown && !request.IsRead)
                 return new KubeAnswer(0, default, $"{Subject(request)}: {problem}; it may or may not have been carried out");
-            var isOver = options.Time.GetElapsedTime(started) + retryAfter >= options.RequestTimeout;
+            left = options.RequestTimeout - options.Time.GetElapsedTime(started);
+            var isOver = retryAfter >= left;
             if (verdict is KubeVerdict.Refused or KubeVerdict.StaleToken || isOver)
                 throw Failed(request, answer, cause, problem, failures + 1, started);
             try
             {
-                await BackOffAsync(failures, cancellation, retryAfter);
+                await BackOffAsync(failures, cancellation, retryAfter, left);
             }
             catch (OperationCanceledException e)
             {

@@ -88,7 +88,10 @@ internal sealed class Committer(KubeClient client, ObjectReader reader, Resolver
     private async Task<Dictionary<string, Stored>> LoadAllAsync(List<Part> parts, KeyMaps maps, CancellationToken cancellation)
     {
         var stored = new Stored[parts.Count];
-        await Parallel.ForEachAsync(Enumerable.Range(0, parts.Count),
+        if (parts is [var only])
+            stored[0] = await LoadFreeAsync(only, maps, cancellation);
+        else
+            await Parallel.ForEachAsync(Enumerable.Range(0, parts.Count),
             new ParallelOptions { MaxDegreeOfParallelism = Parallelism, CancellationToken = cancellation },
             async (i, token) => stored[i] = await LoadFreeAsync(parts[i], maps, token));
         return stored.ToDictionary(s => s.Key, StringComparer.Ordinal);
