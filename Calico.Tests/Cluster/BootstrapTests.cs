@@ -1,4 +1,5 @@
 using Calico.Actors.Cluster;
+using Calico.Datastore;
 using Xunit.Abstractions;
 
 namespace Calico.Tests.Cluster;
@@ -80,9 +81,14 @@ public class BootstrapTests(ITestOutputHelper output)
         var (first, second) = (bed.Add(1), bed.Add(2));
         await MeshBed.StartAsync(first);
         await bed.RecordNamesAsync(first);
-        // Nobody names the first any more, so the second forms a cluster of its own.
+        // Nobody names the first any more, and it is slow to say so; the second forms a cluster of its own.
+        var formed = new TaskCompletionSource();
+        bed.Datastore.BeforeCommit = t => Names(t, AddressOf(first)) ? formed.Task : Task.CompletedTask;
         await bed.PutAsync(BootstrapRecord.Key, new BootstrapRecord("second", 1, [AddressOf(second)]).ToJson());
         await MeshBed.StartAsync(second);
+        await bed.UntilAsync(() => MeshBed.AreOneCluster(second), "the second is a cluster");
+        bed.Datastore.BeforeCommit = null;
+        formed.SetResult();
 
         await bed.UntilAsync(() => !first.IsRunning || !second.IsRunning, "one of the two dissolves");
         var dissolved = first.IsRunning ? second : first;
@@ -125,6 +131,9 @@ public class BootstrapTests(ITestOutputHelper output)
         await bed.AreOneClusterAsync(peers[1], peers[2]);
         Assert.DoesNotContain(peers[1..].SelectMany(p => p.Log), l => l.Contains("UNREACHABLE", StringComparison.OrdinalIgnoreCase));
     }
+
+    private static bool Names(Transaction transaction, string member) => transaction.Writes.Any(w =>
+        w.Key == BootstrapRecord.Key && w.Value is { } value && BootstrapRecord.FromJson(value) is { } record && record.Members.Contains(member));
 
     private static string AddressOf(MeshPeer peer) => $"akka.tcp://{MeshOptions.SystemName}@{peer.Options.Address}:{peer.Options.Port}";
 }
