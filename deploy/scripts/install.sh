@@ -25,9 +25,13 @@ require_tools() {
       *) PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("$package") ;;
     esac
   done
-  [ ${#missing[@]} = 0 ] && return
-  [ "$(id -u)" = 0 ] || die "these packages are missing and only root may install them: ${missing[*]} (sudo apt-get install ${missing[*]})"
-  say "installing ${missing[*]}"
+  [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+}
+
+# install_packages NAME...: from the distribution, whose lists a fresh machine may not have yet.
+install_packages() {
+  [ "$(id -u)" = 0 ] || die "these packages are missing and only root may install them: $* (sudo apt-get install $*)"
+  say "installing $*"
   apt-get update -qq >/dev/null || true
   # A package must not start its daemon on this machine: everything runs in namespaces of its own.
   (
@@ -36,8 +40,8 @@ require_tools() {
       printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
       chmod +x /usr/sbin/policy-rc.d
     fi
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  ) || die "apt-get could not install ${missing[*]}"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  ) || die "apt-get could not install $*"
 }
 
 # Publishes calico-node, calico-cni and calicoctl and leaves them in artifacts/bin/.

@@ -18,10 +18,7 @@ require_compiler() {
   local missing=()
   [ -x "$go" ] || missing+=(golang-1.19-go)
   command -v dpkg-source >/dev/null || missing+=(dpkg-dev)
-  [ ${#missing[@]} = 0 ] && return
-  [ "$(id -u)" = 0 ] || die "these packages are missing and only root may install them: ${missing[*]}"
-  say "installing ${missing[*]}"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 }
 
 # The machine's own package sources, asked for source packages, in lists of our own: the machine's stay as they are.
