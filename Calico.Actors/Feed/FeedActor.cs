@@ -16,8 +16,9 @@ namespace Calico.Actors.Feed;
 /// </summary>
 public sealed class FeedActor : ReceiveActor, IWithTimers
 {
-    /// <summary>What is watched: resources, and who holds which block (not the blocks themselves, which change with every pod).</summary>
-    public static readonly ImmutableArray<string> Prefixes = ["/calico/resources/v3/projectcalico.org/", IpamKeys.HostPrefix, EnforcementKeys.RequestPrefix];
+    /// <summary>What is watched: resources, who holds which block (not the blocks themselves, which change with every pod), the allocator's settings.</summary>
+    public static readonly ImmutableArray<string> Prefixes =
+        ["/calico/resources/v3/projectcalico.org/", IpamKeys.HostPrefix, IpamKeys.Config, EnforcementKeys.RequestPrefix];
 
     private sealed record Listed(string Prefix, ImmutableArray<FeedItem> Items, long Revision) : Protocol.ITick;
     private sealed record Watched(string Prefix, ImmutableArray<WatchEvent> Events) : Protocol.ITick;

@@ -9,7 +9,7 @@ namespace Calico.Actors.Ipam;
 /// is known to be held by others or reserved as a whole, and keeps one question a family under way at a time. Knows "nothing is left" only
 /// when the feed has told every holder.
 /// </summary>
-internal sealed class BlockSearch(string node, int maxBlocks, Reservations reserved)
+internal sealed class BlockSearch(string node, int safeguard, LeaseSettings settings)
 {
     public abstract record Step
     {
@@ -38,6 +38,9 @@ internal sealed class BlockSearch(string node, int maxBlocks, Reservations reser
     private bool _inSync;
     private bool _unavailable;
     private long _lastRequest;
+
+    private int MaxBlocks => settings.Config.MaxBlocksPerHost > 0 ? settings.Config.MaxBlocksPerHost : safeguard;
+    private string LimitName => settings.Config.MaxBlocksPerHost > 0 ? "maxBlocksPerHost of the IPAM configuration" : "maxBlocksPerHost raises it";
 
     /// <summary>Follows the affinities in the feed.</summary>
     public void Learn(IEnumerable<FeedItem> items, bool inSync)
@@ -68,8 +71,10 @@ internal sealed class BlockSearch(string node, int maxBlocks, Reservations reser
             _refused[question.Block] = now;
         }
         var heldNow = held.ToHashSet();
-        if (heldNow.Count >= maxBlocks)
-            return new Step.Exhausted($"this node holds {heldNow.Count} blocks already, which is the limit, and none has a free address");
+        if (heldNow.Count >= MaxBlocks)
+            return new Step.Exhausted($"this node holds {heldNow.Count} blocks already, which is the limit ({LimitName}), and none has a free address");
+        if (!settings.Config.AutoAllocateBlocks && request.Demand.Wanted.IsEmpty)
+            return new Step.Exhausted("no block held has a free address, and the IPAM configuration has autoAllocateBlocks off, so that nodes claim none");
         if (Candidate(request, family, heldNow, now) is { } candidate)
             return Ask(family, candidate, now, 1);
         if (_inSync && HolderOfWanted(request, family) is { } holder)
@@ -109,7 +114,7 @@ internal sealed class BlockSearch(string node, int maxBlocks, Reservations reser
     {
         if (request is not LeaseRequest.Allocate allocate)
             return "the datastore did not confirm the release in time";
-        var family = allocate.Lacks ?? allocate.Message.Request.Families[0];
+        var family = allocate.Lacks ?? allocate.Demand.Families[0];
         return _unavailable ? "the owner of the next block cannot reach the datastore"
             : !_inSync ? "this node has not joined the mesh yet, and no block it holds has room"
             : _asked.Count > 0 ? $"no answer from the owner of block {_asked.Values.First().Block} in time"
@@ -132,16 +137,16 @@ internal sealed class BlockSearch(string node, int maxBlocks, Reservations reser
     }
 
     private string? HolderOfWanted(LeaseRequest.Allocate request, IpVersion family) =>
-        request.Message.Request.WantedOf(family) is { } wanted
+        request.Demand.WantedOf(family) is { } wanted
         && _holders.FirstOrDefault(h => h.Key.Contains(wanted)).Value is { } holder && holder != node ? holder : null;
 
     private Cidr? Candidate(LeaseRequest.Allocate request, IpVersion family, HashSet<Cidr> held, TimeSpan now)
     {
         foreach (var pool in request.Message.Pools.Where(p => p.Cidr.Version == family))
         {
-            var candidates = request.Message.Request.WantedOf(family) is { } wanted
+            var candidates = request.Demand.WantedOf(family) is { } wanted
                 ? pool.Cidr.Contains(wanted) ? [BlockCandidates.Containing(wanted, pool.BlockSize)] : []
-                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node).Where(b => !reserved.Covers(b));
+                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node).Where(b => !settings.Reserved.Covers(b));
             foreach (var candidate in candidates)
             {
                 if (!held.Contains(candidate) && _holders.GetValueOrDefault(candidate, node) == node

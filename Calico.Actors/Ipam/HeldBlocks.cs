@@ -29,7 +29,7 @@ internal sealed class HeldBlocks(string node)
     {
         foreach (var (cidr, contents) in changed)
         {
-            if (_blocks.TryGetValue(cidr, out var was))
+            if (_blocks.TryGetValue(cidr, out var was) && revision > was.BlockRevision)
                 _blocks[cidr] = new HeldBlock(contents, revision, was.Epoch);
         }
     }
@@ -42,6 +42,9 @@ internal sealed class HeldBlocks(string node)
     public bool Gives(LeaseProtocol.Tenant tenant) => tenant.Addresses.All(a =>
         _blocks.Values.FirstOrDefault(h => h.Block.Cidr.Contains(a))?.Block.OwnerOf(a) is { ReleasedAt: null } owner
         && owner.HandleId == tenant.HandleId);
+
+    /// <summary>Whether an address of these blocks belongs to the handle.</summary>
+    public bool HasAny(string handle) => _blocks.Values.Any(h => h.Block.Attributes.Any(a => a.HandleId == handle));
 
     public ImmutableSortedDictionary<Cidr, long> Epochs() => _blocks.ToImmutableSortedDictionary(h => h.Key, h => h.Value.Epoch);
 

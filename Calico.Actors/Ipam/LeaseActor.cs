@@ -2,11 +2,6 @@ using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
 using Calico.Actors.Gateway;
-using Calico.Core.Feed;
-using Calico.Core.Ipam;
-using Calico.Core.Model.Resources;
-using Calico.Core.Model.Schema;
-using Calico.Core.Net;
 using Calico.Datastore;
 
 namespace Calico.Actors.Ipam;
@@ -16,22 +11,24 @@ namespace Calico.Actors.Ipam;
 /// blocks. Requests that arrive while a transaction is under way are taken together into the next one (group commit);
 /// an answer is sent only after its transaction is durable. Every write compares the epoch of the grant, so a node
 /// that lost a block writes nothing more. Its death loses nothing: it loads again what the datastore says.
+/// While the datastore is away, answers come from the blocks held and are written when it returns
+/// (<see cref="LeaseLedger.Promise"/>); the workload journal has them meanwhile.
 /// <code>
-///   Allocate ─► queue ─► LeaseBatch ─► one transaction ─► Allocated
+///   Allocate ─► LeaseLedger ─► one transaction ─► Allocated
 ///                 │ no room
-///                 └────► BlockSearch: next candidate ─► owner of that block ─► granted ─► queue again
+///                 └────► BlockSearch: next candidate ─► owner of that block ─► granted ─► ledger again
 /// </code>
 /// </summary>
 public sealed class LeaseActor : ReceiveActor, IWithTimers
 {
-    private sealed record Loaded(ImmutableArray<HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
+    private sealed record Loaded(ImmutableArray<Core.Ipam.HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
     private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
-    private sealed record Fetched(HeldBlock? Held, string? Failure) : Protocol.ITick;
+    private sealed record Fetched(Core.Ipam.HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
+    private sealed record Inherited(LeaseLedger.Inheritance From) : Protocol.ITick;
     private sealed record LoadAgain : Protocol.ITick;
     private sealed record WorkAgain : Protocol.ITick;
-    private sealed record Expire : Protocol.ITick;
 
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
@@ -43,18 +40,14 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly AddressesInUse _inUse;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
-    private readonly HeldBlocks _held;
-    private readonly LeaseQueue _queue;
-    private readonly List<IActorRef> _subscribers = [];
+    private readonly LeaseLedger _ledger;
+    private readonly LeaseSettings _settings;
+    private readonly DatastoreContact _contact;
     private readonly BlockSearch _search;
-    private readonly Reservations _reserved = new();
-    private bool _loaded;
+    private readonly List<IActorRef> _subscribers = [];
     private bool _reading;
-    private bool _committing;
     private bool _readAgain;
-    private int _setbacks;
-    private string? _trouble;
-    private LeaseProtocol.ReleaseAllBut? _reconcile;
+    private bool _promising;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
@@ -74,29 +67,30 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _upstream = upstream;
         _uptime = new Uptime(time);
         _options = options;
-        _held = new HeldBlocks(node);
-        _queue = new LeaseQueue(options.MaxWaiting);
-        _search = new BlockSearch(node, options.MaxBlocks, _reserved);
+        _ledger = new LeaseLedger(node, options, inUse);
+        _settings = new LeaseSettings(time);
+        _contact = new DatastoreContact(options);
+        _search = new BlockSearch(node, options.MaxBlocks, _settings);
 
         Receive<LeaseProtocol.Allocate>(OnAllocate);
-        Receive<LeaseProtocol.Release>(OnRelease);
+        Receive<LeaseProtocol.Release>(r => Take(new LeaseRequest.Release(r, Sender.Tell, Deadline())));
         Receive<LeaseProtocol.ReleaseAllBut>(OnReleaseAllBut);
-        Receive<LeaseProtocol.Verify>(v => Sender.Tell(new LeaseProtocol.Doubts(_loaded && !_reading, [.. v.Tenants.Where(t => !_held.Gives(t))])));
+        Receive<LeaseProtocol.Verify>(OnVerify);
         Receive<LeaseProtocol.Subscribe>(OnSubscribe);
         Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
-        Receive<UpstreamProtocol.MembersChanged>(_ => { });
+        Receive<UpstreamProtocol.MembersChanged>(m => _contact.IsSeenByOthers = m.Members.Any(o => o.Reachable && o.Node != _node));
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<BlockProtocol.BlockGranted>(OnGranted);
         Receive<BlockProtocol.BlockRefused>(OnRefused);
         Receive<Loaded>(OnLoaded);
         Receive<LoadFailed>(OnLoadFailed);
         Receive<Fetched>(OnFetched);
-        Receive<Committed>(c => OnCommitted(c.Commit, c.Result));
+        Receive<Committed>(OnCommitted);
         Receive<CommitFailed>(OnCommitFailed);
+        Receive<Inherited>(i => _ledger.Inherit(i.From));
         Receive<LoadAgain>(_ => Load());
         Receive<WorkAgain>(_ => Work());
-        Receive<Expire>(_ => FailExpired());
         Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
     }
 
@@ -109,11 +103,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     // The successor reads the blocks again; who waits asks again, who subscribed is kept. A commit under way reports to it.
     protected override void PreRestart(Exception reason, object message)
     {
-        _queue.FailAll("the lease of this node starts again");
         foreach (var subscriber in _subscribers)
             Self.Tell(new LeaseProtocol.Subscribe(subscriber));
-        if (_reconcile is not null)
-            Self.Tell(_reconcile);
+        Self.Tell(new Inherited(_ledger.Resign("the lease of this node starts again")));
         base.PreRestart(reason, message);
     }
 
@@ -127,34 +119,27 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnAllocate(LeaseProtocol.Allocate allocate)
     {
-        var request = new LeaseRequest.Allocate(allocate, Sender, Deadline());
+        var request = new LeaseRequest.Allocate(allocate, Sender.Tell, Deadline());
         if (allocate.IsReclaim && !_inUse.IsUsedBy(allocate.Request.HandleId, allocate.Request.Wanted))
             request.Fail("no workload here uses it any more", retryable: false);
         else
-            Enqueue(request);
+            Take(request);
     }
 
-    // From here on nothing is reclaimed for the workload, also if this release has to be repeated.
-    private void OnRelease(LeaseProtocol.Release release)
+    private void Take(LeaseRequest request)
     {
-        _inUse.Remove(release.HandleId, []);
-        _queue.DropReclaims(release.HandleId);
-        Enqueue(new LeaseRequest.Release(release, Sender, Deadline()));
+        _ledger.Add(request);
+        Work();
     }
 
     private void OnReleaseAllBut(LeaseProtocol.ReleaseAllBut reconcile)
     {
-        foreach (var (address, handle) in reconcile.InUse)
-            _inUse.Add(handle, [address]);
-        _reconcile = reconcile;
+        _ledger.Add(reconcile);
         Work();
     }
 
-    private void Enqueue(LeaseRequest request)
-    {
-        _queue.Add(request);
-        Work();
-    }
+    private void OnVerify(LeaseProtocol.Verify verify) => Sender.Tell(
+        new LeaseProtocol.Doubts(_ledger.IsLoaded && !_reading, [.. verify.Tenants.Where(t => !_ledger.Gives(t))]));
 
     // ---- loading -------------------------------------------------------------------------------------------------
 
@@ -163,15 +148,18 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         _reading = true;
         _readAgain = false;
+        _contact.ReadBegins(_uptime.Now);
         LeaseStore.LoadAsync(_datastore, _node, _stopped.Token)
             .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
     }
 
     private void OnLoadFailed(LoadFailed failed)
     {
-        _log.Warning("lease of {Node}: blocks cannot be read: {Cause}; trying again", _node, failed.Cause.Message);
-        _trouble = failed.Cause.Message;
+        if (_contact.Trouble is null)
+            _log.Warning("lease of {Node}: blocks cannot be read: {Cause}; trying again until they can", _node, failed.Cause.Message);
+        _contact.ReadFailed(failed.Cause.Message);
         LoadLater();
+        Work();
     }
 
     private void LoadLater()
@@ -182,13 +170,14 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnLoaded(Loaded loaded)
     {
-        _held.Replace(loaded.Blocks);
+        _contact.ReadSucceeded(_uptime.Now);
+        _ledger.Load(loaded.Blocks);
         foreach (var block in loaded.Unreadable)
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
-        _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _held.Count);
-        _loaded = true;
+        _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _ledger.Held.Count);
         _reading = false;
-        _trouble = null;
+        if (_ledger.IsIdle)
+            _contact.NothingToWrite();
         PublishHeld();
         if (_readAgain)
             Load();
@@ -199,9 +188,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void OnResources(UpstreamProtocol.ResourcesChanged changed)
     {
         _search.Learn(changed.Items, changed.InSync);
-        foreach (var item in changed.Items)
-            LearnReservation(item);
-        if (!_loaded || !changed.Items.Any(_held.IsNews))
+        _settings.Learn(changed.Items, (key, cause) => _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, cause));
+        if (!_ledger.IsLoaded || !changed.Items.Any(_ledger.Held.IsNews))
             return;
         if (_reading)
             _readAgain = true;
@@ -209,128 +197,100 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             Load();
     }
 
-    private void LearnReservation(FeedItem item)
-    {
-        if (!ResourceKey.TryParse(item.Key, out var key) || key.Kind != ResourceKind.IPReservation)
-            return;
-        try
-        {
-            _reserved.Set(key.Name, item.Value is { } value ? ((IPReservation)ResourceCodec.Decode(key.Kind, value.Span)).Spec.ReservedCIDRs : []);
-        }
-        catch (InvalidResourceException e)
-        {
-            _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, e.Message);
-        }
-    }
-
     // ---- the group commit ----------------------------------------------------------------------------------------
 
     private void Work()
     {
-        if (_queue.Count > 0 && !Timers.IsTimerActive(nameof(Expire)))
-            Timers.StartSingleTimer(nameof(Expire), new Expire(), RetryAfter);
-        if (!_loaded || _reading || _committing)
-            return;
-        FailExpired();
-        var commit = Plan();
-        // What needs no transaction is answered at once, and makes room for what follows.
-        while (commit.IsEmpty && commit.Included.Count > 0 && _queue.Count > 0)
-            commit = Plan();
-        if (!commit.IsEmpty)
+        if (_ledger.IsLoaded && !_reading && _ledger.Next(_settings.Rules, reason => _log.Error("lease of {Node}: {Reason}", _node, reason)) is { } commit)
         {
-            _committing = true;
-            LeaseStore.CommitAsync(_datastore, _node, commit, _held.All.ToDictionary(), _stopped.Token)
+            _contact.WriteBegins(_uptime.Now);
+            LeaseStore.CommitAsync(_datastore, _node, commit, _ledger.Held.All.ToDictionary(), _stopped.Token)
                 .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
         }
-        if (_queue.Count > 0)
-            Claim();
+        if (_contact.IsAway(_uptime.Now))
+            Promise();
+        Claim();
+        _ledger.Expire(_uptime.Now, WhyNot);
+        if (!_ledger.IsIdle && !Timers.IsTimerActive(nameof(WorkAgain)))
+            Timers.StartSingleTimer(nameof(WorkAgain), new WorkAgain(), RetryAfter / 4);
     }
 
-    private LeaseCommit Plan()
+    private void Promise()
     {
-        var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, _inUse, _reserved, _node, isCareful: _setbacks > 0);
-        _queue.Replace(commit.Waiting);
-        _reconcile = null;
-        foreach (var (request, reason, isTaken) in commit.Refused)
-            request.Fail(reason, retryable: false, isTaken);
-        if (commit.IsEmpty)
-            commit.Answer();
-        return commit;
+        var before = _ledger.Promises;
+        _ledger.Promise(_settings.Rules, _contact.MayAllocate(_uptime.Now));
+        if (_promising || _ledger.Promises <= before)
+            return;
+        _promising = true;
+        _log.Warning("lease of {Node}: the datastore is away ({Cause}); addresses are given and taken back from the blocks held and written when it returns",
+            _node, _contact.Describe(_uptime.Now));
     }
 
-    private void OnCommitted(LeaseCommit commit, TransactionResult result)
+    private void OnCommitted(Committed committed)
     {
-        _committing = false;
-        if (!result.Succeeded)
+        _contact.WriteSucceeded(_uptime.Now);
+        if (committed.Result.Succeeded)
+        {
+            _ledger.Succeeded(committed.Commit, committed.Result.Revision);
+            if (_promising && _ledger.Promises == 0)
+            {
+                _promising = false;
+                _log.Info("lease of {Node}: everything that was promised while the datastore was away is written", _node);
+            }
+        }
+        else
         {
             // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
             _log.Debug("lease of {Node}: its view was out of date, reading it again", _node);
-            Requeue(commit);
-            if (_setbacks == 1)
-                Load();
-            else
+            _ledger.Failed(committed.Commit);
+            if (_ledger.FailsAgain)
                 LoadLater();
-            return;
+            else
+                Load();
         }
-        _setbacks = 0;
-        // A commit that an earlier incarnation began may come before the blocks are known.
-        _held.Written(commit.Batch.Changed, result.Revision);
-        if (!commit.IsReconciled)
-            _reconcile ??= commit.Reconcile;
-        commit.Answer();
         Work();
     }
 
     private void OnCommitFailed(CommitFailed failed)
     {
-        _committing = false;
-        _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
-        Requeue(failed.Commit);
-        _trouble = failed.Cause.Message;
+        if (_contact.Trouble is null)
+            _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
+        _contact.WriteFailed(failed.Cause.Message);
+        _ledger.Failed(failed.Commit);
         LoadLater();
-        FailExpired();
+        Work();
     }
 
-    // One request may be what the transaction failed for: each of the next ones is alone, and this one behind the others.
-    private void Requeue(LeaseCommit commit)
-    {
-        _queue.Return(commit.Included, first: _setbacks++ == 0);
-        _reconcile ??= commit.Reconcile;
-    }
-
-    private void FailExpired()
-    {
-        _queue.Expire(_uptime.Now, r => _trouble is null ? _search.WhyNot(r) : "the datastore does not answer: " + _trouble);
-        if (_queue.Count > 0)
-            Timers.StartSingleTimer(nameof(Expire), new Expire(), RetryAfter);
-    }
+    private string WhyNot(LeaseRequest request) => !_contact.IsAway(_uptime.Now)
+        ? _search.WhyNot(request)
+        : $"the datastore does not answer: {_contact.Describe(_uptime.Now)}" + (request is LeaseRequest.Release ? ""
+            : !_ledger.IsLoaded ? "; the blocks of this node have not been read since its start"
+            : !_contact.MayAllocate(_uptime.Now) ? "; this node sees no other either, and may be taken for gone"
+            : "; no block that this node holds has a free address for it");
 
     // ---- claiming blocks -----------------------------------------------------------------------------------------
 
     private void Claim()
     {
-        foreach (var request in _queue.All.OfType<LeaseRequest.Allocate>().ToList())
+        foreach (var request in _ledger.InNeed)
         {
-            switch (_search.Next(request, _held.All.Keys, _uptime.Now))
+            switch (_search.Next(request, _ledger.Held.All.Keys, _uptime.Now))
             {
                 case BlockSearch.Step.Ask ask:
                     _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
                     break;
                 case BlockSearch.Step.Exhausted exhausted:
-                    _queue.Remove(request);
-                    request.Fail(exhausted.Reason, retryable: false, exhausted.IsTaken);
+                    _ledger.Refuse(request, exhausted.Reason, exhausted.IsTaken);
                     break;
             }
         }
-        if (_queue.Count > 0)
-            Timers.StartSingleTimer(nameof(WorkAgain), new WorkAgain(), RetryAfter / 4);
     }
 
     private void OnGranted(BlockProtocol.BlockGranted granted)
     {
         // Also one that comes late, when its question has been asked again or given up: the block is this node's.
         _search.Answered(granted.RequestId);
-        if (granted.Node != _node || _held.Contains(granted.Block))
+        if (granted.Node != _node || _ledger.Held.Contains(granted.Block))
             return;
         LeaseStore.FetchAsync(_datastore, granted, _stopped.Token).PipeTo(Self,
             success: held => new Fetched(held, null), failure: e => new Fetched(null, $"{granted.Block}: {e.Message}"));
@@ -340,7 +300,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         if (fetched.Failure is { } failure)
             _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
-        if (_loaded && !_reading && fetched.Held is { } held && _held.TryAdd(held))
+        if (_ledger.IsLoaded && !_reading && fetched.Held is { } held && _ledger.TryAdd(held))
         {
             _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, held.Block.Cidr, held.Epoch);
             PublishHeld();
@@ -370,7 +330,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             subscriber.Tell(Held());
     }
 
-    private LeaseProtocol.HeldBlocks Held() => new(_held.Epochs(), _loaded);
+    private LeaseProtocol.HeldBlocks Held() => new(_ledger.Held.Epochs(), _ledger.IsLoaded);
 
-    private LeaseProtocol.Status Status() => new(_loaded, _held.Status(), _queue.Count);
+    private LeaseProtocol.Status Status() => new(_ledger.IsLoaded, _ledger.Held.Status(), _ledger.Waiting, _ledger.Promises, _contact.Trouble);
 }

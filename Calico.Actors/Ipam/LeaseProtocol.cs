@@ -45,7 +45,15 @@ public static class LeaseProtocol
     /// After a start: only these handles have a workload here, and only these addresses are used by one, under the
     /// handle named or, if the journal does not know it, under any. What else pods of this node hold is given back.
     /// </summary>
-    public sealed record ReleaseAllBut(ImmutableHashSet<string> Handles, ImmutableDictionary<IpAddr, string?> InUse) : ILocalMessage;
+    public sealed record ReleaseAllBut(ImmutableHashSet<string> Handles, ImmutableDictionary<IpAddr, string?> InUse) : ILocalMessage
+    {
+        /// <summary>
+        /// Whether this address of that handle is nobody's any more. It may be in use by another workload whose own claim to
+        /// it was not written before the start.
+        /// </summary>
+        public bool IsLeft(IpAddr address, string handle) => !Handles.Contains(handle)
+            && (!InUse.TryGetValue(address, out var user) || (user is not null && Handles.Contains(user)));
+    }
 
     /// <summary>Which of these workloads do not have their addresses? Answered from memory with <see cref="Doubts"/>.</summary>
     public sealed record Verify(ImmutableArray<Tenant> Tenants) : ILocalMessage;
@@ -65,7 +73,12 @@ public static class LeaseProtocol
 
     public sealed record GetStatus : ILocalMessage;
 
-    public sealed record Status(bool Loaded, ImmutableArray<BlockStatus> Blocks, int Waiting) : ILocalMessage;
+    /// <param name="Loaded">Whether the blocks have been read.</param>
+    /// <param name="Blocks">What is held, as it was read or written last.</param>
+    /// <param name="Waiting">Requests without an answer.</param>
+    /// <param name="Promises">Requests that were answered and are not durable yet.</param>
+    /// <param name="Trouble">Why the datastore cannot be reached; null when it can.</param>
+    public sealed record Status(bool Loaded, ImmutableArray<BlockStatus> Blocks, int Waiting, int Promises, string? Trouble) : ILocalMessage;
 
     public sealed record BlockStatus(Cidr Block, long Epoch, int Capacity, int Allocated);
 }

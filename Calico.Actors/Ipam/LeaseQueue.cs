@@ -1,38 +1,56 @@
 namespace Calico.Actors.Ipam;
 
-/// <summary>The requests that wait for the next transaction, or for a block; bounded, in order of arrival.</summary>
+/// <summary>
+/// The requests that are not durable yet, in order of arrival: those that wait for the next transaction or a block,
+/// bounded in number, and promises.
+/// </summary>
 internal sealed class LeaseQueue(int capacity)
 {
-    private readonly List<LeaseRequest> _waiting = [];
+    private readonly List<LeaseRequest> _all = [];
 
-    public int Count => _waiting.Count;
-    public IReadOnlyList<LeaseRequest> All => _waiting;
+    public int Count => _all.Count;
+
+    public IReadOnlyList<LeaseRequest> All => _all;
 
     /// <summary>Turns the request away if too many wait already.</summary>
     public void Add(LeaseRequest request)
     {
-        if (_waiting.Count < capacity)
-            _waiting.Add(request);
+        if (_all.Count(r => !r.IsAnswered) < capacity)
+            _all.Add(request);
         else
             request.Fail("too many requests are waiting for this node's addresses", retryable: true);
     }
 
     /// <summary>These are left.</summary>
-    public void Replace(IEnumerable<LeaseRequest> waiting)
+    public void Replace(IEnumerable<LeaseRequest> left)
     {
-        var now = waiting.ToList();
-        _waiting.Clear();
-        _waiting.AddRange(now);
+        var now = left.ToList();
+        _all.Clear();
+        _all.AddRange(now);
     }
 
-    /// <summary>Their transaction was not carried out: before those that came since, or behind them.</summary>
-    public void Return(IEnumerable<LeaseRequest> requests, bool first) => _waiting.InsertRange(first ? 0 : _waiting.Count, requests);
+    /// <summary>
+    /// Their transaction was not carried out: before those that came since, or behind them. What was asked for one handle
+    /// stays in order.
+    /// </summary>
+    public void Return(IEnumerable<LeaseRequest> requests, bool first)
+    {
+        var back = requests.ToList();
+        if (first)
+        {
+            _all.InsertRange(0, back);
+            return;
+        }
+        var handles = back.Select(r => r.Handle).ToHashSet(StringComparer.Ordinal);
+        back.AddRange(_all.Where(r => handles.Contains(r.Handle)));
+        _all.RemoveAll(r => handles.Contains(r.Handle));
+        _all.AddRange(back);
+    }
 
-    public void Remove(LeaseRequest request) => _waiting.Remove(request);
+    public void Remove(LeaseRequest request) => _all.Remove(request);
 
-    /// <summary>Fails the reclaims of a handle, whose workload is being removed.</summary>
-    public void DropReclaims(string handle) => Fail(
-        r => r is LeaseRequest.Allocate { Message: { IsReclaim: true } message } && message.Request.HandleId == handle,
+    /// <summary>The workload is being removed: who still waits for its addresses gets none.</summary>
+    public void DropAllocations(string handle) => Fail(r => r is LeaseRequest.Allocate && r.Handle == handle,
         _ => "its workload is being removed", retryable: false);
 
     /// <summary>Fails those whose deadline has passed.</summary>
@@ -42,8 +60,8 @@ internal sealed class LeaseQueue(int capacity)
 
     private void Fail(Func<LeaseRequest, bool> which, Func<LeaseRequest, string> why, bool retryable)
     {
-        var failed = _waiting.Where(which).ToList();
-        _waiting.RemoveAll(failed.Contains);
+        var failed = _all.Where(r => !r.IsAnswered && which(r)).ToList();
+        _all.RemoveAll(failed.Contains);
         foreach (var request in failed)
             request.Fail(why(request), retryable);
     }

@@ -34,11 +34,26 @@ public abstract record AllocationOutcome
     public sealed record Refused(IpAddr Address, AllocationRefusal Reason, string? Owner) : AllocationOutcome;
 }
 
+/// <summary>What every decision over a node's blocks heeds.</summary>
+public sealed record LeaseRules
+{
+    /// <summary>Addresses that are free and yet given to nobody who did not name them.</summary>
+    public Func<IpAddr, bool> IsReserved { get; init; } = _ => false;
+
+    /// <summary>How long a released address rests; zero: it is free at once.</summary>
+    public TimeSpan Cooldown { get; init; }
+
+    public DateTimeOffset Now { get; init; }
+
+    /// <summary>Whether a released address has rested long enough.</summary>
+    public bool HasRested(AllocationAttributes owner) => owner.ReleasedAt is { } released && Now - released > Cooldown;
+}
+
 /// <summary>
 /// A group commit in the making: takes many requests against the blocks a node holds, working on copies, and says
 /// what one transaction must write. Nothing is true until that transaction has succeeded; if it fails, drop the batch.
 /// </summary>
-public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<IpAddr, bool>? isReserved = null)
+public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseRules rules)
 {
     private readonly SortedDictionary<Cidr, IpamBlock> _changed = [];
     private readonly SortedSet<Cidr> _relied = [];
@@ -66,9 +81,11 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
                 if (BlockOf(wanted) is not { } block)
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.NotInBlock, null);
                 var owner = Current(block).OwnerOf(wanted);
-                if (owner is not null && (owner.HandleId != request.HandleId || owner.ReleasedAt is not null))
+                if (owner is { ReleasedAt: null } && owner.HandleId != request.HandleId)
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.AlreadyAssigned, owner.HandleId);
-                plan.Add((block, wanted, owner is not null));
+                if (owner is { ReleasedAt: not null } && !rules.HasRested(owner))
+                    return new AllocationOutcome.Refused(wanted, AllocationRefusal.CoolingDown, null);
+                plan.Add((block, wanted, owner is { ReleasedAt: null }));
             }
             else if (HeldBy(request.HandleId, family) is { } had)
             {
@@ -92,15 +109,17 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
     /// <summary>Gives back every address of a handle in the blocks held, and returns them.</summary>
     public ImmutableArray<IpAddr> ReleaseHandle(string handleId) => ReleaseWhere((_, o) => o.HandleId == handleId);
 
-    /// <summary>Gives back every address that the predicate says.</summary>
+    /// <summary>Gives back every address that the predicate says; none that has been given back already is asked about.</summary>
     public ImmutableArray<IpAddr> ReleaseWhere(Func<IpAddr, AllocationAttributes, bool> isReleased)
     {
         var released = ImmutableArray.CreateBuilder<IpAddr>();
         foreach (var cidr in held.Keys.Order())
         {
-            if (!Current(cidr).Assigned().Any(a => isReleased(a.Address, a.Owner)))
+            var leaving = Current(cidr).Assigned().Where(a => a.Owner.ReleasedAt is null && isReleased(a.Address, a.Owner)).ToList();
+            if (leaving.Count == 0)
                 continue;
-            foreach (var (address, owner) in Writable(cidr).ReleaseWhere(isReleased))
+            Return(Writable(cidr), leaving.ConvertAll(l => l.Address));
+            foreach (var (address, owner) in leaving)
             {
                 released.Add(address);
                 if (owner.HandleId is { } handle)
@@ -108,6 +127,14 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
             }
         }
         return released.ToImmutable();
+    }
+
+    private void Return(IpamBlock block, List<IpAddr> addresses)
+    {
+        if (rules.Cooldown > TimeSpan.Zero)
+            block.Cool(addresses, rules.Now);
+        else
+            block.ReleaseWhere((address, _) => addresses.Contains(address));
     }
 
     private IpAddr Take(Cidr cidr, IpAddr? wanted, AllocationAttributes owner)
@@ -122,7 +149,7 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
         }
         else
         {
-            address = block.AutoAssign(owner, isReserved) ?? throw new InvalidOperationException($"{cidr} had room a moment ago");
+            address = block.AutoAssign(owner, rules.IsReserved) ?? throw new InvalidOperationException($"{cidr} had room a moment ago");
         }
         Count(owner.HandleId!, cidr, 1);
         return address;
@@ -169,18 +196,19 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, Func<I
         return null;
     }
 
-    private bool HasRoom(IpamBlock block) => isReserved is null
-        ? block.FreeCount > 0
-        : block.Unallocated.Any(o => !isReserved(block.AddressAt(o)));
+    private bool HasRoom(IpamBlock block) => block.Unallocated.Any(o => !rules.IsReserved(block.AddressAt(o)))
+        || block.Assigned().Any(a => rules.HasRested(a.Owner) && !rules.IsReserved(a.Address));
 
     private IpamBlock Current(Cidr cidr) => _changed.TryGetValue(cidr, out var changed) ? changed : held[cidr].Block;
 
+    // Whoever writes a block frees what has rested in it.
     private IpamBlock Writable(Cidr cidr)
     {
         if (_changed.TryGetValue(cidr, out var changed))
             return changed;
         var copy = held[cidr].Block.Clone();
         copy.SequenceNumber++;
+        copy.CollectCooled(rules.Cooldown, rules.Now);
         return _changed[cidr] = copy;
     }
 }

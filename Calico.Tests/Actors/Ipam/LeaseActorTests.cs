@@ -13,79 +13,9 @@ using Xunit.Abstractions;
 
 namespace Calico.Tests.Actors.Ipam;
 
-/// <summary>A node's lease against real owners of blocks; only the mesh between them is missing.</summary>
 [Layer("actor")]
-public class LeaseActorTests : ActorFixture
+public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
 {
-    private static readonly PoolRef Pool = new("default", Cidr.Parse("10.65.0.0/25"), 26);
-    private static readonly PoolRef Pool6 = new("six", Cidr.Parse("fd00:65::/121"), 122);
-
-    private readonly IActorRef _mesh;
-    private long _requests;
-
-    public LeaseActorTests(ITestOutputHelper output) : base(output) =>
-        _mesh = Sys.ActorOf(Props.Create(() => new Mesh(BlockActor.Props(Store, Clock))), "mesh");
-
-    /// <summary>Carries claims to the owner of each block, and says that the feed is complete.</summary>
-    private sealed class Mesh : ReceiveActor
-    {
-        private readonly Dictionary<Cidr, IActorRef> _owners = [];
-
-        public Mesh(Props owner)
-        {
-            Receive<UpstreamProtocol.Subscribe>(s => s.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([], true, 1)));
-            Receive<MeshLinkProtocol.ToBlock>(m =>
-            {
-                if (!_owners.TryGetValue(m.Command.Block, out var block))
-                    _owners[m.Command.Block] = block = Context.ActorOf(owner);
-                block.Forward(m.Command);
-            });
-        }
-    }
-
-    private IActorRef Start(string node = "node1", LeaseOptions? options = null, IActorRef? mesh = null) =>
-        Sys.ActorOf(LeaseActor.Props(Store, node, mesh ?? _mesh, Clock, options ?? new LeaseOptions()));
-
-    private static string EndpointKey(string pod) => "/calico/resources/v3/projectcalico.org/workloadendpoints/default/node1-k8s-" + pod + "-eth0";
-
-    private LeaseProtocol.Allocate Allocate(string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted) => new(++_requests,
-        new AllocationRequest("k8s-pod-network." + pod,
-            new Dictionary<string, string> { ["node"] = "node1", ["pod"] = pod, ["namespace"] = "default" }.ToImmutableSortedDictionary(),
-            [.. (pools ?? [Pool]).Select(p => p.Cidr.Version).Distinct()], [.. (pools ?? [Pool]).Select(p => p.Cidr)],
-            [.. wanted.Select(w => IpAddr.Parse(w))]),
-        pools ?? [Pool], addresses => [Write.Put(EndpointKey(pod), System.Text.Encoding.UTF8.GetBytes(string.Join(' ', addresses)))]);
-
-    private LeaseProtocol.Release Release(string pod) => new(++_requests, "k8s-pod-network." + pod, [Write.Delete(EndpointKey(pod))]);
-
-    private async Task<string> AddAsync(IActorRef lease, string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted)
-    {
-        lease.Tell(Allocate(pod, pools, wanted), TestActor);
-        return string.Join(' ', (await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10))).Addresses);
-    }
-
-    private async Task<LeaseProtocol.NotAllocated> RefusedAsync(IActorRef lease, LeaseProtocol.Allocate request)
-    {
-        lease.Tell(request, TestActor);
-        return await ExpectMsgAsync<LeaseProtocol.NotAllocated>(TimeSpan.FromSeconds(10));
-    }
-
-    private async Task<string> StoredEndpointAsync(string pod) =>
-        await Store.GetAsync(EndpointKey(pod)) is { } stored ? System.Text.Encoding.UTF8.GetString(stored.Value.Span) : "";
-
-    /// <summary>Every address that any block says is in use, with its handle.</summary>
-    private async Task<SortedDictionary<string, string>> AssignedAsync()
-    {
-        var assigned = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var key in Store.Keys.Where(k => k.StartsWith(IpamKeys.BlockPrefix, StringComparison.Ordinal)))
-        {
-            foreach (var (address, owner) in IpamJson.ParseBlock((await Store.GetAsync(key))!.Value).Assigned())
-                assigned.Add(address.ToString(), owner.HandleId!);
-        }
-        return assigned;
-    }
-
-    private ImmutableArray<string> Handles => [.. Store.Keys.Where(k => k.StartsWith(IpamKeys.HandlePrefix, StringComparison.Ordinal))];
-
     [Fact]
     public async Task The_first_address_claims_a_block_and_is_durable_with_its_endpoint_before_the_answer()
     {
@@ -211,9 +141,9 @@ public class LeaseActorTests : ActorFixture
         var lease = Start();
         var lost = await AddAsync(lease, "web");
         var block = Pool.Cidr.Contains(IpAddr.Parse(lost)) ? BlockCandidates.Containing(IpAddr.Parse(lost), 26) : throw new InvalidOperationException(lost);
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
+        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
         await ExpectMsgAsync<BlockProtocol.HolderRetired>();
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, "node2", 1)), TestActor);
+        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, "node2", 1)), TestActor);
         await ExpectMsgAsync<BlockProtocol.BlockGranted>();
 
         var next = await AddAsync(lease, "api");
@@ -235,7 +165,7 @@ public class LeaseActorTests : ActorFixture
         await UntilHeldAsync(routes, h => h.Loaded && h.Blocks.Contains(held));
         Assert.Equal(await StoredEndpointAsync("web"), await AddAsync(lease, "web"));
 
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
+        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
         await ExpectMsgAsync<BlockProtocol.HolderRetired>();
         await AddAsync(lease, "web");
         await UntilHeldAsync(routes, h => h.Blocks.Values.Any(epoch => epoch > held.Value));
@@ -335,7 +265,7 @@ public class LeaseActorTests : ActorFixture
         await AddAsync(lease, "web");
         lease.Tell(new LeaseProtocol.Subscribe(routes.Ref));
         var held = (await UntilHeldAsync(routes, h => h.Blocks.Count == 1)).Blocks.Single();
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
+        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
         await ExpectMsgAsync<BlockProtocol.HolderRetired>();
 
         lease.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(IpamKeys.Affinity("node1", held.Key), null, Store.Revision)], true, Store.Revision));
@@ -344,32 +274,6 @@ public class LeaseActorTests : ActorFixture
     }
 
     // ---- a node that was taken for gone and comes back --------------------------------------------------------------
-
-    private static ImmutableDictionary<IpAddr, string?> InUse(params (string Address, string? Handle)[] used) =>
-        used.ToImmutableDictionary(u => IpAddr.Parse(u.Address), u => u.Handle);
-
-    private LeaseProtocol.Allocate Reclaim(string pod, string address) => Allocate(pod, null, address) with
-    {
-        IsReclaim = true,
-        Alongside = _ => [],
-    };
-
-    private async Task LoseAsync(string address, string? to = null)
-    {
-        var block = BlockCandidates.Containing(IpAddr.Parse(address), 26);
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
-        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
-        if (to is null)
-            return;
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, to, 1)), TestActor);
-        await ExpectMsgAsync<BlockProtocol.BlockGranted>();
-    }
-
-    private async Task<ImmutableArray<LeaseProtocol.Tenant>> DoubtsAsync(IActorRef lease, params (string Pod, string Address)[] pods)
-    {
-        lease.Tell(new LeaseProtocol.Verify([.. pods.Select(p => new LeaseProtocol.Tenant("k8s-pod-network." + p.Pod, [IpAddr.Parse(p.Address)]))]), TestActor);
-        return (await ExpectMsgAsync<LeaseProtocol.Doubts>()).Tenants;
-    }
 
     [Fact]
     public async Task What_the_datastore_gives_to_the_pod_that_has_it_is_not_doubted()
@@ -413,7 +317,7 @@ public class LeaseActorTests : ActorFixture
         var lease = Start();
         var tiny = new PoolRef("tiny", Cidr.Parse("10.66.0.0/31"), 31);
         var address = await AddAsync(lease, "web", [tiny]);
-        _mesh.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(tiny.Cidr, "node1")), TestActor);
+        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(tiny.Cidr, "node1")), TestActor);
         await ExpectMsgAsync<BlockProtocol.HolderRetired>();
         if (lostWhileAway)
         {
@@ -549,13 +453,13 @@ public class LeaseActorTests : ActorFixture
             await mesh.FishForMessageAsync(m => m is MeshLinkProtocol.ToBlock, TimeSpan.FromSeconds(1));
         }, TimeSpan.FromSeconds(20));
 
-        _mesh.Tell(question, lease);
+        OwnersOfBlocks.Tell(question, lease);
 
         await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
     }
 
     [Fact]
-    public async Task Without_the_mesh_blocks_that_are_held_go_on_giving_addresses()
+    public async Task Without_theOwnersOfBlocks_blocks_that_are_held_go_on_giving_addresses()
     {
         await AddAsync(Start(), "web");
         var alone = Start(mesh: CreateTestProbe("nobody").Ref);
@@ -573,7 +477,7 @@ public class LeaseActorTests : ActorFixture
     [Fact]
     public async Task A_request_that_the_datastore_keeps_from_its_address_is_told_so_in_time()
     {
-        var lease = Start();
+        var lease = Start(options: new LeaseOptions { AloneLimit = TimeSpan.Zero });
         await AddAsync(lease, "first");
         FailCommits(int.MaxValue, happens: false);
         lease.Tell(Allocate("web"), TestActor);
@@ -609,7 +513,4 @@ public class LeaseActorTests : ActorFixture
 
         Assert.Contains("limit", (await RefusedAsync(lease, Allocate("two", [single]))).Reason, StringComparison.Ordinal);
     }
-
-    private static async Task<LeaseProtocol.HeldBlocks> UntilHeldAsync(TestProbe probe, Func<LeaseProtocol.HeldBlocks, bool> condition) =>
-        (LeaseProtocol.HeldBlocks)await probe.FishForMessageAsync(m => m is LeaseProtocol.HeldBlocks h && condition(h), TimeSpan.FromSeconds(10));
 }

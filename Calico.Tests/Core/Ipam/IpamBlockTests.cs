@@ -134,7 +134,7 @@ public class IpamBlockTests
     {
         var v4 = new HeldBlock(Block("10.0.0.0/30"), 5, 4);
         var held = new Dictionary<Cidr, HeldBlock> { [v4.Block.Cidr] = v4 };
-        var batch = new LeaseBatch(held);
+        var batch = new LeaseBatch(held, new LeaseRules());
 
         var outcome = batch.Allocate(new AllocationRequest("h", ImmutableSortedDictionary<string, string>.Empty,
             [IpVersion.V4, IpVersion.V6], [], []));
@@ -149,7 +149,7 @@ public class IpamBlockTests
         var held = new Dictionary<Cidr, HeldBlock>();
         var block = new HeldBlock(Block("10.0.0.0/30"), 5, 4);
         held[block.Block.Cidr] = block;
-        var batch = new LeaseBatch(held);
+        var batch = new LeaseBatch(held, new LeaseRules());
 
         var a = batch.Allocate(new AllocationRequest("h1", ImmutableSortedDictionary<string, string>.Empty, [IpVersion.V4], [], []));
         var b = batch.Allocate(new AllocationRequest("h2", ImmutableSortedDictionary<string, string>.Empty, [IpVersion.V4], [], []));

@@ -1,0 +1,265 @@
+using System.Collections.Immutable;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// What a node's lease knows: the blocks held as they are stored, the requests that are not durable yet, and which
+/// transaction is under way. Decides what the next transaction carries and who is answered when. Pure bookkeeping: it
+/// reads no clock and no datastore. Not thread-safe.
+/// <code>
+///   Add ─► queue ─► Next: LeaseCommit ─► Succeeded ─► answers
+///            ▲ │                     └─► OutOfDate, Unknown ─┐
+///            │ └─ Promise: answers now, stays in the queue   │
+///            └───────────────────────────────────────────────┘
+/// </code>
+/// </summary>
+internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesInUse inUse)
+{
+    private readonly HeldBlocks _held = new(node);
+    private readonly LeaseQueue _queue = new(options.MaxWaiting);
+    private LeaseCommit? _sent;
+    private LeasePlan? _promised;
+    private LeaseProtocol.ReleaseAllBut? _reconcile;
+    private int _setbacks;
+
+    /// <summary>The blocks have been read once: what is held is known, as of then.</summary>
+    public bool IsLoaded { get; private set; }
+
+    public HeldBlocks Held => _held;
+    public int Waiting => All.Count(r => !r.IsAnswered);
+
+    /// <summary>Answered and not durable yet.</summary>
+    public int Promises => All.Count(r => r.IsPromise);
+
+    /// <summary>Everything asked for is durable or refused.</summary>
+    public bool IsIdle => _queue.Count == 0 && _sent is null;
+
+    /// <summary>Whether the last transaction failed, and the one before it too: its cause is not a single lost race.</summary>
+    public bool FailsAgain => _setbacks > 1;
+
+    /// <summary>Who waits for a block.</summary>
+    public IEnumerable<LeaseRequest.Allocate> InNeed => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => !a.IsAnswered && a.Lacks is not null)];
+
+    public void Add(LeaseRequest request)
+    {
+        // From here on nothing is allocated for the workload, also if its release has to be repeated.
+        if (request is LeaseRequest.Release)
+        {
+            inUse.Remove(request.Handle, []);
+            _queue.DropAllocations(request.Handle);
+        }
+        _queue.Add(request);
+    }
+
+    public void Add(LeaseProtocol.ReleaseAllBut reconcile)
+    {
+        foreach (var (address, handle) in reconcile.InUse)
+            inUse.Add(handle, [address]);
+        _reconcile = reconcile;
+    }
+
+    /// <summary>The blocks as they are now.</summary>
+    public void Load(IEnumerable<HeldBlock> blocks)
+    {
+        IsLoaded = true;
+        _held.Replace(blocks);
+        _promised = null;
+    }
+
+    /// <summary>A block was granted; false if it is held already.</summary>
+    public bool TryAdd(HeldBlock granted)
+    {
+        _promised = null;
+        return _held.TryAdd(granted);
+    }
+
+    public bool Gives(LeaseProtocol.Tenant tenant) => _held.Gives(tenant)
+        || All.OfType<LeaseRequest.Allocate>().Any(a => a.IsPromise && a.Handle == tenant.HandleId && tenant.Addresses.All(a.Demand.Wanted.Contains));
+
+    // ---- transactions ------------------------------------------------------------------------------------------------
+
+    /// <summary>The next transaction, which is under way from now on; null while one is, and when there is nothing to write.</summary>
+    public LeaseCommit? Next(LeaseRules rules, Action<string> broken)
+    {
+        while (_sent is null && (_queue.Count > 0 || _reconcile is not null))
+        {
+            var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, inUse, rules, node, isCareful: _setbacks > 0);
+            _queue.Replace(commit.Waiting);
+            _promised = null;
+            _reconcile = null;
+            foreach (var (request, refusal) in commit.Refused)
+                Refuse(request, refusal, broken);
+            foreach (var lost in commit.Waiting.OfType<LeaseRequest.Allocate>().Where(a => a is { IsPromise: true, Lacks: not null }).ToList())
+                Break(lost, "the node does not hold its block any more", broken);
+            if (!commit.IsEmpty)
+            {
+                foreach (var entry in commit.Entries)
+                    entry.Request.WasSent = true;
+                return _sent = commit;
+            }
+            // What needs no transaction is answered at once, and makes room for what follows.
+            Settle(commit);
+            if (commit.Entries.Count == 0)
+                return null;
+        }
+        return null;
+    }
+
+    /// <summary>It is durable. May be one that an earlier incarnation of the lease sent.</summary>
+    public void Succeeded(LeaseCommit commit, long revision)
+    {
+        NoLongerSent(commit);
+        _setbacks = 0;
+        _held.Written(commit.Batch.Changed, revision);
+        if (!commit.IsReconciled)
+            _reconcile ??= commit.Reconcile;
+        Settle(commit);
+    }
+
+    /// <summary>It was not carried out, or nobody knows. The blocks have to be read before the next one.</summary>
+    public void Failed(LeaseCommit commit)
+    {
+        NoLongerSent(commit);
+        // One request may be what the transaction failed for: each of the next ones is alone, and this one behind the others.
+        _queue.Return(commit.Entries.Select(e => e.Request), first: _setbacks++ == 0);
+        _reconcile ??= commit.Reconcile;
+    }
+
+    private void NoLongerSent(LeaseCommit commit)
+    {
+        _promised = null;
+        if (_sent == commit)
+            _sent = null;
+    }
+
+    private void Settle(LeaseCommit commit)
+    {
+        foreach (var entry in commit.Entries.Where(e => !e.Request.IsAnswered))
+        {
+            Use(entry);
+            entry.Request.Succeed(entry.Addresses);
+        }
+    }
+
+    private void Use(LeasePlan.Entry entry)
+    {
+        if (entry.Request is LeaseRequest.Allocate)
+            inUse.Add(entry.Request.Handle, entry.Addresses);
+        else
+            inUse.Remove(entry.Request.Handle, entry.Addresses);
+    }
+
+    private void Refuse(LeaseRequest request, LeasePlan.Refusal refusal, Action<string> broken)
+    {
+        if (request is LeaseRequest.Allocate { IsPromise: true } promise)
+            Break(promise, refusal.Reason, broken);
+        else
+            request.Fail(refusal.Reason, retryable: false, refusal.IsTaken);
+    }
+
+    // The workload runs with these addresses: the reconciler finds it, and claims them again or cuts it off.
+    private void Break(LeaseRequest.Allocate promise, string reason, Action<string> broken)
+    {
+        _queue.Remove(promise);
+        broken($"{promise.Handle} was given {string.Join(", ", promise.Demand.Wanted)} while the datastore was away, and cannot keep it: {reason}");
+    }
+
+    // ---- promises ----------------------------------------------------------------------------------------------------
+
+    /// <summary>
+    /// Answers whom it can from what is held, before it is durable: that the addresses are free or owned is certain, because
+    /// nobody but this node writes its blocks.
+    /// </summary>
+    /// <param name="isAllocating">Whether addresses are given out; they are taken back in any case.</param>
+    public void Promise(LeaseRules rules, bool isAllocating)
+    {
+        if (!IsLoaded)
+            return;
+        if (_sent is { } sent)
+        {
+            foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && MayBePromised(e.Request, isAllocating)))
+                AnswerEarly(entry);
+        }
+        foreach (var request in _queue.All.Where(r => !r.IsAnswered && MayBePromised(r, isAllocating)).ToList())
+        {
+            if (Promises >= options.MaxPromises)
+                return;
+            if (!Undo(request, rules) && Promised(rules) is { } plan && plan.TryAdd(request, out _))
+                AnswerEarly(plan.Entries[^1]);
+        }
+    }
+
+    private static bool MayBePromised(LeaseRequest request, bool isAllocating) =>
+        request is LeaseRequest.Release || (isAllocating && request is LeaseRequest.Allocate { Message.IsReclaim: false });
+
+    private void AnswerEarly(LeasePlan.Entry entry)
+    {
+        Use(entry);
+        entry.Request.Promise(entry.Addresses);
+    }
+
+    // What no transaction has carried is forgotten with its release: a long absence of the datastore costs nothing then.
+    private bool Undo(LeaseRequest request, LeaseRules rules)
+    {
+        if (request is not LeaseRequest.Release
+            || _queue.All.Where(r => r.Handle == request.Handle && r != request).ToList() is not [LeaseRequest.Allocate { IsPromise: true, WasSent: false } promise]
+            || Sent.Any(r => r.Handle == request.Handle) || _held.HasAny(request.Handle))
+            return false;
+        _queue.Remove(promise);
+        _queue.Remove(request);
+        _promised = null;
+        Use(new LeasePlan.Entry(request, promise.Demand.Wanted));
+        request.Succeed(promise.Demand.Wanted);
+        return true;
+    }
+
+    private IEnumerable<LeaseRequest> All => Sent.Concat(_queue.All);
+    private IEnumerable<LeaseRequest> Sent => _sent is null ? [] : _sent.Entries.Select(e => e.Request);
+
+    // The blocks as they will be once everything promised is written.
+    private LeasePlan Promised(LeaseRules rules)
+    {
+        if (_promised is { } known)
+            return known;
+        var blocks = _held.All.ToDictionary();
+        foreach (var (cidr, contents) in _sent?.Batch.Changed ?? ImmutableDictionary<Cidr, IpamBlock>.Empty)
+        {
+            if (blocks.TryGetValue(cidr, out var stored))
+                blocks[cidr] = stored with { Block = contents };
+        }
+        var plan = new LeasePlan(blocks, inUse, rules);
+        foreach (var promise in _queue.All.Where(r => r.IsPromise))
+            plan.TryAdd(promise, out _);
+        return _promised = plan;
+    }
+
+    // ---- the end -----------------------------------------------------------------------------------------------------
+
+    public void Expire(TimeSpan now, Func<LeaseRequest, string> why) => _queue.Expire(now, why);
+
+    public void Refuse(LeaseRequest request, string reason, bool isTaken)
+    {
+        _queue.Remove(request);
+        request.Fail(reason, retryable: false, isTaken);
+    }
+
+    /// <summary>Fails whoever waits; what a successor must not forget is handed to it.</summary>
+    public Inheritance Resign(string reason)
+    {
+        _queue.FailAll(reason);
+        return new Inheritance([.. _queue.All], _reconcile);
+    }
+
+    public void Inherit(Inheritance from)
+    {
+        _queue.Return(from.Promises, first: true);
+        _reconcile ??= from.Reconcile;
+        _promised = null;
+    }
+
+    /// <param name="Promises">Answered, not yet written.</param>
+    /// <param name="Reconcile">Not yet carried out.</param>
+    public sealed record Inheritance(ImmutableArray<LeaseRequest> Promises, LeaseProtocol.ReleaseAllBut? Reconcile);
+}

@@ -1,0 +1,77 @@
+using System.Collections.Immutable;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+using Calico.Datastore;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>What requests get of the blocks held, one after the other. Planning touches nothing.</summary>
+internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInUse inUse, LeaseRules rules)
+{
+    /// <param name="Request">What was asked.</param>
+    /// <param name="Addresses">What it gains, or gives up.</param>
+    public readonly record struct Entry(LeaseRequest Request, ImmutableArray<IpAddr> Addresses);
+
+    /// <param name="Reason">Why the request gets nothing, whoever asks again.</param>
+    /// <param name="IsTaken">The address wanted is somebody else's.</param>
+    public sealed record Refusal(string Reason, bool IsTaken);
+
+    private readonly List<Entry> _entries = [];
+    private readonly List<Write> _alongside = [];
+
+    public LeaseBatch Batch { get; } = new(held, rules with { IsReserved = a => inUse.Contains(a) || rules.IsReserved(a) });
+    public IReadOnlyList<Entry> Entries => _entries;
+    public IReadOnlyList<Write> Alongside => _alongside;
+    public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && _alongside.Count == 0;
+
+    /// <summary>Takes the request in. False: refused, or without a refusal, no block held has room.</summary>
+    public bool TryAdd(LeaseRequest request, out Refusal? refusal)
+    {
+        refusal = null;
+        return request switch
+        {
+            LeaseRequest.Allocate allocate => TryAdd(allocate, out refusal),
+            LeaseRequest.Release release => Add(release),
+            _ => throw new ArgumentException($"{request} is no request", nameof(request)),
+        };
+    }
+
+    private bool TryAdd(LeaseRequest.Allocate allocate, out Refusal? refusal)
+    {
+        refusal = null;
+        allocate.Lacks = null;
+        if (inUse.UsedByAnother(allocate.Demand) is { } used)
+        {
+            refusal = new Refusal($"address {used.Address} cannot be assigned: it is in use on this node by {used.Handle ?? "a pod that is not known"}", IsTaken: true);
+            return false;
+        }
+        switch (Batch.Allocate(allocate.Demand))
+        {
+            case AllocationOutcome.Granted granted:
+                _entries.Add(new Entry(allocate, granted.Addresses));
+                _alongside.AddRange(allocate.Message.Alongside(granted.Addresses));
+                return true;
+            case AllocationOutcome.Refused { Reason: AllocationRefusal.NotInBlock } no:
+                allocate.Lacks = no.Address.Version;
+                return false;
+            case AllocationOutcome.NeedsBlock needs:
+                allocate.Lacks = needs.Family;
+                return false;
+            case AllocationOutcome.Refused { Reason: AllocationRefusal.CoolingDown } no:
+                refusal = new Refusal($"address {no.Address} cannot be assigned: it was released a moment ago and cools down", IsTaken: false);
+                return false;
+            case AllocationOutcome.Refused no:
+                refusal = new Refusal($"address {no.Address} cannot be assigned: {no.Reason}, it belongs to {no.Owner ?? "nobody"}", IsTaken: true);
+                return false;
+            case var other:
+                throw new InvalidOperationException($"{other} is no outcome");
+        }
+    }
+
+    private bool Add(LeaseRequest.Release release)
+    {
+        _entries.Add(new Entry(release, Batch.ReleaseHandle(release.Handle)));
+        _alongside.AddRange(release.Message.Alongside);
+        return true;
+    }
+}
