@@ -4,6 +4,7 @@ using Calico.Actors;
 using Calico.Actors.Cluster;
 using Calico.Actors.Cni;
 using Calico.Actors.Gateway;
+using Calico.Actors.Ipam;
 using Calico.Datastore;
 using Calico.Datastore.Embedded;
 using Calico.Datastore.Etcd;
@@ -68,7 +69,12 @@ internal static class AgentCommand
         var link = new MeshLink();
         var startup = new NodeStartup(datastore, options, TimeProvider.System);
         var nodeRefs = NodeSystem.Start(
-            new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads")) { Loggers = SerilogLogger.Hocon },
+            new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads"))
+            {
+                Loggers = SerilogLogger.Hocon,
+                // Well before the others take the node for gone.
+                Lease = new LeaseOptions { AloneLimit = options.NodeGoneAfter > TimeSpan.Zero ? options.NodeGoneAfter / 2 : null },
+            },
             new NodePorts(datastore, link, host, table => NetlinkNftTable.Open(table, host.Fd), TimeProvider.System,
                 startup.RegisterAsync));
         var agent = new AgentState(options, nodeRefs, link);

@@ -5,7 +5,7 @@ namespace Calico.Node.Lab;
 
 /// <summary>
 /// Whether the datastore says of the lab's pods and nodes what is true: each pod has its endpoint and its address
-/// recorded, each node its resource, and nobody shares an address.
+/// recorded, each node its resource, nobody shares an address, and no address is kept for a pod that is not there.
 /// </summary>
 internal static class Consistency
 {
@@ -17,16 +17,19 @@ internal static class Consistency
     public static async Task<IReadOnlyList<string>> FindAsync(Lab lab)
     {
         var state = lab.State;
-        return Find([.. state.AllNodes.Select(n => n.Name)], [.. state.WiredPods],
+        return Find([.. state.AllNodes.Select(n => n.Name)], state.Pods,
             await LabStore.ListAsync(lab, NodePrefix), await LabStore.ListAsync(lab, EndpointPrefix), await LabStore.ListAsync(lab, BlockPrefix));
     }
 
     /// <summary>What is not as it should be, one sentence each.</summary>
-    internal static IReadOnlyList<string> Find(IReadOnlyList<string> nodes, IReadOnlyList<LabPod> pods,
+    /// <param name="nodes">The nodes that run.</param>
+    /// <param name="recorded">The pods that are there, and those that are being made.</param>
+    internal static IReadOnlyList<string> Find(IReadOnlyList<string> nodes, IReadOnlyList<LabPod> recorded,
         IEnumerable<(string Key, string Value)> nodeEntries, IEnumerable<(string Key, string Value)> endpointEntries,
         IEnumerable<(string Key, string Value)> blockEntries)
     {
         var problems = new List<string>();
+        var pods = recorded.Where(p => p.IsWired).ToList();
         var registered = nodeEntries.Select(e => e.Key[NodePrefix.Length..]).ToHashSet(StringComparer.Ordinal);
         problems.AddRange(nodes.Where(n => !registered.Contains(n)).Select(n => $"{n}: the datastore has no Node resource"));
 
@@ -42,6 +45,9 @@ internal static class Consistency
         }
         problems.AddRange(pods.GroupBy(p => p.Address).Where(g => g.Count() > 1)
             .Select(g => $"{g.Key} belongs to {string.Join(" and ", g.Select(p => p.Id))}"));
+        problems.AddRange(assigned.SelectMany(a => a, (a, handle) => (Address: a.Key, Handle: handle))
+            .Where(a => a.Handle is not null && !recorded.Any(p => a.Handle.Contains(p.ContainerId, StringComparison.Ordinal)))
+            .Select(a => $"{a.Address} is assigned to {a.Handle}, which is no pod that is there"));
         return problems;
     }
 }

@@ -16,6 +16,10 @@ internal sealed record LabPod(string Namespace, string Name, string Node, string
     [JsonIgnore]
     public PodId Id => new(Namespace, Name);
 
+    /// <summary>It has an address, so the plugin has made it.</summary>
+    [JsonIgnore]
+    public bool IsWired => Address.Length > 0;
+
     /// <summary>Under which role the pod's program is recorded.</summary>
     public static string RoleOf(PodId id) => $"pod {id}";
 }
@@ -38,7 +42,7 @@ internal sealed class LabState
 
     /// <summary>The pods that have an address.</summary>
     [JsonIgnore]
-    public IEnumerable<LabPod> WiredPods => Pods.Where(p => p.Address.Length > 0);
+    public IEnumerable<LabPod> WiredPods => Pods.Where(p => p.IsWired);
 
     [JsonIgnore]
     public IEnumerable<LabNode> AllNodes => Nodes.Order().Select(n => new LabNode(n));

@@ -42,6 +42,14 @@ public sealed class ConsistencyTests
     }
 
     [Fact]
+    public void An_address_without_a_pod_is_named_unless_the_pod_is_being_made()
+    {
+        Assert.Equal(["10.48.0.1 is assigned to kns.web.lab-web-a-01020304, which is no pod that is there"],
+            Consistency.Find(["node1"], [], Nodes, [], Blocks));
+        Assert.Empty(Consistency.Find(["node1"], [Pod with { Address = "" }], Nodes, [], Blocks));
+    }
+
+    [Fact]
     public void A_session_that_is_not_up_is_found_in_what_calicoctl_prints() => Assert.Equal(["192.0.2.1"], Status.SessionsDown("""
         Calico process is running.
 

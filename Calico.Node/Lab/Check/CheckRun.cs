@@ -95,6 +95,7 @@ internal sealed class CheckRun(Lab lab)
             PolicySteps.RunAsync,
             BadInputSteps.RunAsync,
             RestartSteps.RunAsync,
+            OfflineSteps.RunAsync,
             ReturnSteps.RunAsync,
             NodeLossSteps.RunAsync,
         ];
