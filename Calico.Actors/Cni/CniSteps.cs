@@ -55,7 +55,7 @@ internal sealed class CniSteps(CniServices services)
 
     public async Task ReleaseAddressesAsync(Workload workload, ImmutableArray<Write> alongside)
     {
-        var answer = await services.Lease.Ask<object>(new LeaseProtocol.Release(NextId(), workload.HandleId, alongside), services.StepTimeout);
+        var answer = await services.Lease.Ask<object>(new LeaseProtocol.Release(NextId(), workload.HandleId, [.. workload.ParsedAddresses], alongside), services.StepTimeout);
         if (answer is LeaseProtocol.NotReleased no)
             throw Failure(CniErrorCode.TryAgainLater, $"the addresses of {workload.Namespace}/{workload.Name} are not released yet: {no.Reason}");
     }

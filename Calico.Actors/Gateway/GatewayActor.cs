@@ -24,6 +24,7 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
     private readonly IActorRef _blocks;
     private readonly Akka.Cluster.Cluster _cluster = Akka.Cluster.Cluster.Get(Context.System);
     private readonly CancellationTokenSource _stopped = new();
+    private ImmutableDictionary<string, string> _reachable = ImmutableDictionary<string, string>.Empty;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
@@ -38,6 +39,8 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
 
         Receive<MeshLinkProtocol.PullFrom>(OnPull);
         Receive<MeshLinkProtocol.ToBlock>(c => _blocks.Tell(c.Command));
+        Receive<MeshLinkProtocol.ToNode>(m => OnToNode(m.Message));
+        Receive<IToNode>(m => _link.ToNode(new MeshLinkProtocol.FromNode(m)));
         Receive<FeedProtocol.News>(n => _link.ToNode(new MeshLinkProtocol.NewsFrom(SourceOf(n), n)));
         Receive<BlockProtocol.BlockGranted>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
         Receive<BlockProtocol.BlockRefused>(a => _link.ToNode(new MeshLinkProtocol.FromBlock(a)));
@@ -72,6 +75,14 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
             Context.ActorSelection(pull.Member + MeshPaths.PolicyLog).Tell(pull.Pull);
     }
 
+    private void OnToNode(IToNode message)
+    {
+        if (_reachable.TryGetValue(message.To, out var address))
+            Context.ActorSelection(address + MeshPaths.Gateway).Tell(message);
+        else if (message is LendProtocol.Borrow borrow)
+            _link.ToNode(new MeshLinkProtocol.FromNode(new LendProtocol.NotLent(borrow.From, borrow.To, borrow.RequestId, LendProtocol.Refusal.OutOfReach)));
+    }
+
     private string? SourceOf(FeedProtocol.News news)
     {
         if (news.Feed is FeedName.Resources)
@@ -87,6 +98,7 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
             .Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Leaving)
             .Select(m => new MeshMember(m.Address.ToString(), MeshPaths.NodeOf(m), !unreachable.Contains(m)))
             .OrderBy(m => m.Node, StringComparer.Ordinal).ToImmutableArray();
+        _reachable = members.Where(m => m.Reachable).ToImmutableDictionary(m => m.Node, m => m.Address);
         _link.ToNode(new MeshLinkProtocol.Members(members));
     }
 

@@ -48,6 +48,12 @@ public static class MeshLinkProtocol
     /// <summary>Node to mesh: a command for the owner of a block.</summary>
     public sealed record ToBlock(IWithBlock Command) : ILocalMessage;
 
+    /// <summary>Node to mesh: for the lease of another node.</summary>
+    public sealed record ToNode(IToNode Message) : ILocalMessage;
+
+    /// <summary>Mesh to node: from the lease of another node.</summary>
+    public sealed record FromNode(IToNode Message) : ILocalMessage;
+
     /// <summary>Mesh to node: the answer to a pull; the member's address, or null for our own replica.</summary>
     public sealed record NewsFrom(string? Member, FeedProtocol.News News) : ILocalMessage;
 

@@ -18,6 +18,9 @@ public static class UpstreamProtocol
     public sealed record MembersChanged(ImmutableArray<MeshMember> Members) : ILocalMessage;
 
     public sealed record Subscribe(IActorRef Subscriber) : ILocalMessage;
+
+    /// <summary>What owners of blocks and the leases of other nodes say to this node is for this actor.</summary>
+    public sealed record AnswerTo(string Node, IActorRef Lease) : ILocalMessage;
 }
 
 /// <summary>
@@ -33,7 +36,7 @@ public sealed class UpstreamView
 
 /// <summary>
 /// The node's end of the link to the mesh: keeps pulling resources from the local replica and policies from every
-/// member, passes on what changed, and carries claims for blocks out and answers back. Part of the forwarding half:
+/// member, passes on what changed, and carries what the lease says to owners of blocks and other leases out and answers back. Part of the forwarding half:
 /// while there is no mesh it simply hears nothing, and nobody forgets anything. What it knows outlives its restarts,
 /// because to its subscribers an empty view would mean that everything is gone.
 /// </summary>
@@ -52,7 +55,7 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
     private readonly Dictionary<string, FeedView> _policies = [];
     private readonly List<IActorRef> _subscribers = [];
     private readonly CancellationTokenSource _stopped = new();
-    private IActorRef _claimant = ActorRefs.Nobody;
+    private UpstreamProtocol.AnswerTo? _lease;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
@@ -72,8 +75,11 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
 
         Receive<MeshLinkProtocol.NewsFrom>(OnNews);
         Receive<MeshLinkProtocol.Members>(OnMembers);
-        Receive<MeshLinkProtocol.FromBlock>(a => _claimant.Tell(a.Answer));
-        Receive<MeshLinkProtocol.ToBlock>(OnClaim);
+        Receive<MeshLinkProtocol.FromBlock>(a => _lease?.Lease.Tell(a.Answer));
+        Receive<MeshLinkProtocol.FromNode>(OnFromNode);
+        Receive<MeshLinkProtocol.ToBlock>(_link.ToMesh);
+        Receive<MeshLinkProtocol.ToNode>(_link.ToMesh);
+        Receive<UpstreamProtocol.AnswerTo>(a => _lease = a);
         Receive<UpstreamProtocol.Subscribe>(OnSubscribe);
         Receive<Terminated>(t => _subscribers.Remove(t.ActorRef));
         Receive<PullAll>(_ => OnPullAll());
@@ -90,6 +96,8 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
     {
         foreach (var subscriber in _subscribers)
             Self.Tell(new UpstreamProtocol.Subscribe(subscriber));
+        if (_lease is not null)
+            Self.Tell(_lease);
         base.PreRestart(reason, message);
     }
 
@@ -157,10 +165,11 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         Tell(new UpstreamProtocol.MembersChanged(_known.Members));
     }
 
-    private void OnClaim(MeshLinkProtocol.ToBlock claim)
+    // It may be meant for one that had this address before.
+    private void OnFromNode(MeshLinkProtocol.FromNode from)
     {
-        _claimant = Sender;
-        _link.ToMesh(claim);
+        if (_lease is { } here && from.Message.To == here.Node)
+            here.Lease.Tell(from.Message);
     }
 
     private void OnSubscribe(UpstreamProtocol.Subscribe subscribe)

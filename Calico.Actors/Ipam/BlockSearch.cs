@@ -136,6 +136,23 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
         return new Step.Ask(block, question.RequestId);
     }
 
+    /// <summary>
+    /// The other nodes whose blocks the request may borrow from, in an order of this node's own, so that not everybody
+    /// asks the same first.
+    /// </summary>
+    public IEnumerable<string> Holders(LeaseRequest.Allocate request)
+    {
+        if (request.Lacks is not { } family)
+            return [];
+        if (request.Demand.WantedOf(family) is not null)
+            return HolderOfWanted(request, family) is { } holder ? [holder] : [];
+        var pools = request.Message.Pools.Where(p => p.Cidr.Version == family).ToList();
+        var holders = _holders.Where(h => h.Value != node && pools.Exists(p => p.Cidr.Contains(h.Key))).Select(h => h.Value)
+            .Distinct().Order(StringComparer.Ordinal).ToList();
+        var first = holders.FindIndex(h => string.CompareOrdinal(h, node) > 0);
+        return first < 0 ? holders : holders.Skip(first).Concat(holders.Take(first));
+    }
+
     private string? HolderOfWanted(LeaseRequest.Allocate request, IpVersion family) =>
         request.Demand.WantedOf(family) is { } wanted
         && _holders.FirstOrDefault(h => h.Key.Contains(wanted)).Value is { } holder && holder != node ? holder : null;

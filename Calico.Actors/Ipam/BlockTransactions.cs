@@ -79,7 +79,7 @@ internal static class BlockTransactions
 
     /// <summary>
     /// One group commit of a lease: every block that it changes, or repeats an address of, at the revision it was read
-    /// and under its epoch, and the handles that gained or lost addresses.
+    /// and under its epoch if it is this node's, and the handles that gained or lost addresses.
     /// </summary>
     public static Transaction Commit(string node, LeaseBatch batch, IReadOnlyDictionary<Cidr, HeldBlock> held,
         IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<Write> alongside)
@@ -88,7 +88,8 @@ internal static class BlockTransactions
         var writes = ImmutableArray.CreateBuilder<Write>();
         foreach (var cidr in batch.Changed.Keys.Union(batch.Relied))
         {
-            compares.Add(Compare.At(IpamKeys.Affinity(node, cidr), held[cidr].Epoch));
+            if (!held[cidr].IsGuest)
+                compares.Add(Compare.At(IpamKeys.Affinity(node, cidr), held[cidr].Epoch));
             compares.Add(Compare.At(IpamKeys.Block(cidr), held[cidr].BlockRevision));
         }
         foreach (var (cidr, contents) in batch.Changed)

@@ -5,14 +5,21 @@ using Calico.Core.Net;
 
 namespace Calico.Actors.Ipam;
 
-/// <summary>The blocks that a node holds, by what was read or written last.</summary>
+/// <summary>
+/// The blocks that a node holds, by what was read or written last; and, for as long as a request needs one, blocks of
+/// others in which it borrows.
+/// </summary>
 internal sealed class HeldBlocks(string node)
 {
     private readonly Dictionary<Cidr, HeldBlock> _blocks = [];
 
-    public int Count => _blocks.Count;
+    /// <summary>Own blocks and guests.</summary>
     public IReadOnlyDictionary<Cidr, HeldBlock> All => _blocks;
 
+    public IEnumerable<HeldBlock> Own => _blocks.Values.Where(b => !b.IsGuest);
+    public IEnumerable<Cidr> Guests => _blocks.Where(b => b.Value.IsGuest).Select(b => b.Key);
+
+    /// <summary>These are all there are.</summary>
     public void Replace(IEnumerable<HeldBlock> read)
     {
         _blocks.Clear();
@@ -20,9 +27,26 @@ internal sealed class HeldBlocks(string node)
             _blocks[block.Block.Cidr] = block;
     }
 
-    public bool Contains(Cidr block) => _blocks.ContainsKey(block);
+    public bool Holds(Cidr block) => _blocks.TryGetValue(block, out var held) && !held.IsGuest;
 
-    public bool TryAdd(HeldBlock granted) => _blocks.TryAdd(granted.Block.Cidr, granted);
+    /// <summary>Whether the address is one of a block that is this node's.</summary>
+    public bool Covers(IpAddr address) => Own.Any(b => b.Block.Cidr.Contains(address));
+
+    /// <summary>A block that was granted, or a guest; false if it is held already.</summary>
+    public bool TryAdd(HeldBlock block)
+    {
+        if (Holds(block.Block.Cidr))
+            return false;
+        _blocks[block.Block.Cidr] = block;
+        return true;
+    }
+
+    /// <summary>Guests that nobody needs are not followed any longer.</summary>
+    public void Leave(Func<Cidr, bool> isNeeded)
+    {
+        foreach (var guest in Guests.Where(g => !isNeeded(g)).ToList())
+            _blocks.Remove(guest);
+    }
 
     /// <summary>These contents were written; of blocks that are not known (any more) nothing is learned.</summary>
     public void Written(IEnumerable<KeyValuePair<Cidr, IpamBlock>> changed, long revision)
@@ -30,13 +54,13 @@ internal sealed class HeldBlocks(string node)
         foreach (var (cidr, contents) in changed)
         {
             if (_blocks.TryGetValue(cidr, out var was) && revision > was.BlockRevision)
-                _blocks[cidr] = new HeldBlock(contents, revision, was.Epoch);
+                _blocks[cidr] = was with { Block = contents, BlockRevision = revision };
         }
     }
 
     /// <summary>Whether the feed tells of one of these affinities something that was not known when it was read.</summary>
     public bool IsNews(FeedItem item) => IpamKeys.TryParseAffinity(item.Key, out var host, out var block)
-        && host == node && _blocks.TryGetValue(block, out var held) && item.Revision > held.Epoch;
+        && host == node && _blocks.TryGetValue(block, out var held) && !held.IsGuest && item.Revision > held.Epoch;
 
     /// <summary>Whether each of the tenant's addresses is its own.</summary>
     public bool Gives(LeaseProtocol.Tenant tenant) => tenant.Addresses.All(a =>
@@ -46,8 +70,8 @@ internal sealed class HeldBlocks(string node)
     /// <summary>Whether an address of these blocks belongs to the handle.</summary>
     public bool HasAny(string handle) => _blocks.Values.Any(h => h.Block.Attributes.Any(a => a.HandleId == handle));
 
-    public ImmutableSortedDictionary<Cidr, long> Epochs() => _blocks.ToImmutableSortedDictionary(h => h.Key, h => h.Value.Epoch);
+    public ImmutableSortedDictionary<Cidr, long> Epochs() => Own.ToImmutableSortedDictionary(h => h.Block.Cidr, h => h.Epoch);
 
-    public ImmutableArray<LeaseProtocol.BlockStatus> Status() => [.. _blocks.OrderBy(h => h.Key)
-        .Select(h => new LeaseProtocol.BlockStatus(h.Key, h.Value.Epoch, h.Value.Block.Capacity, h.Value.Block.AllocatedCount))];
+    public ImmutableArray<LeaseProtocol.BlockStatus> Status() => [.. Own.OrderBy(h => h.Block.Cidr)
+        .Select(h => new LeaseProtocol.BlockStatus(h.Block.Cidr, h.Epoch, h.Block.Capacity, h.Block.AllocatedCount))];
 }

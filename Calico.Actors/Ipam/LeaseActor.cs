@@ -23,6 +23,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 {
     private sealed record Loaded(ImmutableArray<Core.Ipam.HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
     private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
+    private sealed record LookedUp(LeaseRequest.Release Release, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
+    private sealed record LoansFound(LeaseRequest.Allocate Borrower, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
+    private sealed record LoanFetched(LeaseRequest.Allocate Borrower, Core.Net.IpAddr Address, Core.Ipam.HeldBlock? Guest) : Protocol.ITick;
     private sealed record Fetched(Core.Ipam.HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
@@ -44,6 +47,9 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private readonly LeaseSettings _settings;
     private readonly DatastoreContact _contact;
     private readonly BlockSearch _search;
+    private readonly Borrowing _borrowing;
+    private readonly Lending _lending = new();
+    private readonly HashSet<LeaseRequest> _lookingUp = [];
     private readonly List<IActorRef> _subscribers = [];
     private bool _reading;
     private bool _readAgain;
@@ -71,6 +77,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _settings = new LeaseSettings(time);
         _contact = new DatastoreContact(options);
         _search = new BlockSearch(node, options.MaxBlocks, _settings);
+        _borrowing = new Borrowing(node);
 
         Receive<LeaseProtocol.Allocate>(OnAllocate);
         Receive<LeaseProtocol.Release>(r => Take(new LeaseRequest.Release(r, Sender.Tell, Deadline())));
@@ -79,10 +86,16 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Receive<LeaseProtocol.Subscribe>(OnSubscribe);
         Receive<LeaseProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
-        Receive<UpstreamProtocol.MembersChanged>(m => _contact.IsSeenByOthers = m.Members.Any(o => o.Reachable && o.Node != _node));
+        Receive<UpstreamProtocol.MembersChanged>(OnMembers);
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<BlockProtocol.BlockGranted>(OnGranted);
         Receive<BlockProtocol.BlockRefused>(OnRefused);
+        Receive<LendProtocol.Borrow>(OnBorrow);
+        Receive<LendProtocol.Lent>(OnLent);
+        Receive<LendProtocol.NotLent>(OnNotLent);
+        Receive<LoansFound>(OnLoansFound);
+        Receive<LoanFetched>(OnLoanFetched);
+        Receive<LookedUp>(OnLookedUp);
         Receive<Loaded>(OnLoaded);
         Receive<LoadFailed>(OnLoadFailed);
         Receive<Fetched>(OnFetched);
@@ -97,6 +110,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     protected override void PreStart()
     {
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
+        _upstream.Tell(new UpstreamProtocol.AnswerTo(_node, Self));
         Load();
     }
 
@@ -138,8 +152,25 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Work();
     }
 
-    private void OnVerify(LeaseProtocol.Verify verify) => Sender.Tell(
-        new LeaseProtocol.Doubts(_ledger.IsLoaded && !_reading, [.. verify.Tenants.Where(t => !_ledger.Gives(t))]));
+    private void OnVerify(LeaseProtocol.Verify verify)
+    {
+        var isKnown = _ledger.IsLoaded && !_reading;
+        var doubts = isKnown ? verify.Tenants.Where(t => !_ledger.Gives(t)).ToImmutableArray() : [];
+        // What is borrowed is in no block that is followed.
+        var elsewhere = doubts.Where(_ledger.GivesHere).Select(t => (Tenant: t, Addresses: t.Addresses.RemoveAll(_ledger.Held.Covers)))
+            .Where(t => !t.Addresses.IsEmpty).ToDictionary(t => t.Tenant, t => t.Addresses);
+        if (elsewhere.Count == 0)
+            Sender.Tell(new LeaseProtocol.Doubts(isKnown, doubts));
+        else
+            LeaseStore.WithoutElsewhereAsync(_datastore, _node, doubts, elsewhere, _stopped.Token).PipeTo(Sender);
+    }
+
+    private void OnMembers(UpstreamProtocol.MembersChanged changed)
+    {
+        var others = changed.Members.Where(m => m.Reachable && m.Node != _node).Select(m => m.Node).ToList();
+        _contact.IsSeenByOthers = others.Count > 0;
+        _borrowing.Members(others);
+    }
 
     // ---- loading -------------------------------------------------------------------------------------------------
 
@@ -149,7 +180,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _reading = true;
         _readAgain = false;
         _contact.ReadBegins(_uptime.Now);
-        LeaseStore.LoadAsync(_datastore, _node, _stopped.Token)
+        LeaseStore.LoadAsync(_datastore, _node, [.. _ledger.Held.Guests], _stopped.Token)
             .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
     }
 
@@ -174,7 +205,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         _ledger.Load(loaded.Blocks);
         foreach (var block in loaded.Unreadable)
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
-        _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _ledger.Held.Count);
+        _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _ledger.Held.Own.Count());
+        _lending.Learn(loaded.Blocks.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
         _reading = false;
         if (_ledger.IsIdle)
             _contact.NothingToWrite();
@@ -201,7 +233,8 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void Work()
     {
-        if (_ledger.IsLoaded && !_reading && _ledger.Next(_settings.Rules, reason => _log.Error("lease of {Node}: {Reason}", _node, reason)) is { } commit)
+        LookUp();
+        if (_ledger.IsLoaded && !_reading && _ledger.Next(Rules(isPromise: false), reason => _log.Error("lease of {Node}: {Reason}", _node, reason)) is { } commit)
         {
             _contact.WriteBegins(_uptime.Now);
             LeaseStore.CommitAsync(_datastore, _node, commit, _ledger.Held.All.ToDictionary(), _stopped.Token)
@@ -215,10 +248,16 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             Timers.StartSingleTimer(nameof(WorkAgain), new WorkAgain(), RetryAfter / 4);
     }
 
+    private Core.Ipam.LeaseRules Rules(bool isPromise)
+    {
+        var now = _uptime.Now;
+        return _settings.Rules with { IsLent = isPromise ? _lending.MayBeWritten : a => _lending.IsLent(a, now) };
+    }
+
     private void Promise()
     {
         var before = _ledger.Promises;
-        _ledger.Promise(_settings.Rules, _contact.MayAllocate(_uptime.Now));
+        _ledger.Promise(Rules(isPromise: true), _contact.MayAllocate(_uptime.Now));
         if (_promising || _ledger.Promises <= before)
             return;
         _promising = true;
@@ -232,6 +271,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         if (committed.Result.Succeeded)
         {
             _ledger.Succeeded(committed.Commit, committed.Result.Revision);
+            _lending.Learn(committed.Commit.Batch.Changed.Values, isOwnWrite: true, _uptime.Now);
             if (_promising && _ledger.Promises == 0)
             {
                 _promising = false;
@@ -274,13 +314,13 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         foreach (var request in _ledger.InNeed)
         {
-            switch (_search.Next(request, _ledger.Held.All.Keys, _uptime.Now))
+            switch (_search.Next(request, _ledger.Held.Own.Select(h => h.Block.Cidr), _uptime.Now))
             {
                 case BlockSearch.Step.Ask ask:
                     _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
                     break;
                 case BlockSearch.Step.Exhausted exhausted:
-                    _ledger.Refuse(request, exhausted.Reason, exhausted.IsTaken);
+                    Borrow(request, exhausted);
                     break;
             }
         }
@@ -290,7 +330,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         // Also one that comes late, when its question has been asked again or given up: the block is this node's.
         _search.Answered(granted.RequestId);
-        if (granted.Node != _node || _ledger.Held.Contains(granted.Block))
+        if (granted.Node != _node || _ledger.Held.Holds(granted.Block))
             return;
         LeaseStore.FetchAsync(_datastore, granted, _stopped.Token).PipeTo(Self,
             success: held => new Fetched(held, null), failure: e => new Fetched(null, $"{granted.Block}: {e.Message}"));
@@ -312,6 +352,114 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         if (_search.Refused(refused, _uptime.Now))
             Work();
+    }
+
+    // ---- addresses of other nodes' blocks ------------------------------------------------------------------------
+
+    private void Borrow(LeaseRequest.Allocate request, BlockSearch.Step.Exhausted exhausted)
+    {
+        // Asked again after an answer that got lost: what it borrowed then is still its own.
+        if (!request.IsLookedUp)
+        {
+            request.AwaitsLoan = true;
+            LeaseStore.FindGuestsAsync(_datastore, _node, request.Handle, _stopped.Token)
+                .PipeTo(Self, success: guests => new LoansFound(request, guests), failure: _ => new LoansFound(request, null));
+            return;
+        }
+        switch (_settings.Config.StrictAffinity ? new Borrowing.Step.Exhausted(0) : _borrowing.Next(request, _search.Holders(request), _uptime.Now))
+        {
+            case Borrowing.Step.Ask ask:
+                _upstream.Tell(new MeshLinkProtocol.ToNode(ask.Message));
+                break;
+            case Borrowing.Step.Exhausted none:
+                _ledger.Refuse(request, exhausted.Reason + none.Describe(), exhausted.IsTaken);
+                break;
+        }
+    }
+
+    private void OnLoansFound(LoansFound found)
+    {
+        if (_reading)
+        {
+            Timers.StartSingleTimer(found, found, RetryAfter / 10);
+            return;
+        }
+        found.Borrower.AwaitsLoan = false;
+        if (found.Guests is not { } guests)
+            return;
+        found.Borrower.IsLookedUp = true;
+        foreach (var guest in guests.Where(g => g.Block.Cidr.Version == found.Borrower.Lacks))
+        {
+            if (_ledger.TryAdd(guest) && guest.Block.AddressOf(found.Borrower.Handle) is { } had)
+                found.Borrower.Borrow(had);
+        }
+        Work();
+    }
+
+    private void OnBorrow(LendProtocol.Borrow borrow)
+    {
+        var isBusy = !_ledger.IsLoaded || _reading || _contact.IsAway(_uptime.Now);
+        var address = isBusy || _settings.Config.StrictAffinity ? null
+            : _lending.LentTo(borrow.Handle, a => _ledger.Held.Covers(a) && borrow.Pools.Any(p => p.Contains(a)) && (borrow.Wanted ?? a) == a)
+            ?? _ledger.Spare(borrow, Rules(isPromise: true));
+        var block = _ledger.Held.Own.Select(h => h.Block.Cidr).FirstOrDefault(c => address is { } a && c.Contains(a));
+        _upstream.Tell(new MeshLinkProtocol.ToNode(address is { } lent && _lending.TryLend(lent, borrow.From, borrow.Handle, _uptime.Now)
+            ? new LendProtocol.Lent(borrow.From, _node, borrow.RequestId, block, lent)
+            : new LendProtocol.NotLent(borrow.From, _node, borrow.RequestId, isBusy ? LendProtocol.Refusal.Busy : LendProtocol.Refusal.NoRoom)));
+    }
+
+    private void OnLent(LendProtocol.Lent lent)
+    {
+        if (_borrowing.Answered(lent.RequestId) is not { } borrower)
+            return;
+        // Until it is read nobody else is asked.
+        borrower.AwaitsLoan = true;
+        LeaseStore.FetchGuestAsync(_datastore, _node, lent.Block, _stopped.Token).PipeTo(Self,
+            success: guest => new LoanFetched(borrower, lent.Address, guest), failure: _ => new LoanFetched(borrower, lent.Address, null));
+    }
+
+    private void OnNotLent(LendProtocol.NotLent refused)
+    {
+        if (_borrowing.Refused(refused.RequestId, refused.Reason, _uptime.Now))
+            Work();
+    }
+
+    private void OnLoanFetched(LoanFetched fetched)
+    {
+        if (_reading)
+        {
+            Timers.StartSingleTimer(fetched, fetched, RetryAfter / 10);
+            return;
+        }
+        fetched.Borrower.AwaitsLoan = false;
+        if (!fetched.Borrower.IsAnswered && fetched.Guest is { } guest && guest.Block.Cidr.Contains(fetched.Address) && _ledger.TryAdd(guest))
+        {
+            _log.Info("lease of {Node}: borrows {Address} from {Owner} for {Handle}", _node, fetched.Address, guest.Block.Affinity ?? "nobody", fetched.Borrower.Handle);
+            fetched.Borrower.Borrow(fetched.Address);
+        }
+        Work();
+    }
+
+    // A pod that goes may have addresses in blocks that are not followed.
+    private void LookUp()
+    {
+        foreach (var release in _ledger.ToLookUp().Where(_lookingUp.Add).ToList())
+        {
+            LeaseStore.FindGuestsAsync(_datastore, _node, release.Handle, _stopped.Token)
+                .PipeTo(Self, success: guests => new LookedUp(release, guests), failure: _ => new LookedUp(release, null));
+        }
+    }
+
+    private void OnLookedUp(LookedUp found)
+    {
+        _lookingUp.Remove(found.Release);
+        if (found.Guests is { } guests && !_reading)
+        {
+            foreach (var guest in guests)
+                _ledger.TryAdd(guest);
+            found.Release.Elsewhere = [.. guests.Select(g => g.Block.Cidr)];
+            Work();
+        }
     }
 
     // ---- what others may know ------------------------------------------------------------------------------------

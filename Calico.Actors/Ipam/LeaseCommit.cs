@@ -31,8 +31,16 @@ internal sealed class LeaseCommit : LeasePlan
         var commit = new LeaseCommit(held, inUse, rules) { IsCareful = isCareful };
         var most = isCareful ? 1 : MaxRequests;
         var freed = reconcile is null ? 0 : commit.FreeWhatIsLeft(reconcile, held, node);
+        var unknown = new HashSet<string>(StringComparer.Ordinal);
         foreach (var request in queue)
         {
+            // Until it is known where its addresses are, what comes later for the same handle waits, too.
+            if (request is LeaseRequest.Release { Elsewhere: null } || unknown.Contains(request.Handle))
+            {
+                unknown.Add(request.Handle);
+                commit.Waiting.Add(request);
+                continue;
+            }
             // What reconciling gives back may fill a transaction alone.
             if (commit.Entries.Count >= most || freed > 0)
             {
@@ -55,7 +63,7 @@ internal sealed class LeaseCommit : LeasePlan
     private int FreeWhatIsLeft(LeaseProtocol.ReleaseAllBut reconcile, IReadOnlyDictionary<Cidr, HeldBlock> held, string node)
     {
         Reconcile = reconcile;
-        var left = held.Values.SelectMany(h => h.Block.Assigned())
+        var left = held.Values.Where(h => !h.IsGuest).SelectMany(h => h.Block.Assigned())
             .Where(a => a.Owner["pod"] is not null && BlockTransactions.BelongsTo(a.Owner, node)
                 && a.Owner.HandleId is { } handle && reconcile.IsLeft(a.Address, handle))
             .Select(a => a.Address).Take(BlockTransactions.MaxFreed + 1).ToList();

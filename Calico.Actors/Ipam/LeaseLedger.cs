@@ -40,7 +40,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     public bool FailsAgain => _setbacks > 1;
 
     /// <summary>Who waits for a block.</summary>
-    public IEnumerable<LeaseRequest.Allocate> InNeed => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => !a.IsAnswered && a.Lacks is not null)];
+    public IEnumerable<LeaseRequest.Allocate> InNeed => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => a is { IsAnswered: false, AwaitsLoan: false, Lacks: not null })];
 
     public void Add(LeaseRequest request)
     {
@@ -60,7 +60,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         _reconcile = reconcile;
     }
 
-    /// <summary>The blocks as they are now.</summary>
+    /// <summary>The blocks as they are now, with the guests.</summary>
     public void Load(IEnumerable<HeldBlock> blocks)
     {
         IsLoaded = true;
@@ -68,21 +68,69 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         _promised = null;
     }
 
-    /// <summary>A block was granted; false if it is held already.</summary>
-    public bool TryAdd(HeldBlock granted)
+    /// <summary>A block was granted, or is needed as a guest; false if it is held already.</summary>
+    public bool TryAdd(HeldBlock block)
     {
         _promised = null;
-        return _held.TryAdd(granted);
+        return _held.TryAdd(block);
+    }
+
+    // ---- addresses in other nodes' blocks ----------------------------------------------------------------------------
+
+    /// <summary>Releases of which it is not known whether they have addresses elsewhere; those that own blocks tell of are settled here.</summary>
+    public IEnumerable<LeaseRequest.Release> ToLookUp()
+    {
+        if (!IsLoaded)
+            yield break;
+        var earlier = Sent.Select(r => r.Handle).ToHashSet(StringComparer.Ordinal);
+        foreach (var request in _queue.All)
+        {
+            if (request is LeaseRequest.Release { Elsewhere: null } release)
+            {
+                if (!release.Message.Addresses.IsEmpty && release.Message.Addresses.All(_held.Covers))
+                    release.Elsewhere = [];
+                // What is still to be allocated is not in the datastore yet.
+                else if (!earlier.Contains(release.Handle))
+                    yield return release;
+            }
+            earlier.Add(request.Handle);
+        }
+    }
+
+    /// <summary>
+    /// An address of this node's blocks that another one may have, the last to be handed out here; null for none.
+    /// </summary>
+    public IpAddr? Spare(LendProtocol.Borrow borrow, LeaseRules rules)
+    {
+        foreach (var held in _held.Own.Where(h => borrow.Pools.Any(p => p.Contains(h.Block.Cidr))).OrderBy(h => h.Block.Cidr))
+        {
+            var block = _sent?.Batch.Changed.GetValueOrDefault(held.Block.Cidr) ?? held.Block;
+            bool IsFree(IpAddr a) => block.OwnerOf(a) is null && held.Block.OwnerOf(a) is null && !inUse.Contains(a) && !rules.IsLent(a);
+            if (borrow.Wanted is { } wanted)
+            {
+                if (block.Cidr.Contains(wanted))
+                    return IsFree(wanted) || block.OwnerOf(wanted)?.HandleId == borrow.Handle ? wanted : null;
+            }
+            else if (block.Unallocated.Reverse().Select(o => (IpAddr?)block.AddressAt(o)).FirstOrDefault(a => IsFree(a!.Value) && !rules.IsReserved(a.Value)) is { } spare)
+            {
+                return spare;
+            }
+        }
+        return null;
     }
 
     public bool Gives(LeaseProtocol.Tenant tenant) => _held.Gives(tenant)
         || All.OfType<LeaseRequest.Allocate>().Any(a => a.IsPromise && a.Handle == tenant.HandleId && tenant.Addresses.All(a.Demand.Wanted.Contains));
+
+    /// <summary>Whether the tenant's addresses in this node's own blocks are its own.</summary>
+    public bool GivesHere(LeaseProtocol.Tenant tenant) => _held.Gives(tenant with { Addresses = [.. tenant.Addresses.Where(_held.Covers)] });
 
     // ---- transactions ------------------------------------------------------------------------------------------------
 
     /// <summary>The next transaction, which is under way from now on; null while one is, and when there is nothing to write.</summary>
     public LeaseCommit? Next(LeaseRules rules, Action<string> broken)
     {
+        _held.Leave(block => All.Any(r => r.Needs(block)));
         while (_sent is null && (_queue.Count > 0 || _reconcile is not null))
         {
             var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, inUse, rules, node, isCareful: _setbacks > 0);
@@ -179,7 +227,9 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
             return;
         if (_sent is { } sent)
         {
-            foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && MayBePromised(e.Request, isAllocating)))
+            // An address that was lent may have been written by its borrower: whether it was free is known when it is durable.
+            foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && MayBePromised(e.Request, isAllocating)
+                && (e.Request is LeaseRequest.Release || !e.Addresses.Any(rules.IsLent))))
                 AnswerEarly(entry);
         }
         foreach (var request in _queue.All.Where(r => !r.IsAnswered && MayBePromised(r, isAllocating)).ToList())
@@ -192,7 +242,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     }
 
     private static bool MayBePromised(LeaseRequest request, bool isAllocating) =>
-        request is LeaseRequest.Release || (isAllocating && request is LeaseRequest.Allocate { Message.IsReclaim: false });
+        request is LeaseRequest.Release || (isAllocating && request is LeaseRequest.Allocate { Message.IsReclaim: false, Loans.IsEmpty: true });
 
     private void AnswerEarly(LeasePlan.Entry entry)
     {
@@ -223,7 +273,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     {
         if (_promised is { } known)
             return known;
-        var blocks = _held.All.ToDictionary();
+        var blocks = _held.Own.ToDictionary(h => h.Block.Cidr);
         foreach (var (cidr, contents) in _sent?.Batch.Changed ?? ImmutableDictionary<Cidr, IpamBlock>.Empty)
         {
             if (blocks.TryGetValue(cidr, out var stored))

@@ -51,6 +51,10 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
                 _entries.Add(new Entry(allocate, granted.Addresses));
                 _alongside.AddRange(allocate.Message.Alongside(granted.Addresses));
                 return true;
+            case AllocationOutcome.Refused no when allocate.Loans.Contains(no.Address):
+                allocate.Forfeit(no.Address);
+                allocate.Lacks = no.Address.Version;
+                return false;
             case AllocationOutcome.Refused { Reason: AllocationRefusal.NotInBlock } no:
                 allocate.Lacks = no.Address.Version;
                 return false;
@@ -59,6 +63,9 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
                 return false;
             case AllocationOutcome.Refused { Reason: AllocationRefusal.CoolingDown } no:
                 refusal = new Refusal($"address {no.Address} cannot be assigned: it was released a moment ago and cools down", IsTaken: false);
+                return false;
+            case AllocationOutcome.Refused { Reason: AllocationRefusal.Lent } no:
+                refusal = new Refusal($"address {no.Address} cannot be assigned: it is kept for another node that borrows it", IsTaken: false);
                 return false;
             case AllocationOutcome.Refused no:
                 refusal = new Refusal($"address {no.Address} cannot be assigned: {no.Reason}, it belongs to {no.Owner ?? "nobody"}", IsTaken: true);

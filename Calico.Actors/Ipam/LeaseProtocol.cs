@@ -35,7 +35,8 @@ public static class LeaseProtocol
     public sealed record NotAllocated(long RequestId, string Reason, bool Retryable, bool IsTaken = false) : ILocalMessage;
 
     /// <summary>Every address of the handle goes back, and these keys with them.</summary>
-    public sealed record Release(long RequestId, string HandleId, ImmutableArray<Write> Alongside) : ILocalMessage;
+    /// <param name="Addresses">The addresses, where they are known: it saves a look at the datastore.</param>
+    public sealed record Release(long RequestId, string HandleId, ImmutableArray<IpAddr> Addresses, ImmutableArray<Write> Alongside) : ILocalMessage;
 
     public sealed record Released(long RequestId, ImmutableArray<IpAddr> Addresses) : ILocalMessage;
 
@@ -55,7 +56,10 @@ public static class LeaseProtocol
             && (!InUse.TryGetValue(address, out var user) || (user is not null && Handles.Contains(user)));
     }
 
-    /// <summary>Which of these workloads do not have their addresses? Answered from memory with <see cref="Doubts"/>.</summary>
+    /// <summary>
+    /// Which of these workloads do not have their addresses? Answered with <see cref="Doubts"/>, from memory but for
+    /// addresses of other nodes' blocks.
+    /// </summary>
     public sealed record Verify(ImmutableArray<Tenant> Tenants) : ILocalMessage;
 
     /// <summary>A handle and the addresses that its workload uses.</summary>

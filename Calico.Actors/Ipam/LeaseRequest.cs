@@ -22,6 +22,9 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
     /// <summary>Answered, with these addresses gained or given up, but not durable yet.</summary>
     public bool IsPromise { get; private set; }
 
+    /// <summary>Whether it takes or gives back an address of this block of another node.</summary>
+    public abstract bool Needs(Cidr block);
+
     /// <summary>Answers that it is done; the first answer counts.</summary>
     public void Succeed(ImmutableArray<IpAddr> addresses) => Answer(Success(addresses));
 
@@ -50,11 +53,39 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         public LeaseProtocol.Allocate Message => message;
         public override string Handle => message.Request.HandleId;
 
-        /// <summary>What to allocate: as asked, or once it is promised, exactly that.</summary>
+        /// <summary>What to allocate: as asked, from what was lent, or once it is promised, exactly that.</summary>
         public AllocationRequest Demand { get; private set; } = message.Request;
+
+        /// <summary>Addresses that other nodes have lent to it, at most one a family.</summary>
+        public ImmutableArray<IpAddr> Loans { get; private set; } = [];
+
+        /// <summary>What the datastore says of addresses in other nodes' blocks is being read.</summary>
+        public bool AwaitsLoan { get; set; }
+
+        /// <summary>Whether it had addresses in other nodes' blocks before it asked has been read.</summary>
+        public bool IsLookedUp { get; set; }
+
+        /// <summary>How many other nodes have been asked for one.</summary>
+        public int Asked { get; set; }
 
         /// <summary>The family in which no block held has room; null while that is not known.</summary>
         public IpVersion? Lacks { get; set; }
+
+        public void Borrow(IpAddr address) => Owe(Loans.RemoveAll(l => l.Version == address.Version).Add(address));
+
+        /// <summary>The loan is worth nothing any more.</summary>
+        public void Forfeit(IpAddr loan) => Owe(Loans.Remove(loan));
+
+        private void Owe(ImmutableArray<IpAddr> loans)
+        {
+            Loans = loans;
+            Demand = message.Request with
+            {
+                Wanted = [.. message.Request.Wanted, .. loans.Where(l => message.Request.WantedOf(l.Version) is null)],
+            };
+        }
+
+        public override bool Needs(Cidr block) => Loans.Any(block.Contains);
 
         public override void Promise(ImmutableArray<IpAddr> addresses)
         {
@@ -72,6 +103,13 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
     {
         public LeaseProtocol.Release Message => message;
         public override string Handle => message.HandleId;
+
+        /// <summary>
+        /// The blocks of other nodes that the handle has addresses in; null while that is not known and has to be looked up.
+        /// </summary>
+        public ImmutableArray<Cidr>? Elsewhere { get; set; }
+
+        public override bool Needs(Cidr block) => Elsewhere?.Contains(block) == true;
 
         protected override ILocalMessage Success(ImmutableArray<IpAddr> addresses) => new LeaseProtocol.Released(message.RequestId, addresses);
 

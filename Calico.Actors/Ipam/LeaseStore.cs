@@ -10,10 +10,10 @@ internal static class LeaseStore
 {
     /// <summary>
     /// The blocks whose confirmed affinity names this node, read as they are now, and why others cannot be read: a
-    /// damaged block is a matter for a person and takes nothing from the rest.
+    /// damaged block is a matter for a person and takes nothing from the rest. And the blocks of others that were asked for.
     /// </summary>
     public static async Task<(ImmutableArray<HeldBlock> Held, ImmutableArray<string> Unreadable)> LoadAsync(IDatastore datastore,
-        string node, CancellationToken cancellation)
+        string node, IEnumerable<Cidr> guests, CancellationToken cancellation)
     {
         var held = ImmutableArray.CreateBuilder<HeldBlock>();
         var unreadable = ImmutableArray.CreateBuilder<string>();
@@ -40,7 +40,70 @@ internal static class LeaseStore
             }
         }
         while (next is not null);
+        foreach (var guest in guests)
+        {
+            try
+            {
+                if (await FetchGuestAsync(datastore, node, guest, cancellation) is { } block)
+                    held.Add(block);
+            }
+            catch (FormatException e)
+            {
+                unreadable.Add($"{guest}: {e.Message}");
+            }
+        }
         return (held.ToImmutable(), unreadable.ToImmutable());
+    }
+
+    /// <summary>A block of another node, or of none; null if there is none or it is this node's.</summary>
+    public static async Task<HeldBlock?> FetchGuestAsync(IDatastore datastore, string node, Cidr cidr, CancellationToken cancellation) =>
+        await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is { } stored
+        && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost != node
+            ? new HeldBlock(block, stored.ModRevision, 0) { IsGuest = true }
+            : null;
+
+    /// <summary>The blocks that are not this node's in which the handle has addresses.</summary>
+    public static async Task<ImmutableArray<HeldBlock>> FindGuestsAsync(IDatastore datastore, string node, string handle, CancellationToken cancellation)
+    {
+        var guests = ImmutableArray.CreateBuilder<HeldBlock>();
+        try
+        {
+            if (await datastore.GetAsync(IpamKeys.Handle(handle), cancellation) is not { } stored)
+                return [];
+            foreach (var text in IpamJson.ParseHandle(stored.Value).Keys)
+            {
+                if (Cidr.TryParse(text, out var cidr) && await FetchGuestAsync(datastore, node, cidr, cancellation) is { } guest)
+                    guests.Add(guest);
+            }
+        }
+        catch (FormatException)
+        {
+            // A record that cannot be read is a matter for a person, and keeps nobody waiting.
+        }
+        return guests.ToImmutable();
+    }
+
+    /// <summary>The doubts that are left when the blocks of other nodes have been asked, too.</summary>
+    /// <param name="doubts">Those that memory has.</param>
+    /// <param name="elsewhere">Those of them to look up, with the addresses of other nodes' blocks. While the datastore cannot tell they are not doubted.</param>
+    public static async Task<LeaseProtocol.Doubts> WithoutElsewhereAsync(IDatastore datastore, string node,
+        ImmutableArray<LeaseProtocol.Tenant> doubts, IReadOnlyDictionary<LeaseProtocol.Tenant, ImmutableArray<IpAddr>> elsewhere, CancellationToken cancellation)
+    {
+        var left = doubts.ToHashSet();
+        foreach (var (tenant, addresses) in elsewhere)
+        {
+            try
+            {
+                var guests = await FindGuestsAsync(datastore, node, tenant.HandleId, cancellation);
+                if (addresses.All(a => guests.Any(g => g.Block.OwnerOf(a) is { ReleasedAt: null } owner && owner.HandleId == tenant.HandleId)))
+                    left.Remove(tenant);
+            }
+            catch (DatastoreException)
+            {
+                left.Remove(tenant);
+            }
+        }
+        return new LeaseProtocol.Doubts(true, [.. doubts.Where(left.Contains)]);
     }
 
     /// <summary>A block that was just granted; null if it is somebody else's again.</summary>

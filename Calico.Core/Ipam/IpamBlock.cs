@@ -31,6 +31,9 @@ public enum AllocationRefusal
     CoolingDown,
     NotAssigned,
 
+    /// <summary>It is free, and kept for another node that has borrowed it.</summary>
+    Lent,
+
     /// <summary>The allocation belongs to another handle, or was made anew since (sequence number).</summary>
     OwnedByAnother,
 }
@@ -131,6 +134,17 @@ public sealed class IpamBlock
             if (Allocations[i] is { } index)
                 yield return (AddressAt(i), AttributeList[index]);
         }
+    }
+
+    /// <summary>The first address that the handle has and has not given back; null for none.</summary>
+    public IpAddr? AddressOf(string handle)
+    {
+        for (var i = 0; i < Allocations.Length; i++)
+        {
+            if (Allocations[i] is { } index && AttributeList[index] is { ReleasedAt: null } owner && owner.HandleId == handle)
+                return AddressAt(i);
+        }
+        return null;
     }
 
     /// <summary>Takes the next free address in hand-out order that is not reserved; null when there is none.</summary>

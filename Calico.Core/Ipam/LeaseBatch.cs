@@ -9,7 +9,14 @@ namespace Calico.Core.Ipam;
 /// ModRevision of the affinity key that made this node the owner. Every write of the lease compares it, so a node
 /// that lost the block writes nothing more, whatever it believes.
 /// </param>
-public sealed record HeldBlock(IpamBlock Block, long BlockRevision, long Epoch);
+public sealed record HeldBlock(IpamBlock Block, long BlockRevision, long Epoch)
+{
+    /// <summary>
+    /// A block of another node, or of none, in which this one takes or gives back particular addresses. No other address
+    /// is taken from it, and it has no epoch.
+    /// </summary>
+    public bool IsGuest { get; init; }
+}
 
 /// <summary>One wish: an address of each family named, all or none.</summary>
 /// <param name="Pools">CIDRs that may be used, in order; empty means any block held.</param>
@@ -40,10 +47,16 @@ public sealed record LeaseRules
     /// <summary>Addresses that are free and yet given to nobody who did not name them.</summary>
     public Func<IpAddr, bool> IsReserved { get; init; } = _ => false;
 
+    /// <summary>Addresses that are free and kept for another node.</summary>
+    public Func<IpAddr, bool> IsLent { get; init; } = _ => false;
+
     /// <summary>How long a released address rests; zero: it is free at once.</summary>
     public TimeSpan Cooldown { get; init; }
 
     public DateTimeOffset Now { get; init; }
+
+    /// <summary>Whether nobody who did not name the address may have it.</summary>
+    public bool IsKept(IpAddr address) => IsReserved(address) || IsLent(address);
 
     /// <summary>Whether a released address has rested long enough.</summary>
     public bool HasRested(AllocationAttributes owner) => owner.ReleasedAt is { } released && Now - released > Cooldown;
@@ -85,6 +98,8 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.AlreadyAssigned, owner.HandleId);
                 if (owner is { ReleasedAt: not null } && !rules.HasRested(owner))
                     return new AllocationOutcome.Refused(wanted, AllocationRefusal.CoolingDown, null);
+                if (owner is not { ReleasedAt: null } && rules.IsLent(wanted))
+                    return new AllocationOutcome.Refused(wanted, AllocationRefusal.Lent, null);
                 plan.Add((block, wanted, owner is { ReleasedAt: null }));
             }
             else if (HeldBy(request.HandleId, family) is { } had)
@@ -149,7 +164,7 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
         }
         else
         {
-            address = block.AutoAssign(owner, rules.IsReserved) ?? throw new InvalidOperationException($"{cidr} had room a moment ago");
+            address = block.AutoAssign(owner, rules.IsKept) ?? throw new InvalidOperationException($"{cidr} had room a moment ago");
         }
         Count(owner.HandleId!, cidr, 1);
         return address;
@@ -172,13 +187,8 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
     {
         foreach (var cidr in held.Keys.Order())
         {
-            if (cidr.Version != family)
-                continue;
-            foreach (var (address, owner) in Current(cidr).Assigned())
-            {
-                if (owner.HandleId == handle && owner.ReleasedAt is null)
-                    return (cidr, address);
-            }
+            if (cidr.Version == family && Current(cidr).AddressOf(handle) is { } address)
+                return (cidr, address);
         }
         return null;
     }
@@ -190,14 +200,14 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
     {
         foreach (var cidr in held.Keys.Order())
         {
-            if (cidr.Version == family && (pools.IsEmpty || pools.Any(p => p.Contains(cidr))) && HasRoom(Current(cidr)))
+            if (cidr.Version == family && !held[cidr].IsGuest && (pools.IsEmpty || pools.Any(p => p.Contains(cidr))) && HasRoom(Current(cidr)))
                 return cidr;
         }
         return null;
     }
 
-    private bool HasRoom(IpamBlock block) => block.Unallocated.Any(o => !rules.IsReserved(block.AddressAt(o)))
-        || block.Assigned().Any(a => rules.HasRested(a.Owner) && !rules.IsReserved(a.Address));
+    private bool HasRoom(IpamBlock block) => block.Unallocated.Any(o => !rules.IsKept(block.AddressAt(o)))
+        || block.Assigned().Any(a => rules.HasRested(a.Owner) && !rules.IsKept(a.Address));
 
     private IpamBlock Current(Cidr cidr) => _changed.TryGetValue(cidr, out var changed) ? changed : held[cidr].Block;
 

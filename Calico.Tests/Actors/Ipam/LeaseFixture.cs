@@ -30,16 +30,35 @@ public abstract class LeaseFixture : ActorFixture
     private sealed class Mesh : ReceiveActor
     {
         private readonly Dictionary<Cidr, IActorRef> _owners = [];
+        private readonly Dictionary<string, IActorRef> _leases = [];
 
         public Mesh(Props owner)
         {
             Receive<UpstreamProtocol.Subscribe>(s => s.Subscriber.Tell(new UpstreamProtocol.ResourcesChanged([], true, 1)));
+            Receive<UpstreamProtocol.AnswerTo>(a => _leases[a.Node] = a.Lease);
+            Receive<MeshLinkProtocol.ToNode>(m => _leases[m.Message.To].Tell(m.Message));
             Receive<MeshLinkProtocol.ToBlock>(m =>
             {
                 if (!_owners.TryGetValue(m.Command.Block, out var block))
                     _owners[m.Command.Block] = block = Context.ActorOf(owner);
                 block.Forward(m.Command);
             });
+        }
+    }
+
+    /// <summary>The leases are in a mesh, and each of them knows which node holds what.</summary>
+    protected async Task JoinAsync(params (string Node, IActorRef Lease)[] leases)
+    {
+        var items = new List<FeedItem>();
+        foreach (var key in Store.Keys.Where(k => k.StartsWith(IpamKeys.HostPrefix, StringComparison.Ordinal)))
+        {
+            var stored = (await Store.GetAsync(key))!;
+            items.Add(new FeedItem(key, stored.Value, stored.ModRevision));
+        }
+        foreach (var (_, lease) in leases)
+        {
+            lease.Tell(new UpstreamProtocol.MembersChanged([.. leases.Select(l => new MeshMember("a-" + l.Node, l.Node, true))]));
+            lease.Tell(new UpstreamProtocol.ResourcesChanged([.. items], true, Store.Revision));
         }
     }
 
@@ -55,7 +74,8 @@ public abstract class LeaseFixture : ActorFixture
             [.. wanted.Select(w => IpAddr.Parse(w))]),
         pools ?? [Pool], addresses => [Write.Put(EndpointKey(pod), System.Text.Encoding.UTF8.GetBytes(string.Join(' ', addresses)))]);
 
-    protected LeaseProtocol.Release Release(string pod) => new(++_requests, "k8s-pod-network." + pod, [Write.Delete(EndpointKey(pod))]);
+    protected LeaseProtocol.Release Release(string pod, params string[] addresses) =>
+        new(++_requests, "k8s-pod-network." + pod, [.. addresses.Select(a => IpAddr.Parse(a))], [Write.Delete(EndpointKey(pod))]);
 
     protected async Task<string> AddAsync(IActorRef lease, string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted)
     {
