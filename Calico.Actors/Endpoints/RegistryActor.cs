@@ -56,6 +56,12 @@ public static class RegistryProtocol
 
     public sealed record Strangers(ImmutableHashSet<IpAddr> Addresses) : ILocalMessage;
 
+    /// <summary>Be told the addresses of the workloads that are not fenced: all of them now, then each change.</summary>
+    public sealed record FollowAddresses(IActorRef Subscriber) : ILocalMessage;
+
+    /// <param name="IsAll">There are no others than <paramref name="Added"/>.</param>
+    public sealed record AddressesChanged(ImmutableArray<IpAddr> Added, ImmutableArray<IpAddr> Removed, bool IsAll) : ILocalMessage;
+
     public sealed record GetAll : ILocalMessage;
 
     /// <param name="Workloads">What is here.</param>
@@ -77,6 +83,8 @@ public sealed class RegistryActor : ReceiveActor
     private readonly IActorRef _lease;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly Dictionary<(string Container, string Interface), Workload> _workloads = [];
+    private readonly LocalAddresses _addresses = new();
+    private readonly HashSet<IActorRef> _followers = [];
 
     // Host interfaces, of workloads and of calls under way.
     private readonly Dictionary<string, (string Container, string Interface)> _names;
@@ -108,6 +116,8 @@ public sealed class RegistryActor : ReceiveActor
             [.. _workloads.Values.Where(w => !w.IsFenced).Select(w => w.ToLocalEndpoint())])));
         Receive<RegistryProtocol.GetStrangers>(_ => Sender.Tell(new RegistryProtocol.Strangers(
             [.. RoutedTo(Links()).Except(_workloads.Values.SelectMany(w => w.ParsedAddresses))])));
+        Receive<RegistryProtocol.FollowAddresses>(OnFollow);
+        Receive<Terminated>(t => _followers.Remove(t.ActorRef));
         Receive<RegistryProtocol.GetAll>(_ => Sender.Tell(new RegistryProtocol.All([.. _workloads.Values],
             [.. _names.Values.Where(n => !_workloads.ContainsKey(n)).Select(n => n.Container)])));
     }
@@ -129,6 +139,13 @@ public sealed class RegistryActor : ReceiveActor
         _lease.Tell(new LeaseProtocol.ReleaseAllBut([.. _workloads.Values.Select(w => w.HandleId)], inUse));
         if (_workloads.Count > 0)
             _log.Info("took over {Count} workloads", _workloads.Count);
+    }
+
+    protected override void PreRestart(Exception reason, object message)
+    {
+        foreach (var follower in _followers)
+            Self.Tell(new RegistryProtocol.FollowAddresses(follower));
+        base.PreRestart(reason, message);
     }
 
     protected override void PostRestart(Exception reason)
@@ -193,8 +210,25 @@ public sealed class RegistryActor : ReceiveActor
 
     private void Remember(Workload workload)
     {
+        Publish(_workloads.GetValueOrDefault(workload.Attachment), workload);
         _workloads[workload.Attachment] = workload;
         _names[workload.HostInterface] = workload.Attachment;
+    }
+
+    private void OnFollow(RegistryProtocol.FollowAddresses follow)
+    {
+        _followers.Add(follow.Subscriber);
+        Context.Watch(follow.Subscriber);
+        follow.Subscriber.Tell(new RegistryProtocol.AddressesChanged(_addresses.All, [], IsAll: true));
+    }
+
+    private void Publish(Workload? before, Workload? after)
+    {
+        var (added, removed) = _addresses.Change(before, after);
+        if (added.IsEmpty && removed.IsEmpty)
+            return;
+        foreach (var follower in _followers)
+            follower.Tell(new RegistryProtocol.AddressesChanged(added, removed, IsAll: false));
     }
 
     private void OnRecord(RegistryProtocol.Record record)
@@ -240,7 +274,8 @@ public sealed class RegistryActor : ReceiveActor
     private string? Drop(Workload workload)
     {
         var fault = Try(() => _journal.Remove(workload));
-        _workloads.Remove(workload.Attachment);
+        if (_workloads.Remove(workload.Attachment, out var known))
+            Publish(known, null);
         if (_names.GetValueOrDefault(workload.HostInterface) == workload.Attachment)
             _names.Remove(workload.HostInterface);
         return fault;

@@ -3,6 +3,7 @@ using Akka.Actor;
 using Akka.Event;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
+using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Protocol;
@@ -26,7 +27,10 @@ public sealed class RoutingIntroductions
     public IActorRef Speaker { get; set; } = ActorRefs.Nobody;
     public BgpProtocol.ConfigureSpeaker? Configuration { get; set; }
 
-    /// <summary>Announced by the speaker and blackholed by the writer.</summary>
+    /// <summary>Announced by the speaker.</summary>
+    public ImmutableHashSet<Cidr> Announced { get; set; } = [];
+
+    /// <summary>Blackholed by the writer.</summary>
     public ImmutableArray<Cidr> Blocks { get; set; } = [];
 }
 
@@ -36,6 +40,7 @@ public sealed class RoutingIntroductions
 /// <code>
 ///   resources ──► Peering ──► speaker ──► best routes ──► [block's owner?] ──► route writer ──► kernel
 ///   lease: blocks held ──► speaker (originate) and route writer (blackhole)
+///   registry: addresses of workloads ──► [in no block held?] ──► speaker (originate)
 ///   kernel's other routes ──► next hops ──► speaker
 /// </code>
 /// </summary>
@@ -57,6 +62,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly string _workloadPrefix;
     private readonly IActorRef _upstream;
     private readonly IActorRef _lease;
+    private readonly IActorRef _registry;
     private readonly IActorRef _writer;
     private readonly RoutingIntroductions _introduced;
     private readonly IRouteTable _routes;
@@ -68,20 +74,23 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly SortedDictionary<string, BGPPeer> _peers = new(StringComparer.Ordinal);
     private readonly BlockOwners _owners = new();
     private readonly Dictionary<Cidr, BestRoute> _best = [];
-    private ImmutableSortedDictionary<Cidr, long> _held = ImmutableSortedDictionary<Cidr, long>.Empty;
+    private readonly OwnPrefixes _own = new();
+
+    // Announced by this incarnation, which repeats what an earlier one has announced.
+    private ImmutableHashSet<Cidr> _told = [];
     private KernelNextHops _nextHops;
     private bool _restarting;
     private bool _originated;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer)
+    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer)
     {
         var introduced = new RoutingIntroductions();
-        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, writer, introduced));
+        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, registry, writer, introduced));
     }
 
-    public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef writer,
+    public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer,
         RoutingIntroductions introduced)
     {
         _introduced = introduced;
@@ -89,6 +98,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _workloadPrefix = workloadPrefix;
         _upstream = upstream;
         _lease = lease;
+        _registry = registry;
         _writer = writer;
         _routes = host.OpenRoutes();
         _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
@@ -98,6 +108,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         Receive<UpstreamProtocol.MembersChanged>(_ => { });
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<LeaseProtocol.HeldBlocks>(OnHeld);
+        Receive<RegistryProtocol.AddressesChanged>(OnAddresses);
         Receive<BgpProtocol.SpeakerStarted>(_ => OnSpeakerStarted());
         Receive<BgpProtocol.BestRoutesChanged>(OnBest);
         Receive<BgpProtocol.InitialConvergence>(OnConverged);
@@ -116,6 +127,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _lease.Tell(new LeaseProtocol.Subscribe(Self));
+        _registry.Tell(new RegistryProtocol.FollowAddresses(Self));
         _ = KernelWatch.FollowAsync(_monitor, Self, events => events.Any(e => KernelNextHops.MayChange(e, _workloadPrefix)) ? Seen.Instance : null, _stopped.Token);
     }
 
@@ -148,11 +160,10 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private void Introduce()
     {
         TellSpeaker(new BgpProtocol.NextHopsChanged(_nextHops, []));
+        if (!_told.IsEmpty)
+            TellSpeaker(new BgpProtocol.OriginateRoutes([.. _told.Order().Select(OriginatedRoute.Of)], []));
         if (_originated)
-        {
-            TellSpeaker(new BgpProtocol.OriginateRoutes([.. _held.Keys.Select(OriginatedRoute.Of)], []));
             TellSpeaker(new BgpProtocol.OriginationComplete());
-        }
         if (_introduced.Configuration is { } configuration)
             TellSpeaker(configuration);
     }
@@ -181,6 +192,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         try
         {
+            if (key.Kind == ResourceKind.IPPool)
+                TakePool(key, item);
             return Take(_nodes, ResourceKind.Node, key, item) || Take(_configurations, ResourceKind.BGPConfiguration, key, item)
                 || Take(_peers, ResourceKind.BGPPeer, key, item);
         }
@@ -208,18 +221,52 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         if (!held.Loaded)
             return;
-        var gained = held.Blocks.Keys.Except(_held.Keys).ToImmutableArray();
+        var gained = held.Blocks.Keys.Except(_own.Blocks ?? []).ToImmutableArray();
         var lost = _introduced.Blocks.Except(held.Blocks.Keys).ToImmutableArray();
-        _held = held.Blocks;
+        var isFirst = _own.Blocks is null;
+        _own.Blocks = [.. held.Blocks.Keys];
         _introduced.Blocks = [.. held.Blocks.Keys];
-        TellSpeaker(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
+        Announce();
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
             [.. lost.Select(b => Blackhole(b).Key)]));
-        if (_originated)
+        if (isFirst)
+            _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Blocks));
+    }
+
+    private void OnAddresses(RegistryProtocol.AddressesChanged changed)
+    {
+        _own.Learn(changed.Added, changed.Removed, changed.IsAll);
+        if (changed.IsAll)
+            Announce();
+        else
+            Announce([.. changed.Added.Where(_own.IsAlone).Select(Cidr.Host)], [.. changed.Removed.Select(Cidr.Host).Where(_introduced.Announced.Contains)]);
+    }
+
+    private void TakePool(ResourceKey key, FeedItem item)
+    {
+        var pool = item.Value is { } value ? (IPPool)ResourceCodec.Decode(key.Kind, value.Span) : null;
+        if (_own.SetPool(key.Name, Cidr.TryParse(pool?.Spec.Cidr, out var cidr) ? cidr : null))
+            Announce();
+    }
+
+    private void Announce()
+    {
+        if (_own.Blocks is null)
+            return;
+        var wanted = _own.All.ToHashSet();
+        Announce([.. wanted.Where(w => !_told.Contains(w))], [.. _introduced.Announced.Where(a => !wanted.Contains(a))]);
+    }
+
+    private void Announce(ImmutableArray<Cidr> gained, ImmutableArray<Cidr> lost)
+    {
+        if (!gained.IsEmpty || !lost.IsEmpty)
+            TellSpeaker(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
+        _told = _told.Union(gained).Except(lost);
+        _introduced.Announced = _introduced.Announced.Union(gained).Except(lost);
+        if (_originated || !_own.IsComplete)
             return;
         _originated = true;
         TellSpeaker(new BgpProtocol.OriginationComplete());
-        _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Blocks));
     }
 
     private static Route Blackhole(Cidr block) => new(KeyOf(block), RouteKind.Blackhole, RouteWriterOptions.CalicoProtocol, []);

@@ -4,6 +4,7 @@ using Akka.Actor;
 using Akka.TestKit;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
+using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Routing;
@@ -25,18 +26,29 @@ public sealed class RoutingActorTests : NodeActorFixture
 
     private readonly TestProbe _upstream;
     private readonly TestProbe _lease;
+    private readonly TestProbe _registry;
     private readonly TestProbe _writer;
     private readonly TestProbe _speaker;
     private readonly IActorRef _routing;
+
+    // Of workloads, as the registry knows them when it is asked.
+    private ImmutableArray<IpAddr> _addresses = [];
 
     public RoutingActorTests(ITestOutputHelper output)
         : base(output)
     {
         _upstream = CreateTestProbe("upstream");
         _lease = CreateTestProbe("lease");
+        _registry = CreateTestProbe("registry");
+        _registry.SetAutoPilot(new DelegateAutoPilot((_, message) =>
+        {
+            if (message is RegistryProtocol.FollowAddresses follow)
+                follow.Subscriber.Tell(new RegistryProtocol.AddressesChanged(_addresses, [], IsAll: true));
+            return AutoPilot.KeepRunning;
+        }));
         _writer = CreateTestProbe("writer");
         _speaker = CreateTestProbe("bgp");
-        _routing = Sys.ActorOf(RoutingActor.Props("a", "cali", Host, _upstream, _lease, _writer));
+        _routing = Sys.ActorOf(RoutingActor.Props("a", "cali", Host, _upstream, _lease, _registry, _writer));
     }
 
     [Fact]
@@ -99,6 +111,65 @@ public sealed class RoutingActorTests : NodeActorFixture
 
         Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add);
         Assert.Empty((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted);
+    }
+
+    [Fact]
+    public async Task An_address_of_a_pool_that_is_in_no_block_held_is_announced_by_itself_and_never_blackholed()
+    {
+        await Holding(Own);
+        Resources(Pool("10.1.0.0/16"));
+
+        Come("10.1.0.7", "10.1.9.9", "172.16.0.1");
+
+        Assert.Equal([Cidr.Parse("10.1.9.9/32")], (await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add.Select(r => r.Prefix));
+        Go("10.1.0.7", "10.1.9.9", "172.16.0.1");
+        Assert.Equal(Cidr.Parse("10.1.9.9/32"), Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Remove));
+        await _writer.ExpectNoMsgAsync(TimeSpan.Zero);
+    }
+
+    [Fact]
+    public async Task An_address_is_announced_by_itself_only_while_its_block_is_another_nodes()
+    {
+        await Holding(Own);
+        Resources(Pool("10.1.0.0/16"));
+        Come("10.1.0.70");
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+
+        Hold(Own, Theirs);
+        Hold(Own);
+
+        var gained = await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+        Assert.Equal((Theirs, "10.1.0.70/32"), (Assert.Single(gained.Add).Prefix.ToString(), Assert.Single(gained.Remove).ToString()));
+        var lost = await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+        Assert.Equal(("10.1.0.70/32", Theirs), (Assert.Single(lost.Add).Prefix.ToString(), Assert.Single(lost.Remove).ToString()));
+    }
+
+    [Fact]
+    public async Task A_pool_that_is_deleted_takes_the_single_addresses_with_it()
+    {
+        await Holding(Own);
+        Resources(Pool("10.1.0.0/16"));
+        Come("10.1.9.9");
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+
+        Resources(Pool("10.1.0.0/16") with { Value = null });
+
+        Assert.Equal(Cidr.Parse("10.1.9.9/32"), Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Remove));
+    }
+
+    [Fact]
+    public async Task Not_everything_has_been_announced_before_the_workloads_are_known()
+    {
+        var routing = Sys.ActorOf(RoutingActor.Props("a", "cali", Host, _upstream, _lease, CreateTestProbe("mute"), _writer));
+        routing.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
+        await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+        routing.Tell(new LeaseProtocol.HeldBlocks(ImmutableSortedDictionary<Cidr, long>.Empty.Add(Cidr.Parse(Own), 1), Loaded: true));
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+        await _speaker.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+
+        routing.Tell(new RegistryProtocol.AddressesChanged([], [], IsAll: true));
+
+        await _speaker.FishForMessageAsync<BgpProtocol.OriginationComplete>(_ => true, Patience);
     }
 
     [Fact]
@@ -272,6 +343,15 @@ public sealed class RoutingActorTests : NodeActorFixture
         await _speaker.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
         await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
     }
+
+    private void Come(params string[] addresses) =>
+        _routing.Tell(new RegistryProtocol.AddressesChanged([.. addresses.Select(a => IpAddr.Parse(a))], [], IsAll: false));
+
+    private void Go(params string[] addresses) =>
+        _routing.Tell(new RegistryProtocol.AddressesChanged([], [.. addresses.Select(a => IpAddr.Parse(a))], IsAll: false));
+
+    private static FeedItem Pool(string cidr) => new(new ResourceKey(ResourceKind.IPPool, null, "pool").Path,
+        ResourceCodec.Encode(new IPPool { Metadata = new ObjectMeta { Name = "pool" }, Spec = new IPPoolSpec { Cidr = cidr } }), 1);
 
     private void Hold(params string[] blocks) => _routing.Tell(new LeaseProtocol.HeldBlocks(
         blocks.ToImmutableSortedDictionary(b => Cidr.Parse(b), _ => 1L), Loaded: true));
