@@ -22,6 +22,7 @@ internal sealed class NodeHalf
     private readonly ConcurrentDictionary<string, FeedItem> _resources = new();
     private readonly ConcurrentDictionary<string, ConcurrentDictionary<string, long>> _logs = new();
     private readonly ConcurrentQueue<string> _gaps = new();
+    private readonly ConcurrentDictionary<long, TaskCompletionSource<IWireMessage>> _claims = new();
     private volatile IReadOnlyList<MeshMember> _members = [];
     private volatile bool _hasEveryPolicy;
     private long _requests;
@@ -29,6 +30,7 @@ internal sealed class NodeHalf
     public NodeHalf(ActorSystem system, MeshLink link, string node)
     {
         _upstream = system.ActorOf(UpstreamActor.Props(link, node));
+        _upstream.Tell(new UpstreamProtocol.AnswerTo(node, system.ActorOf(Props.Create(() => new Claimant(this)))));
         system.ActorOf(Props.Create(() => new Reader(this)));
     }
 
@@ -51,15 +53,33 @@ internal sealed class NodeHalf
     {
         for (var attempt = 0; ; attempt++)
         {
+            var request = claim with { RequestId = Interlocked.Increment(ref _requests) };
+            var answer = _claims[request.RequestId] = new TaskCompletionSource<IWireMessage>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _upstream.Tell(new MeshLinkProtocol.ToBlock(request));
             try
             {
-                var request = claim with { RequestId = Interlocked.Increment(ref _requests) };
-                return await _upstream.Ask<IWireMessage>(new MeshLinkProtocol.ToBlock(request), TimeSpan.FromSeconds(2));
+                return await answer.Task.WaitAsync(TimeSpan.FromSeconds(2));
             }
-            catch (AskTimeoutException) when (attempt < 20)
+            catch (TimeoutException) when (attempt < 20)
             {
+                _claims.TryRemove(request.RequestId, out _);
             }
         }
+    }
+
+    private sealed class Claimant : ReceiveActor
+    {
+        public Claimant(NodeHalf half)
+        {
+            Receive<BlockProtocol.BlockGranted>(a => half.Answered(a.RequestId, a));
+            Receive<BlockProtocol.BlockRefused>(a => half.Answered(a.RequestId, a));
+        }
+    }
+
+    private void Answered(long requestId, IWireMessage answer)
+    {
+        if (_claims.TryRemove(requestId, out var claim))
+            claim.TrySetResult(answer);
     }
 
     private sealed class Reader : ReceiveActor
