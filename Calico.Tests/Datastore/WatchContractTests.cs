@@ -136,10 +136,12 @@ public abstract class WatchContractTests : DatastoreContractTests
             await PutAsync("end", "end");
         });
 
-        var views = await Task.WhenAll(Enumerable.Range(0, 5).Select(async _ =>
+        var views = Task.WhenAll(Enumerable.Range(0, 5).Select(async _ =>
         {
             var page = await Store.ListAsync(Root);
             var view = page.Items.ToDictionary(k => k.Key, k => Text(k));
+            if (view.ContainsKey(Root + "end"))
+                return view;
             await foreach (var batch in Store.WatchAsync(Root, page.Revision, patience.Token))
             {
                 foreach (var change in batch)
@@ -149,10 +151,11 @@ public abstract class WatchContractTests : DatastoreContractTests
             }
             return view;
         }));
+        // First: without its last write nobody would ever be done.
         await writer;
 
         var truth = (await ListAllAsync(Root)).ToDictionary(k => k.Key, k => Text(k));
-        Assert.All(views, view => Assert.Equal(truth, view));
+        Assert.All(await views, view => Assert.Equal(truth, view));
     }
 
     [SkippableFact]
