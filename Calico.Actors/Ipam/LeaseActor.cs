@@ -206,6 +206,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         foreach (var block in loaded.Unreadable)
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
         _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _ledger.Held.Own.Count());
+        _lending.Begin(_uptime.Now);
         _lending.Learn(loaded.Blocks.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
         _reading = false;
         if (_ledger.IsIdle)
@@ -234,14 +235,16 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     private void Work()
     {
         LookUp();
-        if (_ledger.IsLoaded && !_reading && _ledger.Next(Rules(isPromise: false), reason => _log.Error("lease of {Node}: {Reason}", _node, reason)) is { } commit)
+        var commit = _ledger.IsLoaded && !_reading
+            ? _ledger.Next(Rules(isPromise: false), reason => _log.Error("lease of {Node}: {Reason}", _node, reason)) : null;
+        // Who can be answered now need not wait until the transaction is written down.
+        Promise();
+        if (commit is not null)
         {
             _contact.WriteBegins(_uptime.Now);
             LeaseStore.CommitAsync(_datastore, _node, commit, _ledger.Held.All.ToDictionary(), _stopped.Token)
                 .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
         }
-        if (_contact.IsAway(_uptime.Now))
-            Promise();
         Claim();
         _ledger.Expire(_uptime.Now, WhyNot);
         if (!_ledger.IsIdle && !Timers.IsTimerActive(nameof(WorkAgain)))
@@ -256,9 +259,20 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
 
     private void Promise()
     {
+        var now = _uptime.Now;
+        var isAway = _contact.IsAway(now);
+        if (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading))
+            return;
+        var isAllocating = _contact.MayAllocate(now) && (isAway || _settings.Config.StrictAffinity || !_lending.MayBeForgotten(now));
         var before = _ledger.Promises;
-        _ledger.Promise(Rules(isPromise: true), _contact.MayAllocate(_uptime.Now));
-        if (_promising || _ledger.Promises <= before)
+        _ledger.Promise(Rules(isPromise: true), r => r switch
+        {
+            LeaseRequest.Allocate a => isAllocating && a is { Message.IsReclaim: false, Loans.IsEmpty: true },
+            // Of an address in another node's block nobody else would remember that it goes back.
+            LeaseRequest.Release release => isAway || release.Elsewhere is { IsEmpty: true },
+            _ => false,
+        });
+        if (_promising || !isAway || _ledger.Promises <= before)
             return;
         _promising = true;
         _log.Warning("lease of {Node}: the datastore is away ({Cause}); addresses are given and taken back from the blocks held and written when it returns",

@@ -22,6 +22,9 @@ internal sealed class LeaseCommit : LeasePlan
     /// <summary>Whether nothing is left to reconcile once this commit has succeeded.</summary>
     public bool IsReconciled { get; private set; } = true;
 
+    /// <summary>Nothing is to be written, nor compared for an answer.</summary>
+    public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && Alongside.IsEmpty;
+
     /// <summary>The one before failed: carry one request only, and assume nothing of handles.</summary>
     public bool IsCareful { get; private init; }
 

@@ -220,29 +220,30 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     /// Answers whom it can from what is held, before it is durable: that the addresses are free or owned is certain, because
     /// nobody but this node writes its blocks.
     /// </summary>
-    /// <param name="isAllocating">Whether addresses are given out; they are taken back in any case.</param>
-    public void Promise(LeaseRules rules, bool isAllocating)
+    /// <param name="which">The requests that may be answered before they are durable.</param>
+    public void Promise(LeaseRules rules, Func<LeaseRequest, bool> which)
     {
-        if (!IsLoaded)
+        if (!IsLoaded || All.All(r => r.IsAnswered))
             return;
         if (_sent is { } sent)
         {
             // An address that was lent may have been written by its borrower: whether it was free is known when it is durable.
-            foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && MayBePromised(e.Request, isAllocating)
+            foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && which(e.Request)
                 && (e.Request is LeaseRequest.Release || !e.Addresses.Any(rules.IsLent))))
                 AnswerEarly(entry);
         }
-        foreach (var request in _queue.All.Where(r => !r.IsAnswered && MayBePromised(r, isAllocating)).ToList())
+        var room = options.MaxPromises - Promises;
+        foreach (var request in _queue.All.Where(r => !r.IsAnswered && which(r)).ToList())
         {
-            if (Promises >= options.MaxPromises)
+            if (room <= 0)
                 return;
             if (!Undo(request, rules) && Promised(rules) is { } plan && plan.TryAdd(request, out _))
+            {
                 AnswerEarly(plan.Entries[^1]);
+                room--;
+            }
         }
     }
-
-    private static bool MayBePromised(LeaseRequest request, bool isAllocating) =>
-        request is LeaseRequest.Release || (isAllocating && request is LeaseRequest.Allocate { Message.IsReclaim: false, Loans.IsEmpty: true });
 
     private void AnswerEarly(LeasePlan.Entry entry)
     {

@@ -1,5 +1,18 @@
 namespace Calico.Actors.Ipam;
 
+/// <summary>When the lease answers a request that it can satisfy from the blocks that it holds.</summary>
+public enum LeaseAnswer
+{
+    /// <summary>
+    /// As soon as it is decided; the transaction is under way by then. Nobody else allocates in a block that is held, so the
+    /// decision is only undone if the block is lost meanwhile, which undoes what is durable as well.
+    /// </summary>
+    Decided,
+
+    /// <summary>When the datastore has it, as long as the datastore answers. For blocks in which others write unasked.</summary>
+    Durable,
+}
+
 /// <summary>How a node's lease behaves.</summary>
 public sealed record LeaseOptions
 {
@@ -11,6 +24,9 @@ public sealed record LeaseOptions
 
     /// <summary>Blocks one host may hold while the configuration says nothing (Calico's own safeguard).</summary>
     public int MaxBlocks { get; init; } = 20;
+
+    /// <summary>When a request is answered (CALICO_IPAM_ANSWER).</summary>
+    public LeaseAnswer Answer { get; init; } = LeaseAnswer.Decided;
 
     /// <summary>A datastore that takes longer than this for one request counts as away.</summary>
     public TimeSpan PromiseAfter { get; init; } = TimeSpan.FromSeconds(1);

@@ -17,12 +17,12 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
     public sealed record Refusal(string Reason, bool IsTaken);
 
     private readonly List<Entry> _entries = [];
-    private readonly List<Write> _alongside = [];
 
     public LeaseBatch Batch { get; } = new(held, rules with { IsReserved = a => inUse.Contains(a) || rules.IsReserved(a) });
     public IReadOnlyList<Entry> Entries => _entries;
-    public IReadOnlyList<Write> Alongside => _alongside;
-    public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && _alongside.Count == 0;
+
+    /// <summary>What the requests want written with it.</summary>
+    public ImmutableArray<Write> Alongside => [.. _entries.SelectMany(e => e.Request.Alongside(e.Addresses))];
 
     /// <summary>Takes the request in. False: refused, or without a refusal, no block held has room.</summary>
     public bool TryAdd(LeaseRequest request, out Refusal? refusal)
@@ -49,7 +49,6 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
         {
             case AllocationOutcome.Granted granted:
                 _entries.Add(new Entry(allocate, granted.Addresses));
-                _alongside.AddRange(allocate.Message.Alongside(granted.Addresses));
                 return true;
             case AllocationOutcome.Refused no when allocate.Loans.Contains(no.Address):
                 allocate.Forfeit(no.Address);
@@ -78,7 +77,6 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
     private bool Add(LeaseRequest.Release release)
     {
         _entries.Add(new Entry(release, Batch.ReleaseHandle(release.Handle)));
-        _alongside.AddRange(release.Message.Alongside);
         return true;
     }
 }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Calico.Actors.Protocol;
 using Calico.Core.Ipam;
 using Calico.Core.Net;
+using Calico.Datastore;
 
 namespace Calico.Actors.Ipam;
 
@@ -21,6 +22,9 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
 
     /// <summary>Answered, with these addresses gained or given up, but not durable yet.</summary>
     public bool IsPromise { get; private set; }
+
+    /// <summary>What is to be written with these addresses, which it gains or gives up.</summary>
+    public abstract ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses);
 
     /// <summary>Whether it takes or gives back an address of this block of another node.</summary>
     public abstract bool Needs(Cidr block);
@@ -85,6 +89,8 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
             };
         }
 
+        public override ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses) => message.Alongside(addresses);
+
         public override bool Needs(Cidr block) => Loans.Any(block.Contains);
 
         public override void Promise(ImmutableArray<IpAddr> addresses)
@@ -108,6 +114,8 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         /// The blocks of other nodes that the handle has addresses in; null while that is not known and has to be looked up.
         /// </summary>
         public ImmutableArray<Cidr>? Elsewhere { get; set; }
+
+        public override ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses) => message.Alongside;
 
         public override bool Needs(Cidr block) => Elsewhere?.Contains(block) == true;
 

@@ -18,6 +18,13 @@ internal sealed class Lending
     private const int MaxLoans = 256;
 
     private readonly Dictionary<IpAddr, Loan> _loans = [];
+    private TimeSpan? _began;
+
+    /// <summary>The blocks are known for the first time; what an earlier incarnation has lent is not.</summary>
+    public void Begin(TimeSpan now) => _began ??= now;
+
+    /// <summary>Whether there may be loans that nobody here knows of.</summary>
+    public bool MayBeForgotten(TimeSpan now) => _began is not { } began || now - began < Term;
 
     /// <summary>Whether a transaction may not take the address.</summary>
     public bool IsLent(IpAddr address, TimeSpan now) => _loans.TryGetValue(address, out var loan) && loan.Until > now;

@@ -73,7 +73,11 @@ internal static class AgentCommand
             {
                 Loggers = SerilogLogger.Hocon,
                 // Well before the others take the node for gone.
-                Lease = new LeaseOptions { AloneLimit = options.NodeGoneAfter > TimeSpan.Zero ? options.NodeGoneAfter / 2 : null },
+                Lease = new LeaseOptions
+                {
+                    Answer = options.IpamAnswer,
+                    AloneLimit = options.NodeGoneAfter > TimeSpan.Zero ? options.NodeGoneAfter / 2 : null,
+                },
             },
             new NodePorts(datastore, link, host, table => NetlinkNftTable.Open(table, host.Fd), TimeProvider.System,
                 startup.RegisterAsync));

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
+using Calico.Actors.Ipam;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 using Calico.Datastore;
@@ -43,6 +44,9 @@ public sealed record AgentOptions
     public X509Certificate2Collection? MeshRoots { get; init; }
     public TimeSpan NodeGoneAfter { get; init; }
 
+    /// <summary>When a runtime's call is answered; CALICO_IPAM_ANSWER.</summary>
+    public LeaseAnswer IpamAnswer { get; init; } = LeaseAnswer.Decided;
+
     public string? PoolV4 { get; init; }
     public int PoolV4BlockSize { get; init; } = 26;
     public bool PoolV4NatOutgoing { get; init; } = true;
@@ -76,6 +80,8 @@ public sealed record AgentOptions
             CniSocket = read.Text("CALICO_CNI_SOCKET") ?? Path.Combine(run, "cni.sock"),
             MeshPort = read.Number("CALICO_MESH_PORT", 1, 65535) ?? 5473,
             NodeGoneAfter = TimeSpan.FromSeconds(read.Number("CALICO_NODE_GONE_TIMEOUT", 0, 86_400) ?? 0),
+            IpamAnswer = read.Optional<LeaseAnswer>("CALICO_IPAM_ANSWER", text => Enum.TryParse<LeaseAnswer>(text, ignoreCase: true, out var when) && Enum.IsDefined(when) ? when : null,
+                "decided (from the blocks this node holds, written at once) or durable (when the datastore has it)") ?? LeaseAnswer.Decided,
             PoolV4 = read.Text("CALICO_IPV4POOL_CIDR") is { } pool && pool != "none" ? pool : null,
             PoolV4BlockSize = read.Number("CALICO_IPV4POOL_BLOCK_SIZE", 20, 32) ?? 26,
             PoolV4NatOutgoing = read.Flag("CALICO_IPV4POOL_NAT_OUTGOING") ?? true,

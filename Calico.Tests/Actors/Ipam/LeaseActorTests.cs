@@ -477,7 +477,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
     [Fact]
     public async Task A_request_that_the_datastore_keeps_from_its_address_is_told_so_in_time()
     {
-        var lease = Start(options: new LeaseOptions { AloneLimit = TimeSpan.Zero });
+        var lease = Start(options: new LeaseOptions { Answer = LeaseAnswer.Durable, AloneLimit = TimeSpan.Zero });
         await AddAsync(lease, "first");
         FailCommits(int.MaxValue, happens: false);
         lease.Tell(Allocate("web"), TestActor);
@@ -497,7 +497,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
     [Fact]
     public async Task More_requests_than_may_wait_are_turned_away_at_once()
     {
-        var lease = Start(options: new LeaseOptions { MaxWaiting = 2 }, mesh: CreateTestProbe("nobody").Ref);
+        var lease = Start(options: new LeaseOptions { Answer = LeaseAnswer.Durable, MaxWaiting = 2 }, mesh: CreateTestProbe("nobody").Ref);
         lease.Tell(Allocate("one"), TestActor);
         lease.Tell(Allocate("two"), TestActor);
 
@@ -507,7 +507,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
     [Fact]
     public async Task A_node_stops_at_the_number_of_blocks_it_may_hold()
     {
-        var lease = Start(options: new LeaseOptions { MaxBlocks = 1 });
+        var lease = Start(options: new LeaseOptions { Answer = LeaseAnswer.Durable, MaxBlocks = 1 });
         var single = new PoolRef("single", Cidr.Parse("10.66.0.0/24"), 32);
         await AddAsync(lease, "one", [single]);
 

@@ -63,7 +63,7 @@ public abstract class LeaseFixture : ActorFixture
     }
 
     protected IActorRef Start(string node = "node1", LeaseOptions? options = null, IActorRef? mesh = null) =>
-        Sys.ActorOf(LeaseActor.Props(Store, node, mesh ?? OwnersOfBlocks, Clock, options ?? new LeaseOptions()));
+        Sys.ActorOf(LeaseActor.Props(Store, node, mesh ?? OwnersOfBlocks, Clock, options ?? new LeaseOptions { Answer = LeaseAnswer.Durable }));
 
     protected static string EndpointKey(string pod) => "/calico/resources/v3/projectcalico.org/workloadendpoints/default/node1-k8s-" + pod + "-eth0";
 

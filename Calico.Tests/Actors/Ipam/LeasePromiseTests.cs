@@ -100,7 +100,7 @@ public class LeasePromiseTests(ITestOutputHelper output) : LeaseFixture(output)
     [Fact]
     public async Task A_node_that_may_be_taken_for_gone_gives_no_addresses_but_takes_them_back()
     {
-        var lease = Start(options: new LeaseOptions { AloneLimit = TimeSpan.FromSeconds(10), RequestTimeout = TimeSpan.FromSeconds(5) });
+        var lease = Start(options: new LeaseOptions { Answer = LeaseAnswer.Durable, AloneLimit = TimeSpan.FromSeconds(10), RequestTimeout = TimeSpan.FromSeconds(5) });
         await AddAsync(lease, "first");
         Store.BeforeList = () => throw new DatastoreException(DatastoreFault.Unavailable, "no endpoint answered in 15 s");
         StoreGoesAway();
@@ -211,7 +211,7 @@ public class LeasePromiseTests(ITestOutputHelper output) : LeaseFixture(output)
     [Fact]
     public async Task Not_more_is_promised_than_may_be()
     {
-        var lease = Start(options: new LeaseOptions { MaxPromises = 2 });
+        var lease = Start(options: new LeaseOptions { Answer = LeaseAnswer.Durable, MaxPromises = 2 });
         await AddAsync(lease, "first");
         StoreGoesAway();
         await AddAsync(lease, "one");
