@@ -44,7 +44,7 @@ public sealed class InMemoryDatastore : IDatastore
                 revision = Revision;
             if (revision <= _compacted)
                 throw new DatastoreException(DatastoreFault.Compacted, $"list {prefix} at revision {revision}: compacted up to {_compacted}");
-            var snapshot = _snapshots.Last(s => s.Key <= revision).Value;
+            var snapshot = revision == Revision ? _current : _snapshots.Last(s => s.Key <= revision).Value;
             var matching = snapshot.Values
                 .Where(v => v.Key.StartsWith(prefix, StringComparison.Ordinal) && (next is null || string.CompareOrdinal(v.Key, next) >= 0))
                 .Take(limit + 1).ToList();
@@ -99,11 +99,19 @@ public sealed class InMemoryDatastore : IDatastore
                 channel.Writer.TryWrite(batch);
             _watchers.Add(channel.Writer);
         }
-        await foreach (var batch in channel.Reader.ReadAllAsync(cancellation))
+        try
         {
-            var matching = batch.Where(e => e.Key.StartsWith(prefix, StringComparison.Ordinal)).ToImmutableArray();
-            if (!matching.IsEmpty)
-                yield return matching;
+            await foreach (var batch in channel.Reader.ReadAllAsync(cancellation))
+            {
+                var matching = batch.Where(e => e.Key.StartsWith(prefix, StringComparison.Ordinal)).ToImmutableArray();
+                if (!matching.IsEmpty)
+                    yield return matching;
+            }
+        }
+        finally
+        {
+            lock (_gate)
+                _watchers.Remove(channel.Writer);
         }
     }
 
@@ -111,7 +119,12 @@ public sealed class InMemoryDatastore : IDatastore
     public void Compact(long revision)
     {
         lock (_gate)
+        {
             _compacted = revision;
+            _history.RemoveAll(b => b.IsEmpty || b[0].Revision <= revision);
+            foreach (var old in _snapshots.Keys.TakeWhile(k => k <= revision && k < Revision).ToList())
+                _snapshots.Remove(old);
+        }
     }
 
     public ValueTask DisposeAsync()
