@@ -194,7 +194,8 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         {
             var node = All[_random.Next(All.Length)];
             var kind = _random.Next(7);
-            var span = TimeSpan.FromMilliseconds(300 + _random.Next(4_000));
+            // Sometimes long enough for the others to take back what a silent node holds, which is after about six seconds.
+            var span = TimeSpan.FromMilliseconds(kind is 1 or 3 ? 3_000 + _random.Next(9_000) : 300 + _random.Next(4_000));
             Tell($"{node.Name}: {kind switch
             {
                 0 => "its process is killed",
@@ -221,7 +222,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
                 break;
             case 1:
                 await DieAsync(node);
-                await Task.Delay(span * 2);
+                await SilenceAsync(node, span);
                 Silence(node.Address, false);
                 node.Start();
                 await ReconciledAsync(node);
@@ -233,7 +234,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
                 break;
             case 3:
                 await node.IsolateAsync(true, andDatastore: true);
-                await Task.Delay(span * 2);
+                await SilenceAsync(node, span);
                 await node.IsolateAsync(false, andDatastore: true);
                 await ReconciledAsync(node);
                 break;
@@ -254,6 +255,16 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
                 break;
         }
     }
+
+    private async Task SilenceAsync(ChurnNode node, TimeSpan span)
+    {
+        var held = BlocksOf(node);
+        await Task.Delay(span);
+        if (held > 0 && BlocksOf(node) < held)
+            Count("nodes that lost their blocks");
+    }
+
+    private int BlocksOf(ChurnNode node) => Datastore.Keys.Count(k => k.StartsWith(IpamKeys.AffinitiesOf(node.Name), StringComparison.Ordinal));
 
     private async Task DieAsync(ChurnNode node)
     {
