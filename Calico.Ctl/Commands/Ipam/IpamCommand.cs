@@ -10,6 +10,7 @@ namespace Calico.Ctl.Commands.Ipam;
 //   release     takes back one address, or what reports call leaked
 //   configure   the allocator's settings
 //   split       one pool into several
+//   resize      a pool's CIDR larger or smaller
 //
 // Every write is a transaction that compares all that it was decided from, and is bounded in size.
 
@@ -25,5 +26,6 @@ internal static class IpamCommand
         IpamReleaseCommand.Build(context),
         IpamConfigureCommand.Build(context),
         IpamSplitCommand.Build(context),
+        IpamResizeCommand.Build(context),
     };
 }
