@@ -108,8 +108,9 @@ public sealed record IpamAuditReport
         {
             var other = Findings.Problems - Leaked - Duplicates;
             var verdict = IsClean ? "Clean" : "NOT clean";
+            var size = string.Create(CultureInfo.InvariantCulture, $"{Pools.Count(p => p.Cidr is not null)} pools, {Blocks.Length} blocks");
             return string.Create(CultureInfo.InvariantCulture,
-                $"{verdict}: {Pools.Count(p => p.Cidr is not null)} pools, {Blocks.Length} blocks: {Total}; {Leaked} leaked, {Duplicates} duplicates, {Violations.Length} violations, {other} other problems.");
+                $"{verdict}: {size}: {Total}; {Leaked} leaked, {Duplicates} duplicates, {Violations.Length} violations, {other} other problems.");
         }
     }
 }

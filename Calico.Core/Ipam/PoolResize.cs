@@ -40,8 +40,16 @@ public sealed record PoolResizePlan(string Pool, Cidr From, Cidr To, ImmutableAr
     public IEnumerable<Cidr> Going => Blocks.Where(b => b.Place == BlockPlace.Goes).Select(b => b.Block);
 
     /// <summary>The plan in one sentence.</summary>
-    public string Summary => string.Create(CultureInfo.InvariantCulture,
-        $"{Pool}: {From} ({Size(From)} addresses) -> {To} ({Size(To)} addresses): {Count(BlockPlace.Stays)} blocks stay, {Count(BlockPlace.Joins)} join, {Count(BlockPlace.Goes)} empty ones are taken back, {Count(BlockPlace.InTheWay)} are in the way; {(IsAllowed ? "possible" : $"refused for {Refusals.Length} reason(s)")}.");
+    public string Summary
+    {
+        get
+        {
+            var verdict = IsAllowed ? "possible" : string.Create(CultureInfo.InvariantCulture, $"refused for {Refusals.Length} reason(s)");
+            var blocks = string.Create(CultureInfo.InvariantCulture, $"{Count(BlockPlace.Stays)} blocks stay, {Count(BlockPlace.Joins)} join, ")
+                + string.Create(CultureInfo.InvariantCulture, $"{Count(BlockPlace.Goes)} empty ones are taken back, {Count(BlockPlace.InTheWay)} are in the way");
+            return string.Create(CultureInfo.InvariantCulture, $"{Pool}: {From} ({Size(From)} addresses) -> {To} ({Size(To)} addresses): {blocks}; {verdict}.");
+        }
+    }
 
     private int Count(BlockPlace place) => Blocks.Count(b => b.Place == place);
 

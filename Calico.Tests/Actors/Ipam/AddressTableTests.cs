@@ -12,6 +12,7 @@ using Calico.Ctl;
 using Calico.Ctl.Commands.Ipam;
 using Calico.Datastore;
 using Xunit.Abstractions;
+using static Calico.Tests.Actors.Ipam.TableRow;
 
 namespace Calico.Tests.Actors.Ipam;
 
@@ -147,12 +148,6 @@ public class AddressTableTests(ITestOutputHelper output) : LeaseFixture(output)
          {"id":"again","args":{"inNet":"192.168.1.0/24","host":"host-b","cleanEnv":false,"pool":["192.168.1.0/24"],"assignIP":null,"expClaimedIPs":3,"expFailedIPs":1,"expError":null}}]
         """), ClaimAffinityAsync);
 
-    private static List<JsonElement> Parse(string rows)
-    {
-        using var document = JsonDocument.Parse(rows);
-        return [.. document.RootElement.Clone().EnumerateArray()];
-    }
-
     // ---- what upstream's calls are here --------------------------------------------------------------------------------
 
     private async Task<string?> AssignAsync(string host, IpAddr address)
@@ -199,13 +194,6 @@ public class AddressTableTests(ITestOutputHelper output) : LeaseFixture(output)
     }
 
     // ---- the world of a row --------------------------------------------------------------------------------------------
-
-    private static List<JsonElement> RowsOf(string table)
-    {
-        var rows = Cases.Read("10-ipam/tables.json").EnumerateArray().Where(r => r.GetProperty("table").GetString()!.StartsWith(table, StringComparison.Ordinal)).ToList();
-        Skip.If(rows.Count == 0, $"10-ipam/tables.json has no table {table}");
-        return rows;
-    }
 
     private async Task ReplayAsync(List<JsonElement> rows, Func<JsonElement, Task<string?>> replay)
     {
@@ -279,39 +267,4 @@ public class AddressTableTests(ITestOutputHelper output) : LeaseFixture(output)
         OpenDatastore = _ => Store,
         Time = Clock,
     };
-
-    // ---- reading a row -------------------------------------------------------------------------------------------------
-
-    private static ImmutableArray<IPPool> PoolsOf(JsonElement args)
-    {
-        string[] named = [.. Items(args, "pool"), .. Items(args, "pools")];
-        return [.. (named.Length > 0 ? named : ["192.168.1.0/24", "fd80:24e2:f998:72d6::/120"]).Select((c, i) => MakePool(i, c))];
-    }
-
-    private static IPPool MakePool(int number, string cidr, int blockSize = 0, bool isEnabled = true, ImmutableArray<string>? uses = null) => new()
-    {
-        Metadata = new ObjectMeta { Name = $"pool{number}" },
-        Spec = new IPPoolSpec { Cidr = Cidr.Parse(cidr).Network.ToString(), BlockSize = blockSize, Disabled = !isEnabled, AllowedUses = new ValueList<string>(uses ?? []) },
-    };
-
-    private static (Cidr? Pool, string Use) Wish(string text)
-    {
-        var parts = text.Split('+');
-        return (Cidr.TryParse(parts[0], out var cidr) ? cidr.Network : null, parts.Length > 1 && parts[1] == "tunnel" ? IPPoolUse.Tunnel : IPPoolUse.Workload);
-    }
-
-    private static JsonElement? Find(JsonElement json, string name) =>
-        json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out var value) ? value : null;
-
-    private static bool IsThere(JsonElement json, string name) => Find(json, name) is { ValueKind: not (JsonValueKind.Null or JsonValueKind.False) };
-
-    private static string? Text(JsonElement json, string name) => Find(json, name) is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
-
-    private static int Number(JsonElement json, string name) => Find(json, name) is { ValueKind: JsonValueKind.Number } number ? number.GetInt32() : 0;
-
-    private static int Count(JsonElement json, string name) =>
-        Find(json, name) is { ValueKind: JsonValueKind.Array } list ? list.GetArrayLength() : Number(json, name);
-
-    private static IEnumerable<string> Items(JsonElement json, string name) =>
-        Find(json, name) is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray().Where(i => i.ValueKind == JsonValueKind.String).Select(i => i.GetString()!)] : [];
 }
