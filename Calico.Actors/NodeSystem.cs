@@ -10,6 +10,7 @@ using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
 using Calico.Actors.Routing;
+using Calico.Actors.Tunnels;
 using Calico.Core.Nft;
 using Calico.Core.Policy.Render;
 using Calico.Datastore;
@@ -56,6 +57,7 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///     routing      resources and blocks to BGP, BGP to routes
 ///     facts        pools and labels for the calls of the runtime
 ///     reconciler   keeps what the datastore says of this node's workloads true
+///     tunnels      this node's addresses for IPIP, VXLAN and WireGuard
 ///     reporter     tells those who wait that a change is in force
 ///     sentinel     ends the system when one of these has stopped for good
 /// </code>
@@ -78,8 +80,9 @@ public static class NodeSystem
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         var reconciler = system.ActorOf(ReconcilerActor.Props(new ReconcilerServices(options.Node, ports.Datastore, lease, registry, enforcer, facts,
             ports.Time, ports.RegisterNode), upstream), "reconciler");
+        var tunnels = system.ActorOf(TunnelActor.Props(new TunnelServices(options.Node, ports.Datastore, lease, ports.Time), upstream), "tunnels");
         var reporter = system.ActorOf(EnforcementReporterActor.Props(options.Node, ports.Datastore, upstream, enforcer), "reporter");
-        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts, reconciler, reporter), "sentinel");
+        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts, reconciler, tunnels, reporter), "sentinel");
         return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts, reconciler);
     }
 

@@ -30,10 +30,14 @@ internal sealed record CtlContext
         Environment = System.Environment.GetEnvironmentVariable,
         OpenDatastore = open,
         Time = TimeProvider.System,
+        IsTerminal = !Console.IsOutputRedirected,
         ShowsProgress = !Console.IsErrorRedirected,
         // https://no-color.org
         UsesColour = !Console.IsOutputRedirected && string.IsNullOrEmpty(System.Environment.GetEnvironmentVariable("NO_COLOR")),
     };
+
+    /// <summary>Results are read by a person, not by a program.</summary>
+    public bool IsTerminal { get; init; }
 
     /// <summary>Results are read by a person who can see colours.</summary>
     public bool UsesColour { get; init; }

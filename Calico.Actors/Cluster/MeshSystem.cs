@@ -3,6 +3,7 @@ using Akka.Actor.Setup;
 using Akka.Cluster.Sharding;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote.Transport.DotNetty;
+using Calico.Actors.Audit;
 using Calico.Actors.Feed;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
@@ -12,7 +13,11 @@ using Calico.Datastore;
 namespace Calico.Actors.Cluster;
 
 /// <summary>What the mesh needs from outside.</summary>
-public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider Time, IHostProbe Probe);
+public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider Time, IHostProbe Probe)
+{
+    /// <summary>Where the one member that audits the cluster's IPAM puts its figures.</summary>
+    public IpamBoard Audit { get; init; } = new();
+}
 
 /// <summary>
 /// One life of this node's membership: the actor system <c>calico-mesh</c> with everything global in it.
@@ -25,7 +30,7 @@ public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider
 ///     gateway        the link to this node's forwarding half
 ///     sentinel       ends this life when one of these has stopped for good
 ///   sharded          block (CIDR) · node (name) · policy (key)
-///   singleton        feed, with its warden that wakes the owners
+///   singletons       feed, with its warden that wakes the owners; audit of IPAM, which nothing depends on
 /// </code>
 /// The split brain resolver may end it at any time. Nothing in it forwards packets, so its actors are not restarted one
 /// by one, which would leave their readers with half of what they knew: the first of those above that fails ends this
@@ -70,6 +75,8 @@ public static class MeshSystem
         var warden = WardenActor.Props(nodes, policies, options.Pace * 2);
         var feedManager = system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, ports.Time), PoisonPill.Instance,
             ClusterSingletonManagerSettings.Create(system)), "feed");
+        system.ActorOf(ClusterSingletonManager.Props(IpamAuditActor.Props(ports.Datastore, replica, ports.Audit, ports.Time), PoisonPill.Instance,
+            ClusterSingletonManagerSettings.Create(system)), "audit");
         var gateway = system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
         var bootstrap = system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
         system.ActorOf(SentinelActor.Props(feedManager, replica, policyLog, index, gateway, bootstrap), "sentinel");

@@ -20,9 +20,6 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
     public static readonly ImmutableArray<string> Prefixes =
         ["/calico/resources/v3/projectcalico.org/", IpamKeys.HostPrefix, IpamKeys.Config, EnforcementKeys.RequestPrefix];
 
-    private sealed record Listed(string Prefix, ImmutableArray<FeedItem> Items, long Revision) : Protocol.ITick;
-    private sealed record Watched(string Prefix, ImmutableArray<WatchEvent> Events) : Protocol.ITick;
-    private sealed record Lost(string Prefix, Exception Cause) : Protocol.ITick;
     private sealed record Retry(string Prefix) : Protocol.ITick;
 
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(2);
@@ -48,9 +45,9 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
         _warden = Context.ActorOf(warden, "warden");
 
         Receive<FeedProtocol.Pull>(OnPull);
-        Receive<Listed>(OnListed);
-        Receive<Watched>(OnWatched);
-        Receive<Lost>(OnLost);
+        Receive<PrefixFollower.Listed>(OnListed);
+        Receive<PrefixFollower.Watched>(OnWatched);
+        Receive<PrefixFollower.Lost>(OnLost);
         Receive<Retry>(r => Follow(r.Prefix));
     }
 
@@ -75,7 +72,7 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
             _server.Serve(pull, Sender, Self);
     }
 
-    private void OnListed(Listed listed)
+    private void OnListed(PrefixFollower.Listed listed)
     {
         var now = listed.Items.Select(i => i.Key).ToHashSet();
         var gone = _server.Log.Keys.Where(k => k.StartsWith(listed.Prefix, StringComparison.Ordinal) && !now.Contains(k)).ToList();
@@ -85,7 +82,7 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
         Publish(listed.Items.Concat(gone.Select(k => new FeedItem(k, null, listed.Revision))), isListing: true);
     }
 
-    private void OnWatched(Watched watched) =>
+    private void OnWatched(PrefixFollower.Watched watched) =>
         Publish(watched.Events.Select(e => new FeedItem(e.Key, e.Current?.Value, e.Revision)), isListing: false);
 
     private void Publish(IEnumerable<FeedItem> items, bool isListing)
@@ -95,7 +92,7 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
             _warden.Tell(new FeedProtocol.Changed([.. changed], InSync, _server.Log.Revision));
     }
 
-    private void OnLost(Lost lost)
+    private void OnLost(PrefixFollower.Lost lost)
     {
         if (lost.Cause is DatastoreException { Fault: DatastoreFault.Compacted })
             _log.Info("feed {Prefix}: the watched revision was compacted, listing again", lost.Prefix);
@@ -104,43 +101,5 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
         Timers.StartSingleTimer(lost.Prefix, new Retry(lost.Prefix), RetryAfter);
     }
 
-    private void Follow(string prefix)
-    {
-        var self = Self;
-        var cancellation = _stopped.Token;
-        _ = Task.Run(async () =>
-        {
-            try
-            {
-                var revision = await ListAsync(prefix, self, cancellation);
-                await foreach (var events in _datastore.WatchAsync(prefix, revision, cancellation))
-                    self.Tell(new Watched(prefix, events));
-                throw new DatastoreException(DatastoreFault.Unavailable, "the watch ended");
-            }
-            catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
-            {
-            }
-            catch (Exception e)
-            {
-                self.Tell(new Lost(prefix, e));
-            }
-        }, CancellationToken.None);
-    }
-
-    private async Task<long> ListAsync(string prefix, IActorRef self, CancellationToken cancellation)
-    {
-        var items = ImmutableArray.CreateBuilder<FeedItem>();
-        string? next = null;
-        long revision = 0;
-        do
-        {
-            var page = await _datastore.ListAsync(prefix, next, revision, cancellation: cancellation);
-            revision = page.Revision;
-            next = page.Next;
-            items.AddRange(page.Items.Select(kv => new FeedItem(kv.Key, kv.Value, kv.ModRevision)));
-        }
-        while (next is not null);
-        self.Tell(new Listed(prefix, items.ToImmutable(), revision));
-        return revision;
-    }
+    private void Follow(string prefix) => PrefixFollower.Follow(_datastore, prefix, Self, _stopped.Token);
 }

@@ -73,5 +73,8 @@ internal sealed class HeldBlocks(string node)
     public ImmutableSortedDictionary<Cidr, long> Epochs() => Own.ToImmutableSortedDictionary(h => h.Block.Cidr, h => h.Epoch);
 
     public ImmutableArray<LeaseProtocol.BlockStatus> Status() => [.. Own.OrderBy(h => h.Block.Cidr)
-        .Select(h => new LeaseProtocol.BlockStatus(h.Block.Cidr, h.Epoch, h.Block.Capacity, h.Block.AllocatedCount))];
+        .Select(h => new LeaseProtocol.BlockStatus(h.Block.Cidr, h.Epoch, h.Block.Capacity, h.Block.AllocatedCount)
+        {
+            Cooling = h.Block.Assigned().Count(a => a.Owner.ReleasedAt is not null),
+        })];
 }

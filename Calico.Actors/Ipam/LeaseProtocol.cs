@@ -84,5 +84,10 @@ public static class LeaseProtocol
     /// <param name="Trouble">Why the datastore cannot be reached; null when it can.</param>
     public sealed record Status(bool Loaded, ImmutableArray<BlockStatus> Blocks, int Waiting, int Promises, string? Trouble) : ILocalMessage;
 
-    public sealed record BlockStatus(Cidr Block, long Epoch, int Capacity, int Allocated);
+    /// <param name="Allocated">Everything that is not free, what cools down included.</param>
+    public sealed record BlockStatus(Cidr Block, long Epoch, int Capacity, int Allocated)
+    {
+        /// <summary>Addresses that were released and rest.</summary>
+        public int Cooling { get; init; }
+    }
 }

@@ -6,8 +6,8 @@ using Calico.Core.Net;
 namespace Calico.Actors.Ipam;
 
 /// <summary>
-/// Which pools a pod may draw from (facts b.6): those that the request names, or else every enabled pool in automatic
-/// mode whose selectors match; in both cases the pool must allow workloads.
+/// Which pools a pod or a tunnel may draw from (facts b.6): those that the request names, or else every enabled pool in
+/// automatic mode whose selectors match; in both cases the pool must allow the use.
 /// </summary>
 public static class PoolChoice
 {
@@ -16,14 +16,16 @@ public static class PoolChoice
     /// <param name="nodeLabels">Labels of this node.</param>
     /// <param name="namespaceLabels">Labels of the pod's namespace.</param>
     /// <param name="error">A named pool that cannot be used, and why.</param>
+    /// <param name="use">What the address is for, as a pool's allowedUses names it.</param>
     public static ImmutableArray<PoolRef> For(IEnumerable<IPPool> pools, IReadOnlyCollection<string> named,
-        IReadOnlyDictionary<string, string> nodeLabels, IReadOnlyDictionary<string, string> namespaceLabels, out string? error)
+        IReadOnlyDictionary<string, string> nodeLabels, IReadOnlyDictionary<string, string> namespaceLabels, out string? error,
+        string use = IPPoolUse.Workload)
     {
         error = null;
         var all = pools.ToList();
         if (named.Count == 0)
         {
-            return [.. all.Where(p => !p.Spec.Disabled && p.Spec.AssignmentMode != "Manual" && AllowsWorkloads(p)
+            return [.. all.Where(p => !p.Spec.Disabled && p.Spec.AssignmentMode != "Manual" && Allows(p, use)
                 && Matches(p.Spec.NodeSelector, nodeLabels) && Matches(p.Spec.NamespaceSelector, namespaceLabels))
                 .Select(RefOf).OfType<PoolRef>()];
         }
@@ -33,7 +35,7 @@ public static class PoolChoice
             var pool = all.FirstOrDefault(p => p.Name == name || p.Spec.Cidr == name);
             error ??= pool is null ? $"pool '{name}' does not exist"
                 : pool.Spec.Disabled ? $"pool '{name}' is disabled"
-                : !AllowsWorkloads(pool) ? $"pool '{name}' does not allow workloads"
+                : !Allows(pool, use) ? $"pool '{name}' does not allow {use.ToLowerInvariant()}s"
                 : null;
             if (pool is not null && RefOf(pool) is { } reference)
                 chosen.Add(reference);
@@ -44,8 +46,9 @@ public static class PoolChoice
     /// <summary>Every pool, also those that give nothing to new pods.</summary>
     public static ImmutableArray<PoolRef> All(IEnumerable<IPPool> pools) => [.. pools.Select(RefOf).OfType<PoolRef>()];
 
-    private static bool AllowsWorkloads(IPPool pool) =>
-        pool.Spec.AllowedUses.Count == 0 || pool.Spec.AllowedUses.Contains(IPPoolUse.Workload);
+    // Without a list a pool is for workloads and tunnels.
+    private static bool Allows(IPPool pool, string use) =>
+        pool.Spec.AllowedUses.Count == 0 ? use != IPPoolUse.LoadBalancer : pool.Spec.AllowedUses.Contains(use);
 
     private static bool Matches(string? selector, IReadOnlyDictionary<string, string> labels) =>
         string.IsNullOrEmpty(selector) || (Selector.TryParse(selector, out var parsed, out _) && parsed.Evaluate(labels));

@@ -10,8 +10,8 @@ public sealed record IpamRecords
     public required ImmutableArray<AffinityRecord> Affinities { get; init; }
     public required ImmutableArray<HandleRecord> Handles { get; init; }
 
-    /// <summary>Pools that are not disabled.</summary>
-    public required ImmutableArray<Cidr> ActivePools { get; init; }
+    public required ImmutableArray<PoolRecord> Pools { get; init; }
+    public ImmutableArray<ReservationRecord> Reservations { get; init; } = [];
 
     /// <summary>Who uses which address: workloads, tunnels of nodes, services.</summary>
     public required ImmutableArray<AddressUse> Uses { get; init; }
@@ -32,9 +32,19 @@ public sealed record AffinityRecord(string Owner, Cidr Block, string State);
 /// <param name="Blocks">The blocks that it counts addresses in; null when it cannot be read.</param>
 public sealed record HandleRecord(string Id, long Revision, ImmutableArray<Cidr>? Blocks);
 
+/// <summary>A pool; one that is disabled gives nothing to anybody new.</summary>
+public sealed record PoolRecord(string Name, Cidr Cidr, bool IsDisabled);
+
+/// <summary>An IPReservation: networks whose addresses are free and yet given to nobody who did not name them.</summary>
+public sealed record ReservationRecord(string Name, ImmutableArray<Cidr> Networks);
+
 /// <param name="Address">The address in use.</param>
 /// <param name="User">For people, like <c>Workload(web/pod-eth0)</c>.</param>
-public sealed record AddressUse(IpAddr Address, string User);
+public sealed record AddressUse(IpAddr Address, string User)
+{
+    /// <summary><c>NAMESPACE/POD</c> where a pod uses it.</summary>
+    public string? Pod { get; init; }
+}
 
 /// <summary>One assigned address, with who uses it.</summary>
 /// <param name="Address">The address.</param>
@@ -52,6 +62,12 @@ public sealed record CheckedAllocation(IpAddr Address, Cidr Block, AllocationAtt
 
     /// <summary>The handle as its key has it; null for an allocation that has none, or none that is stored.</summary>
     public string? Handle => Owner.HandleId is { Length: > 0 } id && !IsReservedForWindows ? IpamKeys.HandleId(id) : null;
+
+    /// <summary><c>host:NODE</c>, <c>virtual:NAME</c>, or null.</summary>
+    public string? BlockOwner { get; init; }
+
+    /// <summary><c>NAMESPACE/POD</c> of an owner that is a pod.</summary>
+    public string? Pod => Owner["pod"] is { Length: > 0 } pod ? $"{Owner["namespace"]}/{pod}" : null;
 
     public bool IsReservedForWindows => Owner.HandleId == WindowsReservedHandle;
     public bool IsCoolingDown => Owner.ReleasedAt is not null;
@@ -79,6 +95,9 @@ public sealed record IpamFindings
     /// <summary>In use by several. The two pods of a VM that moves are one.</summary>
     public required ImmutableArray<IpAddr> Shared { get; init; }
 
+    /// <summary>Assigned by several blocks, which only blocks that overlap can do.</summary>
+    public required ImmutableArray<IpAddr> AssignedTwice { get; init; }
+
     /// <summary>Handles that no block mentions.</summary>
     public required ImmutableArray<HandleRecord> LeakedHandles { get; init; }
 
@@ -99,6 +118,9 @@ public sealed record IpamFindings
     /// <summary>Blocks of nodes that do not exist.</summary>
     public required ImmutableArray<IpamBlock> BlocksOfNoNode { get; init; }
 
-    public int Problems => Leaked.Length + OutsidePools.Length + Unallocated.Length + Shared.Length + LeakedHandles.Length
-        + InvalidBlocks.Length + StrayAffinities.Length + UnclaimedBlocks.Length + BlocksOfNoNode.Length;
+    /// <summary>Addresses that more than one has, or may get.</summary>
+    public int Duplicates => Shared.Union(AssignedTwice).Count();
+
+    public int Problems => Leaked.Length + OutsidePools.Length + Unallocated.Length + Duplicates
+        + LeakedHandles.Length + InvalidBlocks.Length + StrayAffinities.Length + UnclaimedBlocks.Length + BlocksOfNoNode.Length;
 }

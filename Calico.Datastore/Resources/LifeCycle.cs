@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using Calico.Core.Ipam;
 using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
@@ -131,7 +132,7 @@ internal sealed class LifeCycle(IDatastore datastore)
         {
             if (previous.Spec.Cidr != pool.Spec.Cidr
                 && !(Cidr.TryParse(previous.Spec.Cidr, out var before) && Cidr.TryParse(pool.Spec.Cidr, out var after) && before.Network == after.Network))
-                errors.Add(new FieldError("spec.cidr", pool.Spec.Cidr, $"CIDR cannot be changed from {previous.Spec.Cidr}; make a new pool and move to it"));
+                errors.Add(new FieldError("spec.cidr", pool.Spec.Cidr, $"CIDR cannot be changed from {previous.Spec.Cidr}; make a new pool and move to it, or see what 'calicoctl ipam resize {pool.Name} --cidr={pool.Spec.Cidr} --dry-run' says"));
             if (((IPPool)ResourceDefaults.Apply(previous)).Spec.BlockSize != pool.Spec.BlockSize)
                 errors.Add(new FieldError("spec.blockSize", $"{pool.Spec.BlockSize}", "Block size cannot be changed; make a new pool and move to it"));
             if (previous.Spec.AllowedUses.Contains(IPPoolUse.LoadBalancer) && pool.Spec.AllowedUses.Any(u => u != IPPoolUse.LoadBalancer))
@@ -144,7 +145,7 @@ internal sealed class LifeCycle(IDatastore datastore)
             foreach (var other in await AllAsync(ResourceKind.IPPool, cancellation))
             {
                 if (other.Name != pool.Name && Cidr.TryParseOrHost(((IPPool)other).Spec.Cidr, out var taken) && taken.Overlaps(cidr))
-                    errors.Add(new FieldError("IPPool.Spec.CIDR", pool.Spec.Cidr, $"IPPool({pool.Name}) CIDR overlaps with {other} CIDR {taken}"));
+                    errors.Add(new FieldError("IPPool.Spec.CIDR", pool.Spec.Cidr, $"IPPool({pool.Name}) CIDR overlaps with {other} CIDR {taken}: {PoolResize.Overlap(pool.Name, cidr, other.Name, taken)}"));
             }
             if (await BlockOfOtherSizeAsync(cidr, pool.Spec.BlockSize, cancellation) is { } block)
                 errors.Add(new FieldError("IPPool.Spec.CIDR", pool.Spec.Cidr, $"IPPool blocksSize conflicts with existing allocation block {block}"));

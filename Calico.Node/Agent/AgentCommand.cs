@@ -1,6 +1,7 @@
 using System.Collections;
 using System.CommandLine;
 using Calico.Actors;
+using Calico.Actors.Audit;
 using Calico.Actors.Cluster;
 using Calico.Actors.Cni;
 using Calico.Actors.Gateway;
@@ -81,7 +82,8 @@ internal static class AgentCommand
             },
             new NodePorts(datastore, link, host, table => NetlinkNftTable.Open(table, host.Fd), TimeProvider.System,
                 startup.RegisterAsync));
-        var agent = new AgentState(options, nodeRefs, link);
+        var audit = new IpamBoard();
+        var agent = new AgentState(options, nodeRefs, link, audit);
         await using var http = await NodeHttpServer.StartAsync(options, agent);
         await using var status = await StatusServer.StartAsync(options, agent);
 
@@ -91,8 +93,8 @@ internal static class AgentCommand
         try
         {
             await startup.RunAsync(stopping.Token);
-            meshTask = new MeshSupervisor(MeshOptionsOf(options), new MeshPorts(datastore, link, TimeProvider.System,
-                new TcpHostProbe(179, TimeSpan.FromSeconds(1)))).RunAsync(stopping.Token);
+            var ports = new MeshPorts(datastore, link, TimeProvider.System, new TcpHostProbe(179, TimeSpan.FromSeconds(1))) { Audit = audit };
+            meshTask = new MeshSupervisor(MeshOptionsOf(options), ports).RunAsync(stopping.Token);
             await ServeRuntimeAsync(agent, nodeRefs, stopping.Token);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)

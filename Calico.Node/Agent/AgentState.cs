@@ -1,21 +1,27 @@
 using Akka.Actor;
 using Calico.Actors;
+using Calico.Actors.Audit;
 using Calico.Actors.Bgp;
+using Calico.Actors.Cni;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
+using Calico.Core.Model.Resources;
 
 namespace Calico.Node.Agent;
 
 /// <summary>What the agent can say of itself, asked from its actors at the moment of asking.</summary>
-public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink link)
+public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink link, IpamBoard ipam)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     public AgentOptions Options => options;
     public MeshLink Link => link;
+
+    /// <summary>The cluster's figures of IPAM, while this node's mesh is the one that keeps them.</summary>
+    public IpamBoard Ipam => ipam;
 
     /// <summary>The CNI socket is open.</summary>
     public bool Started { get; set; }
@@ -26,6 +32,8 @@ public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink lin
     public Task<EnforcerProtocol.Status> PolicyAsync() => refs.Enforcer.Ask<EnforcerProtocol.Status>(new EnforcerProtocol.GetStatus(), Patience);
     public Task<LeaseProtocol.Status> LeaseAsync() => refs.Lease.Ask<LeaseProtocol.Status>(new LeaseProtocol.GetStatus(), Patience);
     public Task<ReconcilerProtocol.Status> ReconcilerAsync() => refs.Reconciler.Ask<ReconcilerProtocol.Status>(new ReconcilerProtocol.GetStatus(), Patience);
+    public async Task<IReadOnlyList<IPPool>> PoolsAsync() =>
+        (await refs.Facts.Ask<FactsProtocol.Pools>(new FactsProtocol.GetPools(""), Patience)).All;
     public Task<BgpProtocol.BgpStatus> BgpAsync() => refs.Speaker.Ask<BgpProtocol.BgpStatus>(new BgpProtocol.GetBgpStatus(), Patience);
 
     /// <summary>

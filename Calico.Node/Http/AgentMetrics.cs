@@ -18,8 +18,6 @@ internal static class AgentMetrics
     private static readonly Gauge KernelWrites = Metrics.CreateGauge("calico_kernel_writes_total", "Kernel objects written since the agent's start.", ["subsystem"]);
     private static readonly Gauge Rules = Metrics.CreateGauge("calico_nft_objects", "nftables objects of Calico in the kernel.", ["type"]);
     private static readonly Gauge Routes = Metrics.CreateGauge("calico_routes", "Routes of Calico.", ["state"]);
-    private static readonly Gauge Blocks = Metrics.CreateGauge("calico_ipam_blocks", "Address blocks that this node holds.");
-    private static readonly Gauge Addresses = Metrics.CreateGauge("calico_ipam_addresses", "Addresses of this node's blocks.", ["state"]);
     private static readonly Gauge Peers = Metrics.CreateGauge("calico_bgp_peer_up", "1 if the BGP session is established.", ["peer", "address"]);
     private static readonly Gauge PeerRoutes = Metrics.CreateGauge("calico_bgp_peer_routes", "Routes exchanged with a BGP peer.", ["peer", "address", "direction"]);
     private static readonly Gauge LinkDropped = Metrics.CreateGauge("calico_mesh_link_dropped_total", "Messages between the node's halves that found their queue full.");
@@ -54,11 +52,9 @@ internal static class AgentMetrics
             Endpoints.Set(policy.Endpoints);
             Policies.Set(policy.Policies);
             Selectors.Set(policy.Sets);
-            var lease = await agent.LeaseAsync();
-            Blocks.Set(lease.Blocks.Length);
-            Addresses.WithLabels("allocated").Set(lease.Blocks.Sum(b => b.Allocated));
-            Addresses.WithLabels("free").Set(lease.Blocks.Sum(b => b.Capacity - b.Allocated));
         });
+        await Try(async () => IpamMetrics.Show(await agent.LeaseAsync(), await agent.PoolsAsync()));
+        IpamMetrics.Show(agent.Ipam.Figures);
         await Try(async () =>
         {
             foreach (var peer in (await agent.BgpAsync()).Peers)

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using Akka.Actor;
 using Calico.Actors.Cluster;
 using Calico.Actors.Gateway;
+using Calico.Core.Ipam;
 using Calico.Core.Net;
 using Calico.Datastore;
 using Calico.Tests.Datastore;
@@ -110,7 +111,8 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
     /// <summary>The one among these that reads the datastore for all, as soon as there is exactly one and its watches stand.</summary>
     public async Task<MeshPeer> WatcherAsync(params MeshPeer[] peers)
     {
-        var watched = Calico.Actors.Feed.FeedActor.Prefixes.Order(StringComparer.Ordinal).ToImmutableArray();
+        // The audit of IPAM is where the feed is: both are with the oldest member.
+        var watched = Calico.Actors.Feed.FeedActor.Prefixes.Add(IpamKeys.BlockPrefix).Order(StringComparer.Ordinal).ToImmutableArray();
         await UntilAsync(() => peers.SelectMany(p => p.Store.OpenWatches).Order(StringComparer.Ordinal).SequenceEqual(watched)
             && peers.Count(p => !p.Store.OpenWatches.IsEmpty) == 1, "one member watches the datastore");
         return peers.Single(p => !p.Store.OpenWatches.IsEmpty);

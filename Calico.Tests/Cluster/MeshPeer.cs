@@ -4,6 +4,7 @@ using Akka.Actor;
 using Akka.Cluster;
 using Akka.Event;
 using Akka.Remote;
+using Calico.Actors.Audit;
 using Calico.Actors.Cluster;
 using Calico.Actors.Gateway;
 
@@ -21,6 +22,10 @@ internal sealed class MeshPeer(MeshBed bed, MeshOptions options)
     public MeshOptions Options => options;
     public MemberStore Store { get; private set; } = null!;
     public NodeHalf Half { get; private set; } = null!;
+
+    /// <summary>The cluster's figures of IPAM, if this is the member that has them.</summary>
+    public IpamBoard Audit { get; } = new();
+
     public ActorSystem System => _system ?? throw new InvalidOperationException($"{Node} has not been started");
     public bool IsRunning => _system is { } system && !system.WhenTerminated.IsCompleted;
 
@@ -42,7 +47,7 @@ internal sealed class MeshPeer(MeshBed bed, MeshOptions options)
         var link = new MeshLink();
         Store = new MemberStore(bed.Datastore);
         Half = new NodeHalf(bed.NodeHalves, link, Node);
-        _system = MeshSystem.Start(options, new MeshPorts(Store, link, TimeProvider.System, bed.Probe));
+        _system = MeshSystem.Start(options, new MeshPorts(Store, link, TimeProvider.System, bed.Probe) { Audit = Audit });
         Address = Akka.Cluster.Cluster.Get(_system).SelfAddress.ToString();
         var keeper = bed.NodeHalves.ActorOf(Props.Create(() => new LogKeeper(_log)));
         foreach (var level in new[] { typeof(Info), typeof(Warning), typeof(Error) })

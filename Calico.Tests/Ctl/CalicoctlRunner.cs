@@ -24,6 +24,9 @@ public sealed class CalicoctlRunner : IDisposable
     /// <summary>Opens what the environment says in place of <see cref="Datastore"/>.</summary>
     public bool OpensItself { get; init; }
 
+    /// <summary>As if a person looked at the output.</summary>
+    public bool IsTerminal { get; set; }
+
     public string WriteFile(string name, string content)
     {
         var path = Path.Combine(_folder, name);
@@ -49,6 +52,7 @@ public sealed class CalicoctlRunner : IDisposable
                 return OpensItself ? DatastoreFactory.Open(options) : Datastore;
             },
             Time = Time,
+            IsTerminal = IsTerminal,
         };
         var code = await CommandLine.RunAsync([.. args], context);
         return new CommandResult(code, output.ToString(), error.ToString());

@@ -1,49 +1,18 @@
 using System.Text.Json.Nodes;
 using Calico.Core.Ipam;
 using Calico.Core.Net;
-using Calico.Datastore;
 
 namespace Calico.Tests.Ctl;
 
 [Layer("unit")]
-public sealed class IpamCommandTests : IDisposable
+public sealed class IpamCommandTests : IpamCommandFixture
 {
-    private const string Objects = """
-        apiVersion: projectcalico.org/v3
-        kind: IPPool
-        metadata: {name: pool}
-        spec: {cidr: 10.65.0.0/16, blockSize: 29, natOutgoing: true}
-        ---
-        apiVersion: projectcalico.org/v3
-        kind: Node
-        metadata: {name: node1}
-        spec: {bgp: {ipv4Address: 192.0.2.11/24}}
-        ---
-        apiVersion: projectcalico.org/v3
-        kind: Node
-        metadata: {name: node2}
-        spec: {bgp: {ipv4Address: 192.0.2.12/24}}
-        ---
-        apiVersion: projectcalico.org/v3
-        kind: WorkloadEndpoint
-        metadata: {name: node1-k8s-web-eth0, namespace: shop}
-        spec: {node: node1, orchestrator: k8s, pod: web, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.65.0.1/32]}
-        """;
-
-    private static readonly Cidr First = Cidr.Parse("10.65.0.0/29");
-    private static readonly IpAddr Used = IpAddr.Parse("10.65.0.1");
-    private static readonly IpAddr Leaked = IpAddr.Parse("10.65.0.2");
-
-    private readonly CalicoctlRunner _calicoctl = new();
-
-    public void Dispose() => _calicoctl.Dispose();
-
     [Fact]
     public async Task A_check_of_good_records_finds_nothing()
     {
         await StoreAsync([(Used, "net.web", "node1")]);
 
-        var result = await _calicoctl.RunAsync("ipam check");
+        var result = await Calicoctl.RunAsync("ipam check");
 
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         Assert.Contains("Check complete; found 0 problems.", result.Out, StringComparison.Ordinal);
@@ -54,35 +23,35 @@ public sealed class IpamCommandTests : IDisposable
     {
         await StoreAsync([(Used, "net.web", "node1"), (Leaked, "net.gone", "node1")]);
         await PutAsync(IpamKeys.Handle("net.orphan"), IpamJson.WriteHandle(new SortedDictionary<string, int>(StringComparer.Ordinal) { [First.ToString()] = 1 }));
-        var report = _calicoctl.WriteFile("report.json", "");
-        await _calicoctl.RunAsync("datastore migrate lock");
+        var report = Calicoctl.WriteFile("report.json", "");
+        await Calicoctl.RunAsync("datastore migrate lock");
 
-        var check = await _calicoctl.RunAsync($"ipam check --show-problem-ips -o {report}");
-        var release = await _calicoctl.RunAsync($"ipam release --from-report={report}");
+        var check = await Calicoctl.RunAsync($"ipam check --show-problem-ips -o {report}");
+        var release = await Calicoctl.RunAsync($"ipam release --from-report={report}");
 
         Assert.Contains("Check complete; found 2 problems.", check.Out, StringComparison.Ordinal);
         Assert.Contains($"{Leaked}", check.Out, StringComparison.Ordinal);
         Assert.Equal((0, ""), (release.ExitCode, release.Error));
         Assert.Contains("Released 1 IPs successfully", release.Out, StringComparison.Ordinal);
         Assert.Equal([Used], (await BlockAsync()).Assigned().Select(a => a.Address));
-        Assert.Equal([IpamKeys.Handle("net.web")], _calicoctl.Datastore.Keys.Where(k => k.StartsWith(IpamKeys.HandlePrefix, StringComparison.Ordinal)));
-        Assert.Contains("found 0 problems", (await _calicoctl.RunAsync("ipam check")).Out, StringComparison.Ordinal);
+        Assert.Equal([IpamKeys.Handle("net.web")], Calicoctl.Datastore.Keys.Where(k => k.StartsWith(IpamKeys.HandlePrefix, StringComparison.Ordinal)));
+        Assert.Contains("found 0 problems", (await Calicoctl.RunAsync("ipam check")).Out, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task An_address_that_was_given_to_somebody_else_after_the_report_is_not_released()
     {
         await StoreAsync([(Leaked, "net.gone", "node1")]);
-        var report = _calicoctl.WriteFile("report.json", "");
-        await _calicoctl.RunAsync("datastore migrate lock");
-        await _calicoctl.RunAsync($"ipam check -o {report}");
+        var report = Calicoctl.WriteFile("report.json", "");
+        await Calicoctl.RunAsync("datastore migrate lock");
+        await Calicoctl.RunAsync($"ipam check -o {report}");
         var block = await BlockAsync();
         block.ReleaseWhere((_, _) => true);
         block.SequenceNumber++;
         block.Assign(Leaked, new AllocationAttributes("net.new", null));
         await PutAsync(IpamKeys.Block(First), IpamJson.WriteBlock(block));
 
-        var release = await _calicoctl.RunAsync($"ipam release --from-report={report}");
+        var release = await Calicoctl.RunAsync($"ipam release --from-report={report}");
 
         Assert.Contains("update conflict", release.Out, StringComparison.Ordinal);
         Assert.Equal([Leaked], (await BlockAsync()).Assigned().Select(a => a.Address));
@@ -97,9 +66,9 @@ public sealed class IpamCommandTests : IDisposable
     {
         await StoreAsync([(Leaked, "net.gone", "node1")]);
         if (how != "unlocked")
-            await _calicoctl.RunAsync("datastore migrate lock");
-        var report = _calicoctl.WriteFile("report.json", "");
-        await _calicoctl.RunAsync($"ipam check -o {report}");
+            await Calicoctl.RunAsync("datastore migrate lock");
+        var report = Calicoctl.WriteFile("report.json", "");
+        await Calicoctl.RunAsync($"ipam check -o {report}");
         var json = JsonNode.Parse(await File.ReadAllTextAsync(report))!;
         if (how == "another cluster")
             json["clusterGUID"] = "0123";
@@ -109,7 +78,7 @@ public sealed class IpamCommandTests : IDisposable
             json["clusterInformationRevision"] = "1";
         await File.WriteAllTextAsync(report, json.ToJsonString());
 
-        var release = await _calicoctl.RunAsync($"ipam release --from-report={report}");
+        var release = await Calicoctl.RunAsync($"ipam release --from-report={report}");
 
         Assert.Equal(1, release.ExitCode);
         Assert.Contains(expected, release.Error, StringComparison.Ordinal);
@@ -121,13 +90,13 @@ public sealed class IpamCommandTests : IDisposable
     {
         await StoreAsync([(Used, "net.web", "node1"), (Leaked, "net.gone", "node1")]);
 
-        var release = await _calicoctl.RunAsync($"ipam release --ip={Leaked}");
-        var again = await _calicoctl.RunAsync($"ipam release --ip={Leaked}");
+        var release = await Calicoctl.RunAsync($"ipam release --ip={Leaked}");
+        var again = await Calicoctl.RunAsync($"ipam release --ip={Leaked}");
 
         Assert.Equal($"Successfully released IP address {Leaked}\n", release.Out);
         Assert.Equal((1, $"IP address {Leaked} is not assigned\n"), (again.ExitCode, again.Error));
-        Assert.Null(await _calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.gone")));
-        Assert.NotNull(await _calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.web")));
+        Assert.Null(await Calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.gone")));
+        Assert.NotNull(await Calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.web")));
     }
 
     [Fact]
@@ -135,7 +104,7 @@ public sealed class IpamCommandTests : IDisposable
     {
         await StoreAsync([(Used, "net.web", "node1"), (Leaked, "net.b", "node2")]);
 
-        var result = await _calicoctl.RunAsync("ipam show --show-borrowed");
+        var result = await Calicoctl.RunAsync("ipam show --show-borrowed");
 
         var row = Assert.Single(result.Out.Split('\n'), l => l.Contains(Leaked.ToString(), StringComparison.Ordinal));
         Assert.Equal([Leaked.ToString(), "node2", First.ToString(), "node1"], row.Split('|', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)[..4]);
@@ -145,16 +114,16 @@ public sealed class IpamCommandTests : IDisposable
     [Fact]
     public async Task Settings_change_one_by_one_and_contradictions_are_refused()
     {
-        var strict = await _calicoctl.RunAsync("ipam configure --strictaffinity=true --max-blocks-per-host=4");
-        var cooldown = await _calicoctl.RunAsync("ipam configure --ip-cooldown-seconds=30");
-        var contradiction = await _calicoctl.RunAsync("ipam configure --strictaffinity=false");
-        var show = await _calicoctl.RunAsync("ipam show --show-configuration");
+        var strict = await Calicoctl.RunAsync("ipam configure --strictaffinity=true --max-blocks-per-host=4");
+        var cooldown = await Calicoctl.RunAsync("ipam configure --ip-cooldown-seconds=30");
+        var contradiction = await Calicoctl.RunAsync("ipam configure --strictaffinity=false");
+        var show = await Calicoctl.RunAsync("ipam show --show-configuration");
 
         Assert.Equal("Successfully set StrictAffinity to: true\nSuccessfully set MaxBlocksPerHost to: 4\n", strict.Out);
         Assert.Equal("Successfully set IPCooldownSeconds to: 30\n", cooldown.Out);
         Assert.Equal((1, "error: MaxBlocksPerHost requires StrictAffinity to be enabled\n"), (contradiction.ExitCode, contradiction.Error));
         Assert.Contains("| StrictAffinity", show.Out, StringComparison.Ordinal);
-        var stored = IpamJson.ParseConfig((await _calicoctl.Datastore.GetAsync(IpamKeys.Config))!.Value);
+        var stored = IpamJson.ParseConfig((await Calicoctl.Datastore.GetAsync(IpamKeys.Config))!.Value);
         Assert.Equal((true, true, 4, 30), (stored.StrictAffinity, stored.AutoAllocateBlocks, stored.MaxBlocksPerHost, stored.IPCooldownSeconds));
     }
 
@@ -163,37 +132,18 @@ public sealed class IpamCommandTests : IDisposable
     {
         await StoreAsync([(Used, "net.web", "node1")]);
 
-        var unlocked = await _calicoctl.RunAsync("ipam split 4 --name=pool");
-        await _calicoctl.RunAsync("datastore migrate lock");
-        var odd = await _calicoctl.RunAsync("ipam split 3 --name=pool");
-        var split = await _calicoctl.RunAsync("ipam split 4 --cidr=10.65.0.0/16");
+        var unlocked = await Calicoctl.RunAsync("ipam split 4 --name=pool");
+        await Calicoctl.RunAsync("datastore migrate lock");
+        var odd = await Calicoctl.RunAsync("ipam split 3 --name=pool");
+        var split = await Calicoctl.RunAsync("ipam split 4 --cidr=10.65.0.0/16");
 
         Assert.Equal(1, unlocked.ExitCode);
         Assert.Contains("lock", unlocked.Error, StringComparison.Ordinal);
         Assert.Contains("not a valid power of 2", odd.Error, StringComparison.Ordinal);
         Assert.Equal(0, split.ExitCode);
-        var pools = await _calicoctl.RunAsync("get ippools -o custom-columns=NAME,CIDR");
+        var pools = await Calicoctl.RunAsync("get ippools -o custom-columns=NAME,CIDR");
         Assert.Equal(["split-pool-0 10.65.0.0/18", "split-pool-1 10.65.64.0/18", "split-pool-2 10.65.128.0/18", "split-pool-3 10.65.192.0/18"],
             pools.Out.Split('\n')[1..5].Select(l => string.Join(' ', l.Split(' ', StringSplitOptions.RemoveEmptyEntries))));
         Assert.Single((await BlockAsync()).Assigned());
     }
-
-    private async Task StoreAsync((IpAddr Address, string Handle, string Node)[] assigned)
-    {
-        Assert.Equal(0, (await _calicoctl.RunAsync("create -f -", Objects)).ExitCode);
-        var block = IpamBlock.Create(First, "host:node1", DateTimeOffset.UnixEpoch);
-        foreach (var (address, handle, node) in assigned)
-        {
-            block.SequenceNumber++;
-            Assert.Equal(AllocationRefusal.None, block.Assign(address,
-                new AllocationAttributes(handle, new Dictionary<string, string> { ["node"] = node, ["namespace"] = "shop", ["pod"] = "web" })));
-            await PutAsync(IpamKeys.Handle(handle), IpamJson.WriteHandle(new SortedDictionary<string, int>(StringComparer.Ordinal) { [First.ToString()] = 1 }));
-        }
-        await PutAsync(IpamKeys.Block(First), IpamJson.WriteBlock(block));
-        await PutAsync(IpamKeys.Affinity("node1", First), IpamJson.WriteAffinity("confirmed"));
-    }
-
-    private async Task<IpamBlock> BlockAsync() => IpamJson.ParseBlock((await _calicoctl.Datastore.GetAsync(IpamKeys.Block(First)))!.Value);
-
-    private Task PutAsync(string key, byte[] value) => _calicoctl.Datastore.CommitAsync(new Transaction([], [Write.Put(key, value)]));
 }

@@ -122,7 +122,9 @@ internal sealed class CheckText(CheckedRecords read, IpamFindings findings, bool
         Line("Scanning for IPs that several workloads or nodes use...");
         foreach (var address in showProblems ? findings.Shared : [])
             Line($"  {address} is in use by {string.Join(" and ", findings.Uses[address])}.");
-        Line($"Found {findings.Shared.Length} IPs in use by more than one.");
+        foreach (var address in showProblems ? findings.AssignedTwice : [])
+            Line($"  {address} is assigned by more than one block.");
+        Line($"Found {findings.Duplicates} IPs that more than one uses or may get.");
     }
 
     private void Ownership()

@@ -15,6 +15,12 @@ internal sealed class IpamReader(IDatastore datastore, CtlContext context)
 {
     private long _revision;
 
+    /// <summary>The revision that the lists show; 0 while nothing has been read.</summary>
+    public long Revision => _revision;
+
+    /// <summary>False when the store could not look back, so that the lists are of several moments.</summary>
+    public bool IsOneMoment { get; private set; } = true;
+
     /// <summary>How many stored values were left out; what they say is not known.</summary>
     public int Unreadable { get; private set; }
 
@@ -129,6 +135,7 @@ internal sealed class IpamReader(IDatastore datastore, CtlContext context)
         catch (DatastoreException e) when (_revision != 0 && e.Fault is DatastoreFault.Compacted or DatastoreFault.Invalid)
         {
             // It cannot look back that far, or not at all: what is there now must do.
+            IsOneMoment = false;
             return await ListAsync(prefix, 0, cancellation);
         }
     }
