@@ -10,6 +10,7 @@ namespace Calico.Actors.Cni;
 public sealed class CniPending : IAsyncDisposable
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan AfterStop = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan MaxTemporaryAge = TimeSpan.FromMinutes(5);
 
     private readonly string _folder;
@@ -42,7 +43,15 @@ public sealed class CniPending : IAsyncDisposable
     {
         _watcher?.Dispose();
         await _stopped.CancelAsync();
-        await _loop;
+        try
+        {
+            await _loop.WaitAsync(AfterStop);
+        }
+        catch (TimeoutException)
+        {
+            // What is under way has its own deadlines, and its record stays until it is done.
+            return;
+        }
         _stopped.Dispose();
         _wake.Dispose();
     }

@@ -58,7 +58,7 @@ internal sealed class CniPlanner(CniSteps steps)
             PodMac = wishes.Mac,
             Destinations = config.IncludeDefaultRoutes && !plan.Destinations.IsEmpty ? [.. plan.Destinations, .. DefaultRoutes] : plan.Destinations,
             Dns = config.RuntimeDns != CniDns.None ? config.RuntimeDns : plan.Dns,
-            AllowsSpoofing = plan.Draft.ToLocalEndpoint().AllowedSources.Length > 0,
+            AllowsSpoofing = plan.Draft.Template is not null && plan.Draft.ToLocalEndpoint().AllowedSources.Length > 0,
         };
     }
 

@@ -132,6 +132,11 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             sysctl.Write($"{v6}/proxy_ndp", "1");
             sysctl.Write($"{v6}/forwarding", "1");
         }
+        else if (sysctl.Read($"ipv6/conf/{hostInterface}/accept_ra") is not (null or "0"))
+        {
+            // What a pod without IPv6 advertises is nothing to the node either.
+            sysctl.Write($"ipv6/conf/{hostInterface}/accept_ra", "0");
+        }
         links.Change(new LinkChange(index) { Up = true });
     }
 

@@ -11,6 +11,7 @@ using Calico.Actors.Ipam;
 using Calico.Core.Cni;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Datastore;
 using Calico.Datastore.Resources;
 using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
@@ -46,9 +47,10 @@ internal sealed class NodeBed : IAsyncDisposable
     private CniPending? _pending;
     private CniLog? _log;
 
-    private NodeBed(IPodReader? pods)
+    private NodeBed(IPodReader? pods, IDatastore? store)
     {
         _pods = pods;
+        Store = store ?? new InMemoryDatastore();
         Host = _world.Create();
         ConnectHost();
         foreach (var name in (string[])["calico", "calico-ipam"])
@@ -57,7 +59,7 @@ internal sealed class NodeBed : IAsyncDisposable
     }
 
     public NetworkNamespace Host { get; }
-    public InMemoryDatastore Store { get; } = new();
+    public IDatastore Store { get; }
     public ResourceStore Resources { get; }
     public string Folder => _folder;
     public string Socket => Path.Combine(_folder, "cni.sock");
@@ -67,13 +69,17 @@ internal sealed class NodeBed : IAsyncDisposable
     /// <summary>What the node reported.</summary>
     public List<string> Reports { get; } = [];
 
-    public static async Task<NodeBed> StartAsync(IPodReader? pods = null, params IPPoolSpec[] pools)
+    public static Task<NodeBed> StartAsync(IPodReader? pods = null, params IPPoolSpec[] pools) => StartOnAsync(null, pods, pools);
+
+    /// <summary>One on this datastore; null: one in memory. Kubernetes' has the node already.</summary>
+    public static async Task<NodeBed> StartOnAsync(IDatastore? store, IPodReader? pods, params IPPoolSpec[] pools)
     {
-        var bed = new NodeBed(pods);
+        var bed = new NodeBed(pods, store);
         try
         {
             await bed.Resources.EnsureInitializedAsync();
-            await bed.Resources.CreateAsync(new NodeResource { Metadata = new ObjectMeta { Name = Node } });
+            if (store is null)
+                await bed.Resources.CreateAsync(new NodeResource { Metadata = new ObjectMeta { Name = Node } });
             foreach (var pool in pools)
                 await bed.AddPoolAsync(pool);
             await bed.StartNodeAsync();
@@ -128,7 +134,7 @@ internal sealed class NodeBed : IAsyncDisposable
         _log = new CniLog(TimeProvider.System, Report);
         var handler = new CniHandler(new CniServices(Node, _refs.Lease, _refs.Links, _refs.Routes, _refs.Enforcer, _refs.Registry, _refs.Facts, TimeProvider.System)
         {
-            Datastore = Store,
+            Datastore = Store is Calico.Datastore.Kubernetes.KubernetesDatastore ? null : Store,
             Host = Host,
             Pods = _pods,
             MtuFile = MtuFile,
@@ -161,6 +167,7 @@ internal sealed class NodeBed : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await StopNodeAsync();
+        await Store.DisposeAsync();
         _world.Dispose();
         Directory.Delete(_folder, recursive: true);
     }

@@ -121,6 +121,31 @@ public sealed class PluginTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_ADD_waits_for_the_gates_of_its_configuration()
+    {
+        using var gate = new System.Net.HttpListener();
+        var url = $"http://127.0.0.1:{Datastore.Etcd.EtcdProcess.FreePort()}/";
+        gate.Prefixes.Add(url);
+        gate.Start();
+        var answers = new Queue<int>([503, 200]);
+        _ = Task.Run(async () =>
+        {
+            while (answers.Count > 0)
+            {
+                var asked = await gate.GetContextAsync();
+                asked.Response.StatusCode = answers.Dequeue();
+                asked.Response.Close();
+            }
+        });
+
+        var refused = await _bed.RunAsync("ADD", _bed.CreatePod(), NodeBed.Config("net", more: "\"readiness_gates\": [\"ftp://nowhere/\"]"));
+        await _bed.AddAsync(_bed.CreatePod(), NodeBed.Config("net", more: $"\"readiness_gates\": [\"{url}\"]"));
+
+        Assert.Equal(7, refused.Code);
+        Assert.Empty(answers);
+    }
+
+    [Fact]
     public async Task A_network_s_profile_is_made_once_and_lets_its_own_in()
     {
         await _bed.AddAsync(_bed.CreatePod(), NodeBed.Config("blue"), "a");

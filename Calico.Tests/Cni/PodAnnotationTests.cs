@@ -162,3 +162,34 @@ public sealed class PodAnnotationTests : IAsyncLifetime
     private static JsonObject Map((string Name, string Value)[] annotations) =>
         new(annotations.Select(a => KeyValuePair.Create<string, JsonNode?>(Prefix + a.Name, a.Value)));
 }
+
+/// <summary>The plugin where the Kubernetes API is the datastore: an endpoint is the pod itself.</summary>
+[Layer("kernel")]
+public sealed class KubernetesNodeTests
+{
+    [Fact]
+    public async Task A_pod_s_endpoint_is_the_pod_with_its_addresses_and_goes_with_its_DEL()
+    {
+        var api = new FakeApi();
+        api.Apply("nodes", $$$"""{"metadata":{"name":"{{{NodeBed.Node}}}"}}""");
+        api.Apply("namespaces", """{"metadata":{"name":"web","annotations":{"cni.projectcalico.org/ipv4pools":"[\"10.66.0.0/16\"]"}}}""");
+        api.Apply("serviceaccounts", """{"metadata":{"name":"default","namespace":"web"}}""");
+        api.Apply("pods", $$$"""{"metadata":{"name":"web-0","namespace":"web","labels":{"app":"web"}},"spec":{"nodeName":"{{{NodeBed.Node}}}","serviceAccountName":"default"}}""");
+        using var reader = new KubernetesReader(api.Options);
+        await using var bed = await NodeBed.StartOnAsync(api.Open(), new KubernetesPods(reader), new IPPoolSpec { Cidr = "10.65.0.0/16" }, new IPPoolSpec { Cidr = "10.66.0.0/16" });
+        const string args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=web;K8S_POD_NAME=web-0";
+        var config = NodeBed.Config("k8s-pod-network", more: "\"policy\": {\"type\": \"k8s\"}");
+
+        var add = await bed.AddAsync(bed.CreatePod(), config, "sandbox-1", args);
+
+        var address = NodeBed.AddressesOf(add)[0];
+        Assert.True(Cidr.Parse("10.66.0.0/16").Contains(address));
+        var endpoint = Assert.Single(await bed.EndpointsAsync());
+        Assert.Equal(($"{address}/32", "sandbox-1", "web"), (Assert.Single(endpoint.Spec.IpNetworks), endpoint.Spec.ContainerID, endpoint.Metadata.Labels["app"]));
+        Assert.Equal(["kns.web", "ksa.web.default"], Assert.Single(await bed.WorkloadsAsync()).Profiles.AsEnumerable());
+        Assert.Equal(0, (await bed.RunAsync("CHECK", null, config, "sandbox-1", args: args, netns: Assert.Single(await bed.WorkloadsAsync()).NetnsPath)).ExitCode);
+        Assert.Equal(0, (await bed.RunAsync("DEL", null, config, "sandbox-1", args: args)).ExitCode);
+        Assert.Empty(await bed.EndpointsAsync());
+        Assert.Equal(0, await bed.AllocatedAsync());
+    }
+}
