@@ -25,9 +25,14 @@ internal static unsafe partial class Libc
     private const nuint GetNamespaceType = 0xb703;
     private const int NetworkNamespace = 0x40000000;
 
+    private const int OpenWriteNewCloseOnExec = 0x80000 | 0x1 | 0x40 | 0x80;
+    private const int OpenDirectoryCloseOnExec = 0x80000 | 0x10000;
+    private const int Kill9 = 9;
+
     public const int EINTR = 4;
     public const int ENOENT = 2;
     public const int EAGAIN = 11;
+    public const int EEXIST = 17;
     public const int MaxSocketPath = 107;
 
     public static int Errno => Marshal.GetLastPInvokeError();
@@ -35,15 +40,28 @@ internal static unsafe partial class Libc
     public static string ErrorText(int errno) => Marshal.GetPInvokeErrorMessage(errno);
 
     /// <summary>Who owns a file, and which file it is.</summary>
-    public readonly record struct FileStatus(uint Uid, ushort Mode, ulong Device, ulong Inode)
+    public readonly record struct FileStatus(uint Uid, ushort Mode, ulong Device, ulong Inode, long Size)
     {
         public bool IsSocket => (Mode & 0xF000) == 0xC000;
+        public bool IsDirectory => (Mode & 0xF000) == 0x4000;
+        public bool IsRegular => (Mode & 0xF000) == 0x8000;
+        public bool IsExecutable => IsRegular && (Mode & 0x49) != 0;
+
+        /// <summary>Others than the owner may write to it.</summary>
+        public bool IsOpenToOthers => (Mode & 0x12) != 0;
     }
 
     public static bool TryStat(string path, out FileStatus status)
     {
         fixed (byte* bytes = Terminated(path))
             return TryStat(AtFdCwd, bytes, AtSymlinkNoFollow, out status);
+    }
+
+    /// <summary>The same of what a symbolic link leads to.</summary>
+    public static bool TryStatTarget(string path, out FileStatus status)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return TryStat(AtFdCwd, bytes, 0, out status);
     }
 
     public static bool TryStat(int fd, out FileStatus status)
@@ -166,7 +184,144 @@ internal static unsafe partial class Libc
         return n > 0;
     }
 
-    // Offsets of struct statx: mode 28, uid 20, inode 32, device 136 (major) and 140 (minor).
+    // ---- files, for the DELs that wait -------------------------------------------------------------------------------
+
+    /// <summary>Makes a directory; false with the reason in <see cref="Errno"/>.</summary>
+    public static bool MakeDirectory(string path, uint mode)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return mkdir(bytes, mode) == 0;
+    }
+
+    /// <summary>A new file of root's, or -1.</summary>
+    public static int CreateNew(string path)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return open(bytes, OpenWriteNewCloseOnExec, 0x180);
+    }
+
+    public static int OpenDirectory(string path)
+    {
+        fixed (byte* bytes = Terminated(path))
+            return open(bytes, OpenDirectoryCloseOnExec);
+    }
+
+    public static bool Sync(int fd) => fsync(fd) == 0;
+
+    public static void Close(int fd) => _ = close(fd);
+
+    public static bool Rename(string from, string to)
+    {
+        fixed (byte* source = Terminated(from))
+        fixed (byte* target = Terminated(to))
+            return rename(source, target) == 0;
+    }
+
+    public static void Unlink(string path)
+    {
+        fixed (byte* bytes = Terminated(path))
+            _ = unlink(bytes);
+    }
+
+    /// <summary>Calls back with the name of every entry; false if the directory cannot be read.</summary>
+    public static bool ForEachEntry(int directory, Action<string> entry)
+    {
+        // linux_dirent64: inode, offset, length at 16, type, name at 19.
+        const int size = 32 << 10;
+        var buffer = new byte[size];
+        fixed (byte* start = buffer)
+        {
+            while (true)
+            {
+                var n = getdents64(directory, start, size);
+                if (n <= 0)
+                    return n == 0;
+                for (nint at = 0; at < n; at += *(ushort*)(start + at + 16))
+                    entry(Marshal.PtrToStringUTF8((nint)(start + at + 19))!);
+            }
+        }
+    }
+
+    // ---- another's program -------------------------------------------------------------------------------------------
+
+    /// <summary>
+    /// Runs a program and returns its exit status, or -1 with the reason in <see cref="Errno"/>; -2 if it was still running
+    /// at the end of the time and was killed.
+    /// </summary>
+    /// <param name="path">The program.</param>
+    /// <param name="environment">Its environment, <c>NAME=value</c> each.</param>
+    /// <param name="input">All of its standard input.</param>
+    /// <param name="output">What it prints; what is beyond the length of the buffer is dropped.</param>
+    /// <param name="length">How much it printed.</param>
+    /// <param name="milliseconds">How long it may take.</param>
+    public static int Execute(string path, IReadOnlyList<string> environment, ReadOnlySpan<byte> input, Span<byte> output, out int length,
+        int milliseconds)
+    {
+        length = 0;
+        byte noName = 0;
+        int* ends = stackalloc int[2];
+        // A file in memory: the program may print before it has read everything.
+        var stdin = memfd_create(&noName, 1);
+        if (stdin < 0 || !WriteAll(stdin, input) || lseek(stdin, 0, 0) != 0 || pipe2(ends, 0x80000) != 0)
+            return -1;
+        var pid = Spawn(path, environment, stdin, ends[1]);
+        Close(stdin);
+        Close(ends[1]);
+        if (pid < 0)
+            return -1;
+        var deadline = Environment.TickCount64 + milliseconds;
+        var inTime = Collect(ends[0], output, ref length, deadline);
+        Close(ends[0]);
+        if (!inTime)
+            _ = kill(pid, Kill9);
+        int status;
+        while (waitpid(pid, &status, 0) < 0)
+        {
+            if (Errno != EINTR)
+                return -1;
+        }
+        return !inTime ? -2 : (status & 0x7f) == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f);
+    }
+
+    private static int Spawn(string path, IReadOnlyList<string> environment, int stdin, int stdout)
+    {
+        byte* actions = stackalloc byte[256];
+        _ = posix_spawn_file_actions_init(actions);
+        _ = posix_spawn_file_actions_adddup2(actions, stdin, 0);
+        _ = posix_spawn_file_actions_adddup2(actions, stdout, 1);
+        var variables = stackalloc nint[environment.Count + 1];
+        for (var i = 0; i < environment.Count; i++)
+            variables[i] = Marshal.StringToCoTaskMemUTF8(environment[i]);
+        variables[environment.Count] = 0;
+        fixed (byte* program = Terminated(path))
+        {
+            var arguments = stackalloc nint[2] { (nint)program, 0 };
+            int pid;
+            // No errno: posix_spawn returns it.
+            var fault = posix_spawn(&pid, program, actions, null, arguments, variables);
+            if (fault == 0)
+                return pid;
+            Marshal.SetLastPInvokeError(fault);
+            return -1;
+        }
+    }
+
+    private static bool Collect(int fd, Span<byte> output, ref int length, long deadline)
+    {
+        Span<byte> rest = stackalloc byte[512];
+        while (true)
+        {
+            var left = deadline - Environment.TickCount64;
+            if (left <= 0 || !WaitReadable(fd, (int)left))
+                return false;
+            var n = Read(fd, length < output.Length ? output[length..] : rest);
+            if (n <= 0)
+                return true;
+            length = Math.Min(output.Length, length + n);
+        }
+    }
+
+    // Offsets of struct statx: mode 28, uid 20, inode 32, size 40, device 136 (major) and 140 (minor).
     private static bool TryStat(int directory, byte* path, int flags, out FileStatus status)
     {
         byte* buffer = stackalloc byte[256];
@@ -175,7 +330,8 @@ internal static unsafe partial class Libc
             status = default;
             return false;
         }
-        status = new FileStatus(*(uint*)(buffer + 20), *(ushort*)(buffer + 28), *(ulong*)(buffer + 136), *(ulong*)(buffer + 32));
+        status = new FileStatus(*(uint*)(buffer + 20), *(ushort*)(buffer + 28), *(ulong*)(buffer + 136), *(ulong*)(buffer + 32),
+            *(long*)(buffer + 40));
         return true;
     }
 
@@ -212,6 +368,51 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int open(byte* path, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int open(byte* path, int flags, uint mode);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int mkdir(byte* path, uint mode);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int fsync(int fd);
+
+    [LibraryImport("libc")]
+    private static partial int close(int fd);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int rename(byte* from, byte* to);
+
+    [LibraryImport("libc")]
+    private static partial int unlink(byte* path);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint getdents64(int fd, byte* buffer, nuint size);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int memfd_create(byte* name, uint flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial long lseek(int fd, long offset, int from);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int pipe2(int* ends, int flags);
+
+    [LibraryImport("libc")]
+    private static partial int posix_spawn_file_actions_init(byte* actions);
+
+    [LibraryImport("libc")]
+    private static partial int posix_spawn_file_actions_adddup2(byte* actions, int from, int to);
+
+    [LibraryImport("libc")]
+    private static partial int posix_spawn(int* pid, byte* path, byte* actions, byte* attributes, nint* arguments, nint* environment);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int waitpid(int pid, int* status, int options);
+
+    [LibraryImport("libc")]
+    private static partial int kill(int pid, int signal);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial nint read(int fd, byte* buffer, nuint count);

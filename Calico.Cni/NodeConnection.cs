@@ -2,38 +2,43 @@ using Calico.Core.Cni;
 
 namespace Calico.Cni;
 
+/// <summary>What came of an exchange: a reply, or an error.</summary>
+/// <param name="Reply">Null where there is none.</param>
+/// <param name="Error">Null where there is a reply.</param>
+/// <param name="IsDown">There is no node that could carry the call out now.</param>
+internal readonly record struct NodeAnswer(CniReply? Reply, CniError? Error, bool IsDown = false);
+
 /// <summary>One exchange with the node: connect, send, wait for the reply. Every failure is "try again later".</summary>
 internal static class NodeConnection
 {
     public const string DefaultSocket = "/var/run/calico/cni.sock";
 
-    /// <summary>Asks the node; <paramref name="error"/> names the socket and the cause.</summary>
-    public static CniReply? Ask(string socket, CniRequest request, int netnsFd, int timeoutSeconds, out CniError? error)
+    /// <summary>Asks the node; an error names the socket and the cause.</summary>
+    public static NodeAnswer Ask(string socket, CniRequest request, int netnsFd, int timeoutSeconds)
     {
         var deadline = Environment.TickCount64 + (timeoutSeconds * 1000L);
-        error = CheckSocket(socket);
-        if (error is not null)
-            return null;
+        if (CheckSocket(socket) is { } unusable)
+            return unusable;
         var fd = Libc.Connect(socket, timeoutSeconds);
         if (fd < 0)
-            return Fail(Libc.Errno == Libc.EAGAIN
+            return Down(Libc.Errno == Libc.EAGAIN
                 ? $"calico-node did not accept the connection on {socket} within {timeoutSeconds} s"
-                : $"calico-node is not answering: connect to {socket}: {Libc.ErrorText(Libc.Errno)}", out error);
+                : $"calico-node is not answering: connect to {socket}: {Libc.ErrorText(Libc.Errno)}");
         if (!Libc.TryGetPeerUid(fd, out var uid) || !IsTrusted(uid))
-            return Fail($"whoever listens on {socket} runs as user {uid}, not as root", out error);
+            return Fail($"whoever listens on {socket} runs as user {uid}, not as root");
 
         // A node that is too busy answers and closes without reading all of it: what it said counts, not the failed send.
         var sent = Libc.Send(fd, request.ToFrame(), netnsFd);
         var sendError = sent ? 0 : Libc.Errno;
         return Receive(fd, deadline) switch
         {
-            ({ } reply, _) => Accept(reply, out error),
-            (_, CniFrameFault.None) => Fail($"calico-node did not answer on {socket} within {timeoutSeconds} s", out error),
+            ({ } reply, _) => new NodeAnswer(reply, null),
+            (_, CniFrameFault.None) => Fail($"calico-node did not answer on {socket} within {timeoutSeconds} s"),
             (_, CniFrameFault.Incomplete) when !sent =>
-                Fail($"calico-node did not take the request on {socket}: {Libc.ErrorText(sendError)}", out error),
+                Down($"calico-node did not take the request on {socket}: {Libc.ErrorText(sendError)}"),
             (_, CniFrameFault.Incomplete) =>
-                Fail($"calico-node closed {socket} before it answered; it was stopped or has crashed", out error),
-            var (_, fault) => Fail($"the answer on {socket} was not understood: {CniFrame.Describe(fault)}", out error),
+                Down($"calico-node closed {socket} before it answered; it was stopped or has crashed"),
+            var (_, fault) => Fail($"the answer on {socket} was not understood: {CniFrame.Describe(fault)}"),
         };
     }
 
@@ -79,34 +84,23 @@ internal static class NodeConnection
     }
 
     // The path is checked before anything is sent, the peer's user afterwards: the first gives the better message.
-    private static CniError? CheckSocket(string socket)
+    private static NodeAnswer? CheckSocket(string socket)
     {
-        CniError? error = null;
         if (System.Text.Encoding.UTF8.GetByteCount(socket) > Libc.MaxSocketPath)
-            return new CniError(CniErrorCode.InvalidConfig, $"node_socket '{socket}' is longer than {Libc.MaxSocketPath} bytes");
+            return new NodeAnswer(null, new CniError(CniErrorCode.InvalidConfig, $"node_socket '{socket}' is longer than {Libc.MaxSocketPath} bytes"));
         if (!Libc.TryStat(socket, out var status))
-            Fail(Libc.Errno == Libc.ENOENT
-                ? $"calico-node is not running: its socket {socket} does not exist"
-                : $"cannot look at {socket}: {Libc.ErrorText(Libc.Errno)}", out error);
-        else if (!status.IsSocket)
-            Fail($"{socket} is not a socket", out error);
-        else if (!IsTrusted(status.Uid))
-            Fail($"{socket} belongs to user {status.Uid}, not to root", out error);
-        return error;
+            return Libc.Errno == Libc.ENOENT
+                ? Down($"calico-node is not running: its socket {socket} does not exist")
+                : Fail($"cannot look at {socket}: {Libc.ErrorText(Libc.Errno)}");
+        if (!status.IsSocket)
+            return Fail($"{socket} is not a socket");
+        return IsTrusted(status.Uid) ? null : Fail($"{socket} belongs to user {status.Uid}, not to root");
     }
 
     private static bool IsTrusted(uint uid) => uid == 0 || uid == Libc.EffectiveUid;
 
-    private static CniReply? Accept(CniReply reply, out CniError? error)
-    {
-        error = null;
-        return reply;
-    }
+    private static NodeAnswer Down(string message) => Fail(message) with { IsDown = true };
 
-    private static CniReply? Fail(string message, out CniError? error)
-    {
-        error = new CniError(CniErrorCode.TryAgainLater, message,
-            "the runtime will repeat the call; see the log of calico-node on this node");
-        return null;
-    }
+    private static NodeAnswer Fail(string message) => new(null, new CniError(CniErrorCode.TryAgainLater, message,
+        "the runtime will repeat the call; see the log of calico-node on this node"));
 }

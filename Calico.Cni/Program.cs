@@ -26,6 +26,6 @@ if (!decoded)
 var netns = Shim.OpenNetns(call, out error);
 if (error is not null)
     return Print(error.ToReply(version));
-return Print(Shim.Ask(call, header, config, netns, out error) ?? error!.ToReply(version));
+return Print(Shim.Run(call, header, config, netns));
 
 static int Print(CniReply reply) => Libc.WriteAll(1, reply.Output.Span) ? reply.ExitCode : 1;

@@ -86,9 +86,25 @@ internal static class Shim
         return fd;
     }
 
-    /// <summary>Lets the node do the work.</summary>
-    public static CniReply? Ask(CniInvocation call, CniConfigHeader header, ReadOnlyMemory<byte> config, int netns, out CniError? error)
+    /// <summary>Carries the call out: the node does the work, and gives the addresses unless another's program does.</summary>
+    public static CniReply Run(CniInvocation call, CniConfigHeader header, ReadOnlyMemory<byte> config, int netns) =>
+        header.HasForeignIpam && call.Plugin == CniPlugin.Interface
+            ? ForeignIpam.Run(call, header, config, netns)
+            : Ask(call, header, config, netns);
+
+    /// <summary>
+    /// Lets the node do the work. A DEL that finds no node is recorded for its next start, and has succeeded.
+    /// </summary>
+    /// <param name="call">Its environment.</param>
+    /// <param name="header">What the shim reads of its configuration.</param>
+    /// <param name="config">The configuration.</param>
+    /// <param name="netns">Descriptor of the pod's namespace, or -1.</param>
+    /// <param name="ipamResult">What another's IPAM plugin printed.</param>
+    /// <param name="onlyExpand">Ask for the configuration with the node's pod network, see <see cref="CniRequest.OnlyExpand"/>.</param>
+    public static CniReply Ask(CniInvocation call, CniConfigHeader header, ReadOnlyMemory<byte> config, int netns,
+        ReadOnlyMemory<byte> ipamResult = default, bool onlyExpand = false)
     {
+        var version = header.Version;
         var request = new CniRequest(call.Command, call.Plugin)
         {
             ContainerId = call.ContainerId,
@@ -98,14 +114,21 @@ internal static class Shim
             Path = call.Path,
             Config = config,
             NetnsAttached = netns >= 0,
+            IpamResult = ipamResult,
+            OnlyExpand = onlyExpand,
         };
         var socket = NotEmpty(Environment.GetEnvironmentVariable("CALICO_CNI_SOCKET"))
             ?? NotEmpty(header.NodeSocket) ?? NodeConnection.DefaultSocket;
-        var reply = NodeConnection.Ask(socket, request, netns, TimeoutSeconds(), out error);
+        var answer = NodeConnection.Ask(socket, request, netns, TimeoutSeconds());
+        if (answer.Reply is { } reply)
+            return reply;
+        var error = answer.Error!;
+        if (answer.IsDown && call.Command == CniCommand.Del && !onlyExpand)
+            return Spool.Record(socket, request, header.Name, error) is { } unrecorded ? unrecorded.ToReply(version) : CniReply.Done;
         // STATUS has a code of its own for a plugin that cannot serve an ADD now.
-        if (call.Command == CniCommand.Status && error is { Code: CniErrorCode.TryAgainLater })
+        if (call.Command == CniCommand.Status && error.Code == CniErrorCode.TryAgainLater)
             error = error with { Code = CniErrorCode.NotAvailable };
-        return reply;
+        return error.ToReply(version);
     }
 
     private static Libc.FileStatus? OwnNamespace()
@@ -114,7 +137,8 @@ internal static class Shim
         return fd >= 0 && Libc.TryStat(fd, out var status) ? status : null;
     }
 
-    private static int TimeoutSeconds() =>
+    /// <summary>How long to wait for the node, or for another's program.</summary>
+    public static int TimeoutSeconds() =>
         int.TryParse(Environment.GetEnvironmentVariable("CALICO_CNI_TIMEOUT"), out var seconds) && seconds is > 0 and <= 3600
             ? seconds
             : DefaultTimeoutSeconds;

@@ -1,16 +1,11 @@
 using System.Collections.Immutable;
-using Akka.Actor;
-using Calico.Actors.Dataplane;
+using System.Text;
+using System.Text.Json.Nodes;
 using Calico.Actors.Endpoints;
 using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
 using Calico.Core.Cni;
-using Calico.Core.Ipam;
-using Calico.Core.Model.Resources;
 using Calico.Core.Net;
-using Calico.Datastore;
-using Calico.Kernel;
-using Calico.Kernel.Namespaces;
 
 namespace Calico.Actors.Cni;
 
@@ -19,7 +14,7 @@ namespace Calico.Actors.Cni;
 /// the edge of the actor system: it asks, and the deadline of each question is the deadline of the call. Calls for one
 /// pod wait for each other.
 /// </summary>
-public sealed class CniHandler(CniServices services, CniMetrics metrics)
+public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog? log = null)
 {
     private readonly KeyedGate _gate = new();
     private readonly CniSteps _steps = new(services);
@@ -27,10 +22,12 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
     public async Task HandleAsync(CniCall call, CancellationToken cancellation)
     {
         var version = CniVersion.Unspecified;
+        var start = services.Time.GetTimestamp();
+        CniNetworkConfig? config = null;
         CniReply reply;
         try
         {
-            if (!CniNetworkConfig.TryParse(call.Request.Config, call.Request.Command, out var config, out var error))
+            if (!CniNetworkConfig.TryParse(call.Request.Config, call.Request.Command, out config, out var error))
             {
                 reply = error!.ToReply(version);
             }
@@ -38,7 +35,7 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             {
                 version = config.Version;
                 // By pod, not by container: a pod's new sandbox may come while its old one is being removed.
-                using var turn = call.Request.Command is CniCommand.Add or CniCommand.Del or CniCommand.Check
+                using var turn = call.Request.Command.ConcernsContainer() && !call.Request.OnlyExpand
                     ? await _gate.EnterAsync(Workload.From(call.Request, config, services.InterfacePrefix).Id, cancellation)
                     : null;
                 reply = await DispatchAsync(call, config, cancellation);
@@ -49,72 +46,103 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
             reply = failure;
         }
         metrics.Count(call.Request.Command, reply);
+        log?.Write(call.Request, config?.Log ?? new CniLogOptions(), reply, services.Time.GetElapsedTime(start));
         await call.ReplyAsync(reply);
     }
 
-    private Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation) =>
-        call.Request.Command switch
-        {
-            CniCommand.Add => new CniAdd(_steps, metrics).RunAsync(call, config),
-            CniCommand.Del => DelAsync(call, config),
-            CniCommand.Check => CheckAsync(call, config),
-            CniCommand.Status => StatusAsync(),
-            CniCommand.Gc => GcAsync(config, cancellation),
-            _ => throw CniSteps.Failure(CniErrorCode.InvalidEnvironment, $"the node does not answer {call.Request.Command}"),
-        };
-
-    // ---- DEL and the others --------------------------------------------------------------------------------------
-
-    private async Task<CniReply> DelAsync(CniCall call, CniNetworkConfig config)
+    private Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation) => call.Request switch
     {
-        var found = await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(call.Request.ContainerId, call.Request.InterfaceName));
+        { OnlyExpand: true } => ExpandAsync(config),
+        { Command: CniCommand.Add } => AddAsync(call, config),
+        { Command: CniCommand.Del } => DelAsync(call.Request, config),
+        { Command: CniCommand.Check } => new CniCheck(_steps).RunAsync(call, config),
+        { Command: CniCommand.Status } => StatusAsync(call.Request.Plugin),
+        { Command: CniCommand.Gc } => GcAsync(call.Request.Plugin, config, cancellation),
+        _ => throw CniSteps.Failure(CniErrorCode.InvalidEnvironment, $"the node does not answer {call.Request.Command}"),
+    };
+
+    // ---- ADD ---------------------------------------------------------------------------------------------------------
+
+    // A DEL of the same container that found no node comes first, though nobody has looked for it yet.
+    private async Task<CniReply> AddAsync(CniCall call, CniNetworkConfig config)
+    {
+        if (PendingDelete(call.Request, config) is { } path && File.Exists(path))
+        {
+            if (CniPending.Read(path, out _) is { } pending && CniNetworkConfig.TryParse(pending.Config, pending.Command, out var theirs, out _))
+                await DelAsync(pending, theirs);
+            else
+                File.Delete(path);
+        }
+        return call.Request.Plugin == CniPlugin.Ipam
+            ? await new CniIpam(_steps).AddAsync(call, config)
+            : await new CniAdd(_steps, metrics).RunAsync(call, config);
+    }
+
+    private string? PendingDelete(CniRequest request, CniNetworkConfig config) => services.PendingDeletes is { } folder
+        ? Path.Combine(folder, CniPendingDelete.NameOf(request.Plugin, config.Name, request.ContainerId, request.InterfaceName))
+        : null;
+
+    // ---- DEL and the others ------------------------------------------------------------------------------------------
+
+    private async Task<CniReply> DelAsync(CniRequest request, CniNetworkConfig config)
+    {
+        var found = await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(request.ContainerId, request.InterfaceName));
         if (found.Workload is { } workload)
         {
-            await _steps.RemoveAsync(workload);
-            return CniReply.Done;
+            // The addresses of a pod that is wired here go with the pod.
+            if (request.Plugin != CniPlugin.Ipam || workload.IsAddressOnly)
+                await _steps.RemoveAsync(workload);
         }
-        // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same; an
-        // endpoint that was left behind may be its pod's next sandbox's by now, and is for the reconciler to judge.
-        var unknown = Workload.From(call.Request, config, services.InterfacePrefix);
-        await _steps.ReleaseAddressesAsync(unknown, []);
-        await _steps.ForgetAsync(unknown);
+        else
+        {
+            // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same; an
+            // endpoint that was left behind may be its pod's next sandbox's by now, and is for the reconciler to judge.
+            var unknown = Workload.From(request, config, services.InterfacePrefix);
+            await _steps.ReleaseAddressesAsync(unknown, []);
+            await _steps.ForgetAsync(unknown);
+        }
+        Settle(request, config);
         return CniReply.Done;
     }
 
-    private async Task<CniReply> CheckAsync(CniCall call, CniNetworkConfig config)
+    // Done: a record of it is of no use any more, and would undo the next ADD.
+    private void Settle(CniRequest request, CniNetworkConfig config)
     {
-        var found = await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(call.Request.ContainerId, call.Request.InterfaceName));
-        if (found.Workload is not { } workload)
-            throw CniSteps.Failure(CniErrorCode.UnknownContainer, $"no workload of container {call.Request.ContainerId} with interface {call.Request.InterfaceName} is on {services.Node}");
-        using var pod = call.OpenPod();
-        using var links = pod.OpenLinks();
-        var link = links.Find(workload.PodInterface)
-            ?? throw CniSteps.Failure(CniErrorCode.Internal, $"interface {workload.PodInterface} is gone from the pod");
-        var has = links.DumpAddresses(link.Index).Select(a => a.Address.Address).ToHashSet();
-        foreach (var missing in workload.ParsedAddresses.Where(a => !has.Contains(a)))
-            throw CniSteps.Failure(CniErrorCode.Internal, $"address {missing} is gone from {workload.PodInterface} in the pod");
-        if (config.PreviousResult is { } previous && previous.Addresses.Any(a => !has.Contains(a.Address.Address)))
-            throw CniSteps.Failure(CniErrorCode.InvalidConfig, "prevResult names an address that the pod does not have");
-        return CniReply.Done;
+        if (PendingDelete(request, config) is not { } path)
+            return;
+        try
+        {
+            File.Delete(path);
+        }
+        catch (DirectoryNotFoundException)
+        {
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw CniSteps.Failure(CniErrorCode.IoFailure, $"the container is removed, and the record of its DEL in {path} cannot be: {e.Message}");
+        }
     }
 
-    private async Task<CniReply> StatusAsync()
+    private async Task<CniReply> StatusAsync(CniPlugin plugin)
     {
-        var status = await _steps.AskAsync<EnforcerProtocol.Status>(services.Enforcer, new EnforcerProtocol.GetStatus());
         var lease = await _steps.AskAsync<LeaseProtocol.Status>(services.Lease, new LeaseProtocol.GetStatus());
-        if (status.InSync && lease.Loaded)
+        if (!lease.Loaded)
+            throw CniSteps.Failure(CniErrorCode.NotAvailable, "the node has not read its address blocks yet");
+        if (plugin == CniPlugin.Ipam)
             return CniReply.Done;
-        throw CniSteps.Failure(CniErrorCode.NotAvailable, lease.Loaded
-            ? "the node does not know every policy yet"
-            : "the node has not read its address blocks yet");
+        var status = await _steps.AskAsync<EnforcerProtocol.Status>(services.Enforcer, new EnforcerProtocol.GetStatus());
+        return status.InSync ? CniReply.Done : throw CniSteps.Failure(CniErrorCode.NotAvailable, "the node does not know every policy yet");
     }
 
-    private async Task<CniReply> GcAsync(CniNetworkConfig config, CancellationToken cancellation)
+    // Only what this plugin made in this network; without a list the runtime vouches for nothing, and nothing is taken.
+    private async Task<CniReply> GcAsync(CniPlugin plugin, CniNetworkConfig config, CancellationToken cancellation)
     {
         if (config.ValidAttachments is not { } valid)
             return CniReply.Done;
         var all = await _steps.AskAsync<RegistryProtocol.All>(services.Registry, new RegistryProtocol.GetAll());
-        foreach (var stale in all.Workloads.Where(w => w.Network == config.Name && !valid.Contains(new CniAttachment(w.ContainerId, w.PodInterface))))
+        var keep = valid.ToHashSet();
+        foreach (var stale in all.Workloads.Where(w => w.Network == config.Name && w.IsAddressOnly == (plugin == CniPlugin.Ipam)
+            && !keep.Contains(new CniAttachment(w.ContainerId, w.PodInterface))))
         {
             using var turn = await _gate.EnterAsync(stale.Id, cancellation);
             // Its own DEL, or its pod's next sandbox, may have come first.
@@ -123,4 +151,38 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics)
         }
         return CniReply.Done;
     }
+
+    // ---- for another's IPAM plugin -----------------------------------------------------------------------------------
+
+    private async Task<CniReply> ExpandAsync(CniNetworkConfig config)
+    {
+        var networks = await _steps.AskAsync<FactsProtocol.PodNetworks>(services.Facts, new FactsProtocol.GetPodNetworks());
+        if (JsonNode.Parse(config.Json.Span) is not JsonObject document || Section(document, "ipam") is not JsonObject ipam)
+            throw CniSteps.Failure(CniErrorCode.InvalidConfig, "usePodCidr stands for a subnet of the ipam section, and there is no such section");
+        Expand(ipam, networks.Cidrs);
+        foreach (var set in Section(ipam, "ranges") as JsonArray ?? [])
+        {
+            foreach (var range in (set as JsonArray ?? []).OfType<JsonObject>())
+                Expand(range, networks.Cidrs);
+        }
+        return new CniReply(0, Encoding.UTF8.GetBytes(document.ToJsonString()));
+    }
+
+    private static void Expand(JsonObject holder, ImmutableArray<string> networks)
+    {
+        if (Section(holder, "subnet") is not JsonValue value || !value.TryGetValue<string>(out var subnet))
+            return;
+        IpVersion? family = subnet.Equals("usePodCidr", StringComparison.OrdinalIgnoreCase) ? IpVersion.V4
+            : subnet.Equals("usePodCidrIPv6", StringComparison.OrdinalIgnoreCase) ? IpVersion.V6
+            : null;
+        if (family is null)
+            return;
+        holder[NameOf(holder, "subnet")!] = networks.FirstOrDefault(n => Cidr.TryParse(n, out var cidr) && cidr.Version == family)
+            ?? throw CniSteps.Failure(CniErrorCode.TryAgainLater, $"the configuration says {subnet}, and this node has no such pod network (podCIDRs of the Node resource)");
+    }
+
+    private static JsonNode? Section(JsonObject holder, string name) => NameOf(holder, name) is { } exact ? holder[exact] : null;
+
+    private static string? NameOf(JsonObject holder, string name) =>
+        holder.Select(p => p.Key).FirstOrDefault(k => k.Equals(name, StringComparison.OrdinalIgnoreCase));
 }

@@ -1,5 +1,7 @@
 using Akka.Actor;
 using Calico.Core.Cni;
+using Calico.Datastore;
+using Calico.Kernel.Namespaces;
 
 namespace Calico.Actors.Cni;
 
@@ -9,11 +11,42 @@ public sealed record CniServices(string Node, IActorRef Lease, IActorRef Links, 
 {
     public string InterfacePrefix { get; init; } = "cali";
 
-    /// <summary>MTU of pods whose configuration says nothing, in bytes.</summary>
+    /// <summary>MTU of pods for which neither the configuration nor <see cref="MtuFile"/> says one, in bytes.</summary>
     public uint DefaultMtu { get; init; } = 1500;
+
+    /// <summary>Where the node's MTU is written down.</summary>
+    public string MtuFile { get; init; } = "/var/lib/calico/mtu";
 
     /// <summary>How long one step may take before the runtime is told to try again.</summary>
     public TimeSpan StepTimeout { get; init; } = TimeSpan.FromSeconds(25);
+
+    /// <summary>Where profiles of networks without a policy are made if they are missing; null where nobody may.</summary>
+    public IDatastore? Datastore { get; init; }
+
+    /// <summary>Where Kubernetes' pods are read; null without Kubernetes.</summary>
+    public IPodReader? Pods { get; init; }
+
+    /// <summary>The node's own namespace, which CHECK looks at.</summary>
+    public INetworkNamespace? Host { get; init; }
+
+    /// <summary>Where DELs wait that found no node; null: nowhere.</summary>
+    public string? PendingDeletes { get; init; }
+
+    /// <summary>Told what a person should hear.</summary>
+    public Action<string> Report { get; init; } = _ => { };
+
+    /// <summary>The MTU that the file says, or null.</summary>
+    public uint? ReadMtu()
+    {
+        try
+        {
+            return File.Exists(MtuFile) && uint.TryParse(File.ReadAllText(MtuFile).AsSpan().Trim(), out var mtu) && mtu is > 0 and <= 65535 ? mtu : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 }
 
 /// <summary>A call that ends with an error of the specification.</summary>

@@ -5,11 +5,17 @@ using Calico.Actors.Endpoints;
 using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
 using Calico.Core.Cni;
+using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
+using Calico.Core.Net;
 using Calico.Datastore;
 
 namespace Calico.Actors.Cni;
 
-/// <summary>What the conversations of several commands have in common: questions to the actors, and taking back a workload.</summary>
+/// <summary>
+/// What the conversations of several commands have in common: questions to the actors, addresses for a workload, and taking
+/// one back.
+/// </summary>
 internal sealed class CniSteps(CniServices services)
 {
     private long _lastRequest;
@@ -20,9 +26,9 @@ internal sealed class CniSteps(CniServices services)
 
     /// <exception cref="CniCallException">The actor said no.</exception>
     /// <exception cref="AskTimeoutException">It did not answer in time.</exception>
-    public async Task<T> AskAsync<T>(IActorRef actor, object message)
+    public async Task<T> AskAsync<T>(IActorRef actor, object message, TimeSpan? timeout = null)
     {
-        var answer = await actor.Ask<object>(message, services.StepTimeout);
+        var answer = await actor.Ask<object>(message, timeout ?? services.StepTimeout);
         return answer switch
         {
             T expected => expected,
@@ -30,6 +36,102 @@ internal sealed class CniSteps(CniServices services)
             _ => throw new InvalidOperationException($"{actor.Path} answered {answer}"),
         };
     }
+
+    // ---- a workload --------------------------------------------------------------------------------------------------
+
+    /// <summary>What a call names, under the node's name that its configuration asks for.</summary>
+    public Workload DraftOf(CniRequest request, CniNetworkConfig config)
+    {
+        var draft = Workload.From(request, config, services.InterfacePrefix);
+        var node = config.NodeName ?? NodeNameIn(config) ?? config.HostName;
+        if (node is not null && node != services.Node)
+            draft = draft with { Node = node };
+        try
+        {
+            _ = draft.EndpointKey(services.Node);
+            return draft;
+        }
+        catch (FormatException e)
+        {
+            throw Failure(CniErrorCode.InvalidConfig, e.Message);
+        }
+    }
+
+    private static string? NodeNameIn(CniNetworkConfig config)
+    {
+        if (config.NodeNameFile is not { } file)
+            return null;
+        try
+        {
+            if (File.Exists(file) && File.ReadAllText(file).Trim() is { Length: > 0 } name)
+                return name;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Failure(CniErrorCode.TryAgainLater, $"nodename_file {file} cannot be read: {e.Message}");
+        }
+        return config.IsNodeNameFileOptional
+            ? null
+            : throw Failure(CniErrorCode.TryAgainLater, $"nodename_file {file} is not there or empty; calico-node writes it when it is ready");
+    }
+
+    /// <summary>
+    /// Addresses for the planned workload, durable together with its endpoint; or the endpoint alone where others gave the
+    /// addresses.
+    /// </summary>
+    public async Task<Workload> AllocateAsync(CniPlan plan, bool writesEndpoint = true)
+    {
+        var draft = plan.Draft;
+        var now = services.Time.GetUtcNow();
+        Workload With(ImmutableArray<IpAddr> given) =>
+            draft.HasForeignAddresses ? draft : draft with { Addresses = [.. given.Select(a => a.ToString())] };
+        var answer = await services.Lease.Ask<object>(new LeaseProtocol.Allocate(NextId(),
+            new AllocationRequest(draft.HandleId, draft.AllocationAttributes(services.Node, now), plan.Families, [.. plan.Pools.Select(p => p.Cidr)], plan.Wanted), plan.Pools,
+            given => writesEndpoint
+                ? [Write.Put(draft.EndpointKey(services.Node).Path, ResourceCodec.Encode(With(given).ToResource(services.Node, now)))]
+                : []), services.StepTimeout);
+        return answer switch
+        {
+            LeaseProtocol.Allocated allocated => With(allocated.Addresses),
+            LeaseProtocol.NotAllocated no => throw Failure(no.Retryable ? CniErrorCode.TryAgainLater : CniErrorCode.Internal,
+                $"no address for {draft.Namespace}/{draft.Name}: {no.Reason}"),
+            _ => throw new InvalidOperationException($"the lease answered {answer}"),
+        };
+    }
+
+    /// <summary>
+    /// The profile of a network without a policy type, made if it is missing: everything out, and in from whoever has it too,
+    /// or from everywhere for Kubernetes' pods.
+    /// </summary>
+    public async Task EnsureProfileAsync(string name, bool isKubernetes)
+    {
+        if (services.Datastore is not { } datastore)
+            return;
+        var key = new ResourceKey(ResourceKind.Profile, null, name);
+        var profile = new Profile
+        {
+            Metadata = new ObjectMeta { Name = name, Uid = Guid.NewGuid().ToString("D"), CreationTimestamp = services.Time.GetUtcNow() },
+            Spec = new ProfileSpec
+            {
+                Egress = [new Rule { Action = RuleAction.Allow }],
+                Ingress = [new Rule { Action = RuleAction.Allow, Source = isKubernetes ? new EntityRule() : new EntityRule { Selector = $"has({name})" } }],
+                LabelsToApply = Core.Model.StringMap.Empty.With(name, ""),
+            },
+        };
+        try
+        {
+            var made = await datastore.CommitAsync(new Transaction([Compare.Absent(key.Path)], [Write.Put(key.Path, ResourceCodec.Encode(profile))]))
+                .WaitAsync(services.StepTimeout);
+            if (made.Succeeded)
+                services.Report($"made profile {name} for the network of that name");
+        }
+        catch (Exception e) when (e is DatastoreException or TimeoutException)
+        {
+            throw Failure(CniErrorCode.TryAgainLater, $"profile {name} of the network is missing and cannot be made: {e.Message}");
+        }
+    }
+
+    // ---- taking back -------------------------------------------------------------------------------------------------
 
     /// <summary>No route of the node leads to the workload any more.</summary>
     public void RemoveRoutes(Workload workload) => services.Routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [],
@@ -41,13 +143,28 @@ internal sealed class CniSteps(CniServices services)
     /// </summary>
     public async Task RemoveAsync(Workload workload)
     {
-        RemoveRoutes(workload);
-        var unwired = await services.Links.Ask<object>(new LinkProtocol.Unwire(NextId(), workload.HostInterface), services.StepTimeout);
-        if (unwired is LinkProtocol.Refused refused)
-            throw Failure(CniErrorCode.TryAgainLater, refused.Reason);
-        services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
-        await ReleaseAddressesAsync(workload, [Write.Delete(workload.EndpointKey(services.Node).Path)]);
+        if (!workload.IsAddressOnly)
+        {
+            RemoveRoutes(workload);
+            var unwired = await services.Links.Ask<object>(new LinkProtocol.Unwire(NextId(), workload.HostInterface), services.StepTimeout);
+            if (unwired is LinkProtocol.Refused refused)
+                throw Failure(CniErrorCode.TryAgainLater, refused.Reason);
+            services.Enforcer.Tell(new EnforcerProtocol.RemoveEndpoint(workload.Id));
+        }
+        await ReleaseAddressesAsync(workload, workload.IsAddressOnly ? [] : [Write.Delete(workload.EndpointKey(services.Node).Path)]);
         await ForgetAsync(workload);
+    }
+
+    /// <summary>The same after a failure, which must not be hidden by another one; the runtime's DEL releases the rest.</summary>
+    public async Task TryRemoveAsync(Workload workload)
+    {
+        try
+        {
+            await RemoveAsync(workload);
+        }
+        catch (Exception e) when (e is CniCallException or AskTimeoutException)
+        {
+        }
     }
 
     public Task ForgetAsync(Workload workload) =>
@@ -55,7 +172,8 @@ internal sealed class CniSteps(CniServices services)
 
     public async Task ReleaseAddressesAsync(Workload workload, ImmutableArray<Write> alongside)
     {
-        var answer = await services.Lease.Ask<object>(new LeaseProtocol.Release(NextId(), workload.HandleId, [.. workload.ParsedAddresses], alongside), services.StepTimeout);
+        ImmutableArray<IpAddr> known = workload.HasForeignAddresses ? [] : [.. workload.ParsedAddresses];
+        var answer = await services.Lease.Ask<object>(new LeaseProtocol.Release(NextId(), workload.HandleId, known, alongside), services.StepTimeout);
         if (answer is LeaseProtocol.NotReleased no)
             throw Failure(CniErrorCode.TryAgainLater, $"the addresses of {workload.Namespace}/{workload.Name} are not released yet: {no.Reason}");
     }

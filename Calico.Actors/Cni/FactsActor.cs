@@ -12,10 +12,23 @@ namespace Calico.Actors.Cni;
 /// <summary>What calls of the runtime want to know of the cluster. Local.</summary>
 public static class FactsProtocol
 {
-    public sealed record GetPools(string Namespace) : ILocalMessage;
+    public sealed record GetPools(string Namespace) : ILocalMessage
+    {
+        /// <summary>A profile that the asker needs.</summary>
+        public string Profile { get; init; } = "";
+    }
 
     public sealed record Pools(ImmutableArray<IPPool> All, IReadOnlyDictionary<string, string> NodeLabels,
-        IReadOnlyDictionary<string, string> NamespaceLabels, bool InSync) : ILocalMessage;
+        IReadOnlyDictionary<string, string> NamespaceLabels, bool InSync) : ILocalMessage
+    {
+        /// <summary>The profile asked for exists.</summary>
+        public bool HasProfile { get; init; }
+    }
+
+    public sealed record GetPodNetworks : ILocalMessage;
+
+    /// <summary>The networks that Kubernetes gave to the pods of this node.</summary>
+    public sealed record PodNetworks(ImmutableArray<string> Cidrs) : ILocalMessage;
 }
 
 /// <summary>
@@ -31,6 +44,8 @@ public sealed class FactsActor : ReceiveActor
     private readonly SortedDictionary<string, IPPool> _pools = new(StringComparer.Ordinal);
     private readonly Dictionary<string, IReadOnlyDictionary<string, string>> _namespaces = [];
     private IReadOnlyDictionary<string, string> _nodeLabels = ImmutableDictionary<string, string>.Empty;
+    private readonly HashSet<string> _profiles = new(StringComparer.Ordinal);
+    private ImmutableArray<string> _podNetworks = [];
     private bool _inSync;
 
     public static Props Props(string node, IActorRef upstream) => Akka.Actor.Props.Create(() => new FactsActor(node, upstream));
@@ -44,7 +59,9 @@ public sealed class FactsActor : ReceiveActor
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<UpstreamProtocol.MembersChanged>(_ => { });
         Receive<FactsProtocol.GetPools>(g => Sender.Tell(new FactsProtocol.Pools([.. _pools.Values], _nodeLabels,
-            _namespaces.GetValueOrDefault(g.Namespace, ImmutableDictionary<string, string>.Empty), _inSync)));
+            _namespaces.GetValueOrDefault(g.Namespace, ImmutableDictionary<string, string>.Empty), _inSync)
+        { HasProfile = _profiles.Contains(g.Profile) }));
+        Receive<FactsProtocol.GetPodNetworks>(_ => Sender.Tell(new FactsProtocol.PodNetworks(_podNetworks)));
     }
 
     protected override void PreStart() => _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
@@ -78,9 +95,23 @@ public sealed class FactsActor : ReceiveActor
         }
         else if (key.Kind == ResourceKind.Node && key.Name == _node && item.Value is { } node)
         {
-            _nodeLabels = ResourceCodec.Decode(key.Kind, node.Span).Metadata.Labels;
+            var self = (NodeResource)ResourceCodec.Decode(key.Kind, node.Span);
+            _nodeLabels = self.Metadata.Labels;
+            _podNetworks = [.. self.Status.PodCIDRs];
         }
-        else if (key.Kind == ResourceKind.Profile && key.Name.StartsWith(Profile.NamespacePrefix, StringComparison.Ordinal))
+        else if (key.Kind == ResourceKind.Profile)
+        {
+            TakeProfile(key, item);
+        }
+    }
+
+    private void TakeProfile(ResourceKey key, FeedItem item)
+    {
+        if (item.Value is null)
+            _profiles.Remove(key.Name);
+        else
+            _profiles.Add(key.Name);
+        if (key.Name.StartsWith(Profile.NamespacePrefix, StringComparison.Ordinal))
         {
             var ns = key.Name[Profile.NamespacePrefix.Length..];
             if (item.Value is { } profile)

@@ -18,12 +18,20 @@ public static class LinkProtocol
     public sealed record Wired(long RequestId, WiredPod Pod) : ILocalMessage;
 
     /// <summary>Give the pod its addresses.</summary>
-    public sealed record Address(long RequestId, PodSide Pod, ImmutableArray<IpAddr> Addresses) : ILocalMessage;
+    public sealed record Address(long RequestId, PodSide Pod, ImmutableArray<IpAddr> Addresses) : ILocalMessage
+    {
+        /// <summary>Where the pod's routes lead; empty for everywhere.</summary>
+        public ImmutableArray<Cidr> Destinations { get; init; } = [];
+    }
 
     public sealed record Addressed(long RequestId) : ILocalMessage;
 
     /// <summary>Let packets through: the pod's policy is in the kernel.</summary>
-    public sealed record Activate(long RequestId, string HostInterface, int HostIndex, bool Ipv6) : ILocalMessage;
+    public sealed record Activate(long RequestId, string HostInterface, int HostIndex, bool Ipv6) : ILocalMessage
+    {
+        /// <summary>The pod may use other source addresses than its own.</summary>
+        public bool AllowSpoofing { get; init; }
+    }
 
     public sealed record Activated(long RequestId) : ILocalMessage;
 
@@ -70,12 +78,12 @@ public sealed class LinkWriterActor : ReceiveActor
         Receive<LinkProtocol.Wire>(w => Answer(w.RequestId, () => new LinkProtocol.Wired(w.RequestId, _wiring.Create(w.Request, w.Pod))));
         Receive<LinkProtocol.Address>(a => Answer(a.RequestId, () =>
         {
-            WorkloadWiring.Address(a.Pod, a.Addresses);
+            WorkloadWiring.Address(a.Pod, a.Addresses, a.Destinations);
             return new LinkProtocol.Addressed(a.RequestId);
         }));
         Receive<LinkProtocol.Activate>(a => Answer(a.RequestId, () =>
         {
-            _wiring.Activate(a.HostInterface, a.HostIndex, a.Ipv6);
+            _wiring.Activate(a.HostInterface, a.HostIndex, a.Ipv6, a.AllowSpoofing);
             return new LinkProtocol.Activated(a.RequestId);
         }));
         Receive<LinkProtocol.Unwire>(OnUnwire);

@@ -92,12 +92,15 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
     }
 
     /// <summary>Gives the pod its addresses and the routes that they need.</summary>
+    /// <param name="pod">Inside the pod.</param>
+    /// <param name="addresses">At most one of each family.</param>
+    /// <param name="destinations">Where its routes lead, all by the one gateway; empty for everywhere.</param>
     /// <exception cref="KernelException">The kernel refused.</exception>
-    public static void Address(PodSide pod, ImmutableArray<IpAddr> addresses)
+    public static void Address(PodSide pod, ImmutableArray<IpAddr> addresses, ImmutableArray<Cidr> destinations)
     {
         foreach (var address in addresses)
             pod.Links.AddAddress(new LinkAddress(pod.LinkIndex, Cidr.Host(address)));
-        var routes = RoutesOf(pod.LinkIndex, addresses).Select(r => new RouteChange(r, Delete: false)).ToArray();
+        var routes = RoutesOf(pod.LinkIndex, addresses, destinations).Select(r => new RouteChange(r, Delete: false)).ToArray();
         var results = new Errno[routes.Length];
         pod.Routes.Apply(routes, results);
         for (var i = 0; i < results.Length; i++)
@@ -107,14 +110,19 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
         }
     }
 
-    /// <summary>Opens the link: sysctls of the host end, then up.</summary>
-    public void Activate(string hostInterface, int index, bool ipv6)
+    /// <summary>
+    /// Opens the link: sysctls of the host end, then up. A pod that may use other source addresses than its own is not
+    /// looked back for.
+    /// </summary>
+    public void Activate(string hostInterface, int index, bool ipv6, bool allowSpoofing = false)
     {
         var v4 = $"ipv4/conf/{hostInterface}";
         sysctl.Write($"{v4}/route_localnet", "1");
         sysctl.Write($"ipv4/neigh/{hostInterface}/proxy_delay", "0");
         sysctl.Write($"{v4}/proxy_arp", "1");
         sysctl.Write($"{v4}/forwarding", "1");
+        if (allowSpoofing)
+            sysctl.Write($"{v4}/rp_filter", "0");
         if (ipv6)
         {
             var v6 = $"ipv6/conf/{hostInterface}";
@@ -123,6 +131,11 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             sysctl.Write($"{v6}/accept_dad", "0");
             sysctl.Write($"{v6}/proxy_ndp", "1");
             sysctl.Write($"{v6}/forwarding", "1");
+        }
+        else if (sysctl.Read($"ipv6/conf/{hostInterface}/accept_ra") is not (null or "0"))
+        {
+            // What a pod without IPv6 advertises is nothing to the node either.
+            sysctl.Write($"ipv6/conf/{hostInterface}/accept_ra", "0");
         }
         links.Change(new LinkChange(index) { Up = true });
     }
@@ -144,20 +157,26 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
         side.Links.Change(new LinkChange(side.LinkIndex) { Up = true });
     }
 
-    private static IEnumerable<Route> RoutesOf(int link, ImmutableArray<IpAddr> addresses)
+    /// <summary>Every network of a family, for pods without routes of their own.</summary>
+    private static readonly ImmutableArray<Cidr> Everywhere = [new(IpAddr.AnyV4, 0), new(IpAddr.AnyV6, 0)];
+
+    /// <summary>The routes of a pod.</summary>
+    public static IEnumerable<Route> RoutesOf(int link, ImmutableArray<IpAddr> addresses, ImmutableArray<Cidr> destinations)
     {
+        if (destinations.IsDefaultOrEmpty)
+            destinations = Everywhere;
         if (addresses.Any(a => a.IsV4))
         {
             yield return new Route(new RouteKey(Cidr.Host(GatewayV4), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
                 [new NextHop(null, link)])
             { Scope = RouteScope.Link };
-            yield return new Route(new RouteKey(new Cidr(IpAddr.AnyV4, 0), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
-                [new NextHop(GatewayV4, link)]);
+            foreach (var destination in destinations.Where(d => d.IsV4))
+                yield return new Route(new RouteKey(destination, 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol, [new NextHop(GatewayV4, link)]);
         }
         if (addresses.Any(a => a.IsV6))
         {
-            yield return new Route(new RouteKey(new Cidr(IpAddr.AnyV6, 0), 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
-                [new NextHop(GatewayV6, link)]);
+            foreach (var destination in destinations.Where(d => !d.IsV4))
+                yield return new Route(new RouteKey(destination, 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol, [new NextHop(GatewayV6, link)]);
         }
     }
 

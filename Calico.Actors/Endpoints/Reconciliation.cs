@@ -55,7 +55,7 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
         var unsettled = await ReclaimAsync(here.Workloads, cancellation);
         if (stored is not null)
         {
-            var settled = here.Workloads.Where(w => !unsettled.ContainsKey(w.Attachment) && w.Addresses.Length > 0);
+            var settled = here.Workloads.Where(w => !unsettled.ContainsKey(w.Attachment) && w is { Addresses.Length: > 0, IsAddressOnly: false });
             foreach (var workload in settled.Where(w => !IsRight(stored, w)))
                 await WriteEndpointAsync(workload, cancellation);
             var cutOff = here.Workloads.Where(w => unsettled.TryGetValue(w.Attachment, out var u) && u.IsFenced);
@@ -72,7 +72,7 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
     private async Task<Dictionary<(string, string), Unsettled>> ReclaimAsync(ImmutableArray<Workload> workloads, CancellationToken cancellation)
     {
         var unsettled = new Dictionary<(string, string), Unsettled>();
-        var tenants = workloads.Where(w => w.Addresses.Length > 0).ToDictionary(w => new LeaseProtocol.Tenant(w.HandleId, [.. w.ParsedAddresses]));
+        var tenants = workloads.Where(w => w is { Addresses.Length: > 0, HasForeignAddresses: false }).ToDictionary(w => new LeaseProtocol.Tenant(w.HandleId, [.. w.ParsedAddresses]));
         var doubts = await AskAsync<LeaseProtocol.Doubts>(services.Lease, new LeaseProtocol.Verify([.. tenants.Keys]));
         if (!doubts.Loaded)
         {

@@ -113,7 +113,7 @@ public sealed class RegistryActor : ReceiveActor
         Receive<RegistryProtocol.Forget>(OnForget);
         Receive<RegistryProtocol.Fence>(f => Sender.Tell(new RegistryProtocol.Fenced(Fence(f.Workload))));
         Receive<RegistryProtocol.TellEndpoints>(_ => Sender.Tell(new EnforcerProtocol.AdoptEndpoints(
-            [.. _workloads.Values.Where(w => !w.IsFenced).Select(w => w.ToLocalEndpoint())])));
+            [.. _workloads.Values.Where(w => w is { IsFenced: false, IsAddressOnly: false }).Select(w => w.ToLocalEndpoint())])));
         Receive<RegistryProtocol.GetStrangers>(_ => Sender.Tell(new RegistryProtocol.Strangers(
             [.. RoutedTo(Links()).Except(_workloads.Values.SelectMany(w => w.ParsedAddresses))])));
         Receive<RegistryProtocol.FollowAddresses>(OnFollow);
@@ -128,7 +128,7 @@ public sealed class RegistryActor : ReceiveActor
         var links = Links();
         Load();
         // A pod without its interface is gone with it: the machine was restarted, or its namespace removed.
-        foreach (var gone in _workloads.Values.Where(w => !links.ContainsKey(w.HostInterface)).ToList())
+        foreach (var gone in _workloads.Values.Where(w => w.IsAddressOnly ? w.BootId != Boot.Id : !links.ContainsKey(w.HostInterface)).ToList())
         {
             _log.Info("workload {Workload} is gone: interface {Interface} does not exist any more", gone.Id, gone.HostInterface);
             Drop(gone);
@@ -197,6 +197,8 @@ public sealed class RegistryActor : ReceiveActor
     {
         if (_workloads.TryGetValue(draft.Attachment, out var known))
             return new RegistryProtocol.Admitted(known, IsKnown: true, null);
+        if (draft.IsAddressOnly)
+            return new RegistryProtocol.Admitted(draft, IsKnown: false, null);
         Workload? replaces = null;
         if (_names.TryGetValue(draft.HostInterface, out var holder) && holder != draft.Attachment)
         {
@@ -212,7 +214,8 @@ public sealed class RegistryActor : ReceiveActor
     {
         Publish(_workloads.GetValueOrDefault(workload.Attachment), workload);
         _workloads[workload.Attachment] = workload;
-        _names[workload.HostInterface] = workload.Attachment;
+        if (!workload.IsAddressOnly)
+            _names[workload.HostInterface] = workload.Attachment;
     }
 
     private void OnFollow(RegistryProtocol.FollowAddresses follow)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Text;
 using System.Text.Json.Serialization;
 using Calico.Core.Cni;
 using Calico.Core.Model;
@@ -38,6 +39,24 @@ public sealed record Workload
     public ImmutableArray<string> Addresses { get; init; } = [];
     public string PodMac { get; init; } = "";
     public uint Mtu { get; init; }
+
+    /// <summary>The node that its endpoint names, where the network configuration names another than this node's own.</summary>
+    public string? Node { get; init; }
+
+    /// <summary>Addresses from outside that lead to it.</summary>
+    public ImmutableArray<string> FloatingIps { get; init; } = [];
+
+    /// <summary>A WorkloadEndpoint, as it is stored, with what the pod says beyond all this: ports, limits, its account.</summary>
+    public string? Template { get; init; }
+
+    /// <summary>Its addresses are not IPAM's: another's plugin or an annotation gave them.</summary>
+    public bool HasForeignAddresses { get; init; }
+
+    /// <summary>It has addresses and nothing else here: another's interface plugin wired it.</summary>
+    public bool IsAddressOnly { get; init; }
+
+    /// <summary>The start of the machine that it belongs to; of address-only ones, which have no interface that tells.</summary>
+    public string? BootId { get; init; }
 
     /// <summary>
     /// Another has its addresses now, because its node was taken for gone: nothing leads to it or away from it until
@@ -83,7 +102,9 @@ public sealed record Workload
                 : interfacePrefix + name[..Math.Min(11, name.Length)],
             NetnsPath = request.NetnsPath,
             Labels = labels,
-            Profiles = kubernetes ? [$"{Profile.NamespacePrefix}{ns}", $"{Profile.ServiceAccountPrefix}{ns}.default"] : [config.Name],
+            Profiles = kubernetes && config.KubernetesPolicy
+                ? [$"{Profile.NamespacePrefix}{ns}", $"{Profile.ServiceAccountPrefix}{ns}.default"]
+                : [config.Name],
         };
     }
 
@@ -94,35 +115,58 @@ public sealed record Workload
     /// <summary>The key of its WorkloadEndpoint.</summary>
     /// <exception cref="FormatException">A part of the name cannot be in a name.</exception>
     public ResourceKey EndpointKey(string node) =>
-        new WorkloadEndpointName(node, Orchestrator, Name, PodInterface).TryFormat(out var name, out var problem)
+        new WorkloadEndpointName(Node ?? node, Orchestrator, Name, PodInterface).TryFormat(out var name, out var problem)
             ? new ResourceKey(ResourceKind.WorkloadEndpoint, Namespace, name)
             : throw new FormatException($"no name for the workload endpoint of {Id}: {problem}");
 
     /// <summary>Its WorkloadEndpoint as the datastore is to hold it.</summary>
-    public WorkloadEndpoint ToResource(string node, DateTimeOffset now) => new()
+    public WorkloadEndpoint ToResource(string node, DateTimeOffset now)
     {
-        Metadata = new ObjectMeta
+        var more = Beyond ?? new WorkloadEndpoint();
+        return more with
         {
-            Name = EndpointKey(node).Name,
-            Namespace = Namespace,
-            Uid = Guid.NewGuid().ToString("D"),
-            CreationTimestamp = now,
-            Labels = StringMap.From(Labels),
-        },
-        Spec = new WorkloadEndpointSpec
-        {
-            Orchestrator = Orchestrator,
-            Workload = Orchestrator == KubernetesOrchestrator ? null : Name,
-            Node = node,
-            ContainerID = ContainerId,
-            Pod = Orchestrator == KubernetesOrchestrator ? Name : null,
-            Endpoint = PodInterface,
-            IpNetworks = [.. ParsedAddresses.Select(a => Cidr.Host(a).ToString())],
-            Profiles = [.. Profiles],
-            InterfaceName = HostInterface,
-            Mac = PodMac.Length > 0 ? PodMac : null,
-        },
+            Metadata = MetadataOf(more, node, now),
+            Spec = SpecOf(more, node),
+        };
+    }
+
+    private WorkloadEndpoint? Beyond => Template is { } text
+        ? (WorkloadEndpoint)ResourceCodec.Decode(ResourceKind.WorkloadEndpoint, Encoding.UTF8.GetBytes(text))
+        : null;
+
+    private ObjectMeta MetadataOf(WorkloadEndpoint more, string node, DateTimeOffset now) => more.Metadata with
+    {
+        Name = EndpointKey(node).Name,
+        Namespace = Namespace,
+        Uid = Guid.NewGuid().ToString("D"),
+        CreationTimestamp = now,
+        Labels = StringMap.From(Labels),
     };
+
+    private WorkloadEndpointSpec SpecOf(WorkloadEndpoint more, string node) => more.Spec with
+    {
+        Orchestrator = Orchestrator,
+        Workload = Orchestrator == KubernetesOrchestrator ? null : Name,
+        Node = Node ?? node,
+        ContainerID = ContainerId,
+        Pod = Orchestrator == KubernetesOrchestrator ? Name : null,
+        Endpoint = PodInterface,
+        IpNetworks = [.. ParsedAddresses.Select(a => Cidr.Host(a).ToString())],
+        IpNATs = [.. Translations().Select(t => new IpNat { InternalIP = t.Internal.ToString(), ExternalIP = t.External.ToString() })],
+        Profiles = [.. Profiles],
+        InterfaceName = HostInterface,
+        Mac = PodMac.Length > 0 ? PodMac : null,
+    };
+
+    // Each leads to the address of its family.
+    private IEnumerable<FloatingIp> Translations()
+    {
+        foreach (var external in FloatingIps.Select(f => IpAddr.Parse(f)))
+        {
+            foreach (var address in ParsedAddresses.Where(a => a.Version == external.Version))
+                yield return new FloatingIp(external, address);
+        }
+    }
 
     /// <summary>What IPAM is to remember of the addresses beside the handle, in upstream's words.</summary>
     public ImmutableSortedDictionary<string, string> AllocationAttributes(string node, DateTimeOffset now) =>
@@ -133,12 +177,20 @@ public sealed record Workload
         });
 
     /// <summary>How the node's policy sees it.</summary>
-    public LocalEndpoint ToLocalEndpoint() => new()
+    public LocalEndpoint ToLocalEndpoint()
     {
-        Id = Id,
-        InterfaceName = HostInterface,
-        Labels = [.. Labels],
-        Profiles = Profiles,
-        Addresses = [.. ParsedAddresses],
-    };
+        var local = new LocalEndpoint
+        {
+            Id = Id,
+            InterfaceName = HostInterface,
+            Labels = [.. Labels],
+            Profiles = Profiles,
+            Addresses = [.. ParsedAddresses],
+            FloatingIps = [.. Translations()],
+        };
+        if (Beyond is not { } more)
+            return local;
+        var said = LocalEndpoint.Of(more);
+        return local with { AllowedSources = said.AllowedSources, Qos = said.Qos };
+    }
 }

@@ -19,6 +19,10 @@ internal sealed class ConfigDto
     [JsonPropertyName("nodename_file_optional")] public bool? NodeNameFileOptional { get; set; }
     public string? Hostname { get; set; }
     [JsonPropertyName("log_level")] public string? LogLevel { get; set; }
+    [JsonPropertyName("log_file_path")] public string? LogFilePath { get; set; }
+    [JsonPropertyName("log_file_max_size")] public int? LogFileMaxSize { get; set; }
+    [JsonPropertyName("log_file_max_age")] public int? LogFileMaxAge { get; set; }
+    [JsonPropertyName("log_file_max_count")] public int? LogFileMaxCount { get; set; }
     public PolicyDto? Policy { get; set; }
     [JsonPropertyName("feature_control")] public FeatureControlDto? FeatureControl { get; set; }
     [JsonPropertyName("container_settings")] public ContainerSettingsDto? ContainerSettings { get; set; }

@@ -18,6 +18,12 @@ public sealed record CniConfigHeader
     /// <summary><c>node_socket</c>: where the node listens, if not at the default place.</summary>
     public string? NodeSocket { get; private set; }
 
+    /// <summary><c>ipam.type</c>: another than Calico's own is a program that the shim executes.</summary>
+    public string IpamType { get; private set; } = "";
+
+    /// <summary>Addresses come from somebody else's program.</summary>
+    public bool HasForeignIpam => IpamType is not ("" or CniIpamConfig.CalicoType);
+
     /// <summary>Decodes and validates for a command; the error has the specification's code.</summary>
     public static bool TryRead(ReadOnlySpan<byte> json, CniCommand command, out CniConfigHeader header, out CniError? error)
     {
@@ -38,7 +44,12 @@ public sealed record CniConfigHeader
             {
                 var key = KeyOf(ref reader);
                 reader.Read();
-                if (key.Length == 0)
+                if (key == "ipam" && reader.TokenType == JsonTokenType.StartObject)
+                {
+                    ReadIpam(ref reader);
+                    continue;
+                }
+                if (key is "" or "ipam")
                 {
                     reader.Skip();
                     continue;
@@ -71,6 +82,20 @@ public sealed record CniConfigHeader
         return null;
     }
 
+    // What else is in it is the node's business, or the other program's.
+    private void ReadIpam(ref Utf8JsonReader reader)
+    {
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var isType = KeyOf(ref reader) == "type";
+            reader.Read();
+            if (isType && reader.TokenType == JsonTokenType.String)
+                IpamType = reader.GetString()!;
+            else
+                reader.Skip();
+        }
+    }
+
     // Compares without regard to case and without allocating for the many keys of no interest.
     private static string KeyOf(ref Utf8JsonReader reader)
     {
@@ -79,7 +104,7 @@ public sealed record CniConfigHeader
             return "";
         Span<char> name = stackalloc char[11];
         name = name[..reader.CopyString(name)];
-        string[] known = ["name", "type", "cniVersion", "node_socket"];
+        string[] known = ["name", "type", "ipam", "cniVersion", "node_socket"];
         foreach (var candidate in known)
         {
             if (name.Equals(candidate, StringComparison.OrdinalIgnoreCase))

@@ -47,8 +47,20 @@ public sealed record CniNetworkConfig
     public uint Mtu { get; private init; }
     public int NumQueues { get; private init; } = 1;
 
-    /// <summary><c>nodename</c>, or the deprecated <c>hostname</c>; null leaves it to the node.</summary>
+    /// <summary><c>nodename</c>; null leaves it to <see cref="NodeNameFile"/>, <see cref="HostName"/> and the node, in this order.</summary>
     public string? NodeName { get; private init; }
+
+    /// <summary><c>nodename_file</c>: a file that holds the node's name.</summary>
+    public string? NodeNameFile { get; private init; }
+
+    /// <summary>Calls go on although that file is not there.</summary>
+    public bool IsNodeNameFileOptional { get; private init; }
+
+    /// <summary>The deprecated <c>hostname</c>.</summary>
+    public string? HostName { get; private init; }
+
+    /// <summary>Where and how much to log of these calls.</summary>
+    public CniLogOptions Log { get; private init; } = new();
 
     /// <summary><c>policy.type</c> is <c>k8s</c>: profiles and labels come from Kubernetes.</summary>
     public bool KubernetesPolicy { get; private init; }
@@ -117,7 +129,11 @@ public sealed record CniNetworkConfig
         Ipam = BuildIpam(dto.Ipam ?? new IpamDto(), problems),
         Mtu = (uint)InRange(dto.Mtu ?? 0, 0, 65535, "mtu", problems),
         NumQueues = InRange(dto.NumQueues ?? 1, 0, 4096, "num_queues", problems) is var queues and > 0 ? queues : 1,
-        NodeName = NotEmpty(dto.NodeName) ?? NotEmpty(dto.Hostname),
+        NodeName = NotEmpty(dto.NodeName),
+        NodeNameFile = NotEmpty(dto.NodeNameFile),
+        IsNodeNameFileOptional = dto.NodeNameFileOptional ?? false,
+        HostName = NotEmpty(dto.Hostname),
+        Log = BuildLog(dto, problems),
         KubernetesPolicy = dto.Policy?.Type == "k8s",
         HasPolicyType = !string.IsNullOrEmpty(dto.Policy?.Type),
         AllowIpAddrsNoIpam = dto.FeatureControl?.IpAddrsNoIpam ?? false,
@@ -136,6 +152,22 @@ public sealed record CniNetworkConfig
         ValidAttachments = dto.ValidAttachments is { } valid
             ? [.. valid.OfType<AttachmentDto>().Select(a => new CniAttachment(a.ContainerID ?? "", a.Ifname ?? ""))]
             : null,
+    };
+
+    // A level that is none counts as info, as it does for Calico: what is logged must not decide about a call.
+    private static CniLogOptions BuildLog(ConfigDto dto, List<string> problems) => new()
+    {
+        Level = dto.LogLevel?.ToLowerInvariant() switch
+        {
+            "debug" => CniLogLevel.Debug,
+            "warning" or "warn" => CniLogLevel.Warning,
+            "error" or "fatal" or "panic" => CniLogLevel.Error,
+            _ => CniLogLevel.Info,
+        },
+        Path = NotEmpty(dto.LogFilePath),
+        MaxSize = InRange(dto.LogFileMaxSize ?? 0, 0, 1 << 20, "log_file_max_size", problems) is var size and > 0 ? (long)size << 20 : CniLogOptions.DefaultMaxSize,
+        MaxAge = TimeSpan.FromDays(InRange(dto.LogFileMaxAge ?? 0, 0, 36_500, "log_file_max_age", problems) is var age and > 0 ? age : CniLogOptions.DefaultMaxAgeDays),
+        MaxCount = InRange(dto.LogFileMaxCount ?? 0, 0, 10_000, "log_file_max_count", problems) is var count and > 0 ? count : CniLogOptions.DefaultMaxCount,
     };
 
     private static CniIpamConfig BuildIpam(IpamDto dto, List<string> problems) => new()

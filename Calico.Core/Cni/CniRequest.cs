@@ -4,7 +4,8 @@ using Calico.Core.Net;
 namespace Calico.Core.Cni;
 
 //     +---------+---------+---------+
-//     | command | plugin  |  flags  |      flags bit 0: the netns descriptor is attached
+//     | command | plugin  |  flags  |      flags: 1 the netns descriptor is attached, 2 an IPAM result follows,
+//                                        4 only the configuration is wanted (usePodCidr replaced)
 //     +---------+---------+---------+---------+
 //     | length (16) | container id  (UTF-8)   |
 //     | length (16) | netns path              |
@@ -12,11 +13,16 @@ namespace Calico.Core.Cni;
 //     | length (16) | CNI_ARGS                |
 //     | length (16) | CNI_PATH                |
 //     | length (32) | network configuration, as it came on standard input |
+//     | length (32) | result of the IPAM plugin, if flagged               |
 //     +---------------------------------------+
 
 /// <summary>One plugin call as the runtime made it: environment and standard input, nothing interpreted.</summary>
 public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
 {
+    private const byte NetnsFlag = 1;
+    private const byte IpamFlag = 2;
+    private const byte ExpandFlag = 4;
+
     public string ContainerId { get; init; } = "";
 
     /// <summary>For messages and the result's <c>sandbox</c>; the namespace itself comes as a descriptor.</summary>
@@ -29,12 +35,21 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
     /// <summary>A descriptor of the namespace accompanies the request; DEL may come without.</summary>
     public bool NetnsAttached { get; init; }
 
+    /// <summary>What another's IPAM plugin printed for this call; empty where the node gives the addresses.</summary>
+    public ReadOnlyMemory<byte> IpamResult { get; init; }
+
+    /// <summary>
+    /// Nothing is to be done: the answer is the configuration for another's IPAM plugin, with this node's pod network in
+    /// the place of <c>usePodCidr</c>.
+    /// </summary>
+    public bool OnlyExpand { get; init; }
+
     /// <summary>The whole frame, header included.</summary>
     /// <exception cref="ArgumentException">The request is longer than a frame may be.</exception>
     public byte[] ToFrame()
     {
         string[] texts = [ContainerId, NetnsPath, InterfaceName, Args, Path];
-        var length = 3 + 4 + Config.Length;
+        var length = 3 + 4 + Config.Length + (IpamResult.IsEmpty ? 0 : 4 + IpamResult.Length);
         foreach (var text in texts)
         {
             var bytes = Encoding.UTF8.GetByteCount(text);
@@ -50,7 +65,7 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
         new CniFrame(CniFrameKind.Request, length).Write(ref writer);
         writer.WriteByte((byte)Command);
         writer.WriteByte((byte)Plugin);
-        writer.WriteByte(NetnsAttached ? (byte)1 : (byte)0);
+        writer.WriteByte((byte)((NetnsAttached ? NetnsFlag : 0) | (IpamResult.IsEmpty ? 0 : IpamFlag) | (OnlyExpand ? ExpandFlag : 0)));
         foreach (var text in texts)
         {
             var token = writer.BeginLength16();
@@ -59,6 +74,11 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
         }
         writer.WriteUInt32((uint)Config.Length);
         writer.WriteBytes(Config.Span);
+        if (!IpamResult.IsEmpty)
+        {
+            writer.WriteUInt32((uint)IpamResult.Length);
+            writer.WriteBytes(IpamResult.Span);
+        }
         return frame;
     }
 
@@ -71,7 +91,7 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
             return Fail("command", out error);
         if (!reader.TryReadByte(out var plugin) || plugin is not ((byte)CniPlugin.Interface or (byte)CniPlugin.Ipam))
             return Fail("plugin", out error);
-        if (!reader.TryReadByte(out var flags) || flags > 1)
+        if (!reader.TryReadByte(out var flags) || flags > (NetnsFlag | IpamFlag | ExpandFlag))
             return Fail("flags", out error);
         if (!TryReadText(ref reader, out var containerId))
             return Fail("container id", out error);
@@ -86,6 +106,10 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
         if (!reader.TryReadUInt32(out var length) || length > CniFrame.MaxBodyLength
             || !reader.TryReadBytes((int)length, out var config))
             return Fail("network configuration", out error);
+        ReadOnlySpan<byte> ipam = default;
+        if ((flags & IpamFlag) != 0 && (!reader.TryReadUInt32(out length) || length is 0 or > CniFrame.MaxBodyLength
+            || !reader.TryReadBytes((int)length, out ipam)))
+            return Fail("IPAM result", out error);
         if (!reader.AtEnd)
             return Fail("end", out error);
         error = null;
@@ -97,7 +121,9 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
             Args = args,
             Path = path,
             Config = config.ToArray(),
-            NetnsAttached = flags == 1,
+            NetnsAttached = (flags & NetnsFlag) != 0,
+            IpamResult = ipam.ToArray(),
+            OnlyExpand = (flags & ExpandFlag) != 0,
         };
         return true;
     }
@@ -105,7 +131,7 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
     public bool Equals(CniRequest? other) => other is not null && Command == other.Command && Plugin == other.Plugin
         && ContainerId == other.ContainerId && NetnsPath == other.NetnsPath && InterfaceName == other.InterfaceName
         && Args == other.Args && Path == other.Path && NetnsAttached == other.NetnsAttached
-        && Config.Span.SequenceEqual(other.Config.Span);
+        && OnlyExpand == other.OnlyExpand && Config.Span.SequenceEqual(other.Config.Span) && IpamResult.Span.SequenceEqual(other.IpamResult.Span);
 
     public override int GetHashCode() => HashCode.Combine(Command, Plugin, ContainerId, InterfaceName, Config.Length);
 

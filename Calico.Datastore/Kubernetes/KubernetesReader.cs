@@ -38,5 +38,18 @@ public sealed class KubernetesReader(KubernetesOptions options) : IDisposable
         }
     }
 
+    /// <summary>One object of the core group, or null if there is none.</summary>
+    /// <param name="plural">The resource, as in <c>pods</c>.</param>
+    /// <param name="ns">Its namespace; null for kinds that have none.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="cancellation">Stops asking.</param>
+    /// <exception cref="DatastoreException">The API does not answer, or refuses.</exception>
+    public async Task<JsonElement?> GetAsync(string plural, string? ns, string name, CancellationToken cancellation = default)
+    {
+        var request = KubeRequest.Get(new KubeResource("", "v1", plural, "", ns is not null), ns, name);
+        var answer = await _client.SendAsync(request, cancellation);
+        return answer.IsNotFound ? null : answer.IsSuccess ? answer.Item.Json : throw _client.Unexpected(request, answer);
+    }
+
     public void Dispose() => _client.Dispose();
 }

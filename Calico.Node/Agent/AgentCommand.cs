@@ -6,12 +6,14 @@ using Calico.Actors.Cluster;
 using Calico.Actors.Cni;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
+using Calico.Core.Cni;
 using Calico.Datastore;
 using Calico.Datastore.Embedded;
 using Calico.Datastore.Etcd;
 using Calico.Datastore.Kubernetes;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Nft;
+using Calico.Node.Cni;
 using Calico.Node.Http;
 using Calico.Node.Logging;
 using Prometheus;
@@ -95,7 +97,7 @@ internal static class AgentCommand
             await startup.RunAsync(stopping.Token);
             var ports = new MeshPorts(datastore, link, TimeProvider.System, new TcpHostProbe(179, TimeSpan.FromSeconds(1))) { Audit = audit };
             meshTask = new MeshSupervisor(MeshOptionsOf(options), ports).RunAsync(stopping.Token);
-            await ServeRuntimeAsync(agent, nodeRefs, stopping.Token);
+            await ServeRuntimeAsync(agent, nodeRefs, datastore, host, stopping.Token);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -106,13 +108,25 @@ internal static class AgentCommand
         await nodeRefs.System.Terminate();
     }
 
-    private static async Task ServeRuntimeAsync(AgentState agent, NodeRefs refs, CancellationToken cancellation)
+    private static async Task ServeRuntimeAsync(AgentState agent, NodeRefs refs, IDatastore datastore, NetworkNamespace host, CancellationToken cancellation)
     {
         var options = agent.Options;
+        var pending = CniPendingDelete.FolderOf(options.CniSocket);
+        using var kubernetes = PodAccess.Open(options);
+        await using var log = new CniLog(TimeProvider.System, (what, cause) => Log.Warning(cause, "cni: {What}", what));
         var handler = new CniHandler(new CniServices(options.Node, refs.Lease, refs.Links, refs.Routes,
-            refs.Enforcer, refs.Registry, refs.Facts, TimeProvider.System), new CniMetrics(Metrics.DefaultFactory));
+            refs.Enforcer, refs.Registry, refs.Facts, TimeProvider.System)
+        {
+            MtuFile = Path.Combine(options.LibDirectory, "mtu"),
+            Datastore = options.Kubernetes is null ? datastore : null,
+            Pods = kubernetes is null ? null : new KubernetesPods(kubernetes),
+            Host = host,
+            PendingDeletes = pending,
+            Report = what => Log.Information("cni: {What}", what),
+        }, new CniMetrics(Metrics.DefaultFactory), log);
         await using var listener = CniListener.Start(new CniListenerOptions(options.CniSocket), handler.HandleAsync,
             (what, cause) => Log.Warning(cause, "cni: {What}", what));
+        await using var leftovers = CniPending.Start(pending, handler.HandleAsync, (what, cause) => Log.Information(cause, "cni: {What}", what));
         await File.WriteAllTextAsync(Path.Combine(options.LibDirectory, "nodename"), options.Node, cancellation);
         agent.Started = true;
         Log.Information("node {Node} serves the runtime on {Socket}", options.Node, options.CniSocket);

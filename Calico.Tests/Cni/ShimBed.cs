@@ -14,6 +14,35 @@ internal sealed record ShimRun(int ExitCode, string Output, string Errors)
     public int Code => Json["code"]!.GetValue<int>();
     public string Message => Json["msg"]!.GetValue<string>();
     public string Details => Json["details"]?.GetValue<string>() ?? "";
+
+    /// <summary>Runs a plugin with exactly this environment.</summary>
+    public static async Task<ShimRun> OfAsync(string program, IReadOnlyDictionary<string, string> environment, string input, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            StandardInputEncoding = new UTF8Encoding(false),
+        };
+        start.Environment.Clear();
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
+        using var process = Process.Start(start)!;
+        var output = process.StandardOutput.ReadToEndAsync();
+        var errors = process.StandardError.ReadToEndAsync();
+        try
+        {
+            await process.StandardInput.WriteAsync(input);
+            process.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // The plugin ended without reading all of it.
+        }
+        await process.WaitForExitAsync();
+        return new ShimRun(process.ExitCode, await output, await errors);
+    }
 }
 
 /// <summary>
@@ -26,6 +55,12 @@ public sealed class ShimBed : IAsyncLifetime
     private Process? _pod;
 
     public string Socket => Path.Combine(_folder, "cni.sock");
+
+    /// <summary>Where DELs wait that found no node.</summary>
+    public string Pending => CniPendingDelete.FolderOf(Socket);
+
+    /// <summary>Where the plugins are; a test may put others beside them.</summary>
+    public string Folder => _folder;
     public string PodNetns => $"/proc/{_pod!.Id}/ns/net";
     public string PodNamespaceName => File.ResolveLinkTarget(PodNetns, returnFinalTarget: false)!.Name;
 
@@ -69,34 +104,8 @@ public sealed class ShimBed : IAsyncLifetime
         ["CALICO_CNI_SOCKET"] = Socket,
     };
 
-    internal async Task<ShimRun> RunAsync(Dictionary<string, string> environment, string input, string binary = "calico",
-        params string[] arguments)
-    {
-        var start = new ProcessStartInfo(Path.Combine(_folder, binary), arguments)
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            StandardInputEncoding = new UTF8Encoding(false),
-        };
-        start.Environment.Clear();
-        foreach (var (name, value) in environment)
-            start.Environment[name] = value;
-        using var process = Process.Start(start)!;
-        var output = process.StandardOutput.ReadToEndAsync();
-        var errors = process.StandardError.ReadToEndAsync();
-        try
-        {
-            await process.StandardInput.WriteAsync(input);
-            process.StandardInput.Close();
-        }
-        catch (IOException)
-        {
-            // The shim ended without reading all of it.
-        }
-        await process.WaitForExitAsync();
-        return new ShimRun(process.ExitCode, await output, await errors);
-    }
+    internal Task<ShimRun> RunAsync(Dictionary<string, string> environment, string input, string binary = "calico",
+        params string[] arguments) => ShimRun.OfAsync(Path.Combine(_folder, binary), environment, input, arguments);
 
     private static CniReply Answer(CniCall call)
     {

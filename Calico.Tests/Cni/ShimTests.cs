@@ -158,8 +158,9 @@ public class ShimTests(ShimBed bed) : IClassFixture<ShimBed>
 
     [Theory]
     [InlineData("ADD", 11)]
-    [InlineData("DEL", 11)]
+    [InlineData("CHECK", 11)]
     [InlineData("STATUS", 50)]
+    [InlineData("GC", 11)]
     public async Task Without_a_node_the_runtime_is_told_to_come_back(string command, int code)
     {
         var environment = bed.Environment(command);

@@ -17,7 +17,7 @@ require_dotnet() {
 require_tools() {
   local missing=() entry program package
   local wanted=(gcc:gcc /usr/include/zlib.h:zlib1g-dev ip:iproute2 nft:nftables ping:iputils-ping bird:bird2 ncat:ncat curl:curl)
-  [ "$1" = run ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins etcd:etcd-server etcdctl:etcd-client tcpdump:tcpdump)
+  [ "$1" = run ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables containerd:containerd runc:runc etcd:etcd-server etcdctl:etcd-client tcpdump:tcpdump)
   for entry in "${wanted[@]}"; do
     program=${entry%%:*} package=${entry#*:}
     case $program in

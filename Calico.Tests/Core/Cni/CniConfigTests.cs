@@ -80,7 +80,7 @@ public class CniConfigTests
     {
         Parse(json, out var config, out _);
 
-        Assert.Equal(name, config.NodeName);
+        Assert.Equal(name, config.NodeName ?? config.HostName);
     }
 
     [Theory]

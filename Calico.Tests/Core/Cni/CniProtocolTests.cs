@@ -95,7 +95,7 @@ public class CniProtocolTests
     [InlineData(0, 0, "command")]
     [InlineData(0, 7, "command")]
     [InlineData(1, 3, "plugin")]
-    [InlineData(2, 2, "flags")]
+    [InlineData(2, 8, "flags")]
     public void A_value_without_meaning_is_refused_by_name(int at, byte value, string field)
     {
         var body = AddBytes[CniFrame.HeaderLength..];
