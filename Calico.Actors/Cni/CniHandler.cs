@@ -50,6 +50,20 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
         await call.ReplyAsync(reply);
     }
 
+    /// <summary>The pods of these host interfaces, or any if none are named, that have lost theirs.</summary>
+    internal async Task<ImmutableArray<Workload>> VanishedAsync(IReadOnlySet<string>? interfaces) =>
+        (await _steps.AskAsync<RegistryProtocol.Vanished>(services.Registry, new RegistryProtocol.GetVanished(interfaces))).Workloads;
+
+    /// <summary>Removes such a pod, if it still is one when its turn comes.</summary>
+    internal async Task<bool> RemoveVanishedAsync(Workload workload, CancellationToken cancellation)
+    {
+        using var turn = await _gate.EnterAsync(workload.Id, cancellation);
+        if ((await VanishedAsync(new HashSet<string> { workload.HostInterface })).FirstOrDefault(w => w.Attachment == workload.Attachment) is not { } gone)
+            return false;
+        await _steps.RemoveAsync(gone);
+        return true;
+    }
+
     private Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation) => call.Request switch
     {
         { OnlyExpand: true } => ExpandAsync(config),

@@ -19,6 +19,14 @@ public static class RegistryProtocol
 
     public sealed record Found(Workload? Workload) : ILocalMessage;
 
+    /// <summary>
+    /// The workloads of these host interfaces, or of any if none are named, whose interface does not exist; answered with
+    /// <see cref="Vanished"/>.
+    /// </summary>
+    public sealed record GetVanished(IReadOnlySet<string>? Interfaces) : ILocalMessage;
+
+    public sealed record Vanished(ImmutableArray<Workload> Workloads) : ILocalMessage;
+
     /// <summary>This workload is to be made; answered with <see cref="Admitted"/>.</summary>
     public sealed record Admit(Workload Draft) : ILocalMessage;
 
@@ -114,6 +122,7 @@ public sealed class RegistryActor : ReceiveActor
         Receive<RegistryProtocol.Fence>(f => Sender.Tell(new RegistryProtocol.Fenced(Fence(f.Workload))));
         Receive<RegistryProtocol.TellEndpoints>(_ => Sender.Tell(new EnforcerProtocol.AdoptEndpoints(
             [.. _workloads.Values.Where(w => w is { IsFenced: false, IsAddressOnly: false }).Select(w => w.ToLocalEndpoint())])));
+        Receive<RegistryProtocol.GetVanished>(g => Sender.Tell(new RegistryProtocol.Vanished(VanishedOf(g.Interfaces))));
         Receive<RegistryProtocol.GetStrangers>(_ => Sender.Tell(new RegistryProtocol.Strangers(
             [.. RoutedTo(Links()).Except(_workloads.Values.SelectMany(w => w.ParsedAddresses))])));
         Receive<RegistryProtocol.FollowAddresses>(OnFollow);
@@ -152,6 +161,15 @@ public sealed class RegistryActor : ReceiveActor
     {
         Load();
         WantRoutes(Links());
+    }
+
+    private ImmutableArray<Workload> VanishedOf(IReadOnlySet<string>? interfaces)
+    {
+        var suspects = _workloads.Values.Where(w => !w.IsAddressOnly && interfaces?.Contains(w.HostInterface) != false).ToList();
+        if (suspects.Count == 0)
+            return [];
+        using var links = _host.OpenLinks();
+        return [.. suspects.Where(w => links.Find(w.HostInterface) is null)];
     }
 
     private void Load()

@@ -45,6 +45,7 @@ internal sealed class NodeBed : IAsyncDisposable
     private ActorSystem? _mesh;
     private CniListener? _listener;
     private CniPending? _pending;
+    private CniVanished? _vanished;
     private CniLog? _log;
 
     private NodeBed(IPodReader? pods, IDatastore? store)
@@ -143,6 +144,7 @@ internal sealed class NodeBed : IAsyncDisposable
         }, new CniMetrics(Metrics.WithCustomRegistry(Metrics.NewCustomRegistry())), _log);
         _listener = CniListener.Start(new CniListenerOptions(Socket), handler.HandleAsync, Report);
         _pending = CniPending.Start(Pending, handler.HandleAsync, Report);
+        _vanished = CniVanished.Start(Host, handler, "cali", TimeProvider.System, Report);
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while ((await RunAsync("STATUS", null, Config("net", version: "1.1.0"))).ExitCode != 0)
             await Task.Delay(100, limit.Token);
@@ -151,6 +153,8 @@ internal sealed class NodeBed : IAsyncDisposable
     /// <summary>Stops the agent; the kernel and the runtime's pods stay.</summary>
     public async Task StopNodeAsync()
     {
+        if (_vanished is not null)
+            await _vanished.DisposeAsync();
         if (_pending is not null)
             await _pending.DisposeAsync();
         if (_listener is not null)
@@ -161,7 +165,7 @@ internal sealed class NodeBed : IAsyncDisposable
             await _mesh.Terminate();
         if (_refs is not null)
             await _refs.System.Terminate();
-        (_pending, _listener, _log, _mesh, _refs) = (null, null, null, null, null);
+        (_vanished, _pending, _listener, _log, _mesh, _refs) = (null, null, null, null, null, null);
     }
 
     public async ValueTask DisposeAsync()
@@ -220,15 +224,32 @@ internal sealed class NodeBed : IAsyncDisposable
     public static ImmutableArray<IpAddr> AddressesOf(ShimRun add) =>
         [.. add.Json["ips"]!.AsArray().Select(i => Cidr.Parse(i!["address"]!.GetValue<string>()).Address)];
 
-    public async Task<ImmutableArray<WorkloadEndpoint>> EndpointsAsync() =>
-        [.. (await Resources.ListAsync(ResourceKind.WorkloadEndpoint)).Items.Cast<WorkloadEndpoint>()];
+    public async Task<ImmutableArray<WorkloadEndpoint>> EndpointsAsync()
+    {
+        await LeaseAsync();
+        return [.. (await Resources.ListAsync(ResourceKind.WorkloadEndpoint)).Items.Cast<WorkloadEndpoint>()];
+    }
 
     public async Task<ImmutableArray<Workload>> WorkloadsAsync() =>
         (await _refs!.Registry.Ask<RegistryProtocol.All>(new RegistryProtocol.GetAll(), TimeSpan.FromSeconds(10))).Workloads;
 
     /// <summary>Addresses that IPAM has given out.</summary>
-    public async Task<int> AllocatedAsync() =>
-        (await _refs!.Lease.Ask<LeaseProtocol.Status>(new LeaseProtocol.GetStatus(), TimeSpan.FromSeconds(10))).Blocks.Sum(b => b.Allocated);
+    public async Task<int> AllocatedAsync() => (await LeaseAsync()).Blocks.Sum(b => b.Allocated);
+
+    // Answers come before what was decided is written.
+    private async Task<LeaseProtocol.Status> LeaseAsync()
+    {
+        if (_refs is null)
+            return new LeaseProtocol.Status(false, [], 0, 0, null);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        while (true)
+        {
+            var status = await _refs.Lease.Ask<LeaseProtocol.Status>(new LeaseProtocol.GetStatus(), TimeSpan.FromSeconds(10));
+            if (status.Promises == 0)
+                return status;
+            await Task.Delay(20, limit.Token);
+        }
+    }
 
     public bool HasHostLink(string name)
     {

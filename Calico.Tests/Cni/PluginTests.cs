@@ -74,6 +74,26 @@ public sealed class PluginTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_pod_that_is_gone_without_a_delete_leaves_nothing_behind_for_long()
+    {
+        var (gone, stays) = (_bed.CreatePod(), _bed.CreatePod());
+        var config = NodeBed.Config("net");
+        var address = NodeBed.AddressesOf(await _bed.AddAsync(gone, config, "gone"))[0];
+        await _bed.AddAsync(stays, config, "stays");
+
+        _bed.DeletePod(gone);
+
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while ((await _bed.WorkloadsAsync()).Length > 1)
+            await Task.Delay(50, limit.Token);
+        Assert.Equal("stays", Assert.Single(await _bed.WorkloadsAsync()).ContainerId);
+        Assert.Equal("stays", Assert.Single(await _bed.EndpointsAsync()).Spec.ContainerID);
+        Assert.Equal(1, await _bed.AllocatedAsync());
+        Assert.Contains(_bed.Reports, r => r.Contains("gone without a DEL", StringComparison.Ordinal) && r.Contains(address.ToString(), StringComparison.Ordinal));
+        await _bed.DelAsync(null, config, "gone");
+    }
+
+    [Fact]
     public async Task A_container_whose_namespace_is_another_one_is_made_anew()
     {
         var (old, pod) = (_bed.CreatePod(), _bed.CreatePod());
