@@ -24,6 +24,7 @@ usage() {
 ./run.sh check                  up, every assertion, down; the exit status tells
 ./run.sh churn [--nodes 6] [--pods 500] [--minutes 3] [--seed S] [--datastore embedded|etcd]
                                 pods come and go while agents, cables and the datastore fail; nothing may be lost or doubled
+./run.sh containers             real containers of containerd and podman on two nodes, and what they get
 ./run.sh down                   removes the lab, whatever state it is in
 ./run.sh build                  only builds
 
@@ -57,5 +58,6 @@ if [ "${1:-}" != down ] || [ ! -x artifacts/bin/calico-node ]; then
   fi
 fi
 [ "${1:-}" = build ] && exit 0
+[ "${1:-}" != containers ] || require_tools containers
 case " ${1:-} $* " in " churn "* | *" etcd "* | *"=etcd "*) require_tools etcd ;; esac
 exec artifacts/bin/calico-node lab "$@"

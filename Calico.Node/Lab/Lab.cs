@@ -92,12 +92,13 @@ internal sealed class Lab
             state = null;
         }
         var namespaces = Topology.Namespaces();
-        var processes = (state?.Processes ?? []).Concat(Processes.Inside(namespaces)).DistinctBy(p => p.Pid).ToList();
+        var processes = (state?.Processes ?? []).Concat(Processes.OfLab(Place, namespaces)).DistinctBy(p => p.Pid).ToList();
         await Processes.KillAsync(processes);
         // Somebody may have started something between the look and the kill.
-        await Processes.KillAsync(Processes.Inside(namespaces));
+        await Processes.KillAsync(Processes.OfLab(Place, namespaces));
         foreach (var name in namespaces)
             NetworkNamespace.DeleteNamed(name);
+        Containers.ControlGroups.Remove(Place);
         if (Directory.Exists(Place.Folder))
             Directory.Delete(Place.Folder, recursive: true);
         return namespaces.Count;

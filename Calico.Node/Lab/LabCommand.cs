@@ -2,6 +2,7 @@ using System.CommandLine;
 using Calico.Kernel;
 using Calico.Node.Lab.Check;
 using Calico.Node.Lab.Churn;
+using Calico.Node.Lab.Containers;
 
 namespace Calico.Node.Lab;
 
@@ -13,7 +14,7 @@ public static class LabCommand
     {
         var command = new Command("lab", "A cluster on one machine, in network namespaces: real nodes, a router with BIRD, pods wired by the CNI plugin.")
         {
-            Up(), Apply(), Delete(), Pod(), Node(), Datastore(), MatrixOf(), Ctl(), StatusOf(), Check(), ChurnCommand.Create(), Down(), Serve(), Store(), Control(),
+            Up(), Apply(), Delete(), Pod(), Node(), Datastore(), MatrixOf(), Ctl(), StatusOf(), Check(), ChurnCommand.Create(), OfContainers(), Down(), Serve(), Store(), Control(),
         };
         command.SetAction((_, _) => ChangeAsync(async lab =>
         {
@@ -198,6 +199,14 @@ public static class LabCommand
     {
         var command = new Command("check", "Brings a lab up, asserts what Calico promises, takes it down; the exit status tells.");
         command.SetAction((_, cancellation) => RunAsync(changes: true, lab => new CheckRun(lab).RunAsync(cancellation)));
+        return command;
+    }
+
+    private static Command OfContainers()
+    {
+        var command = new Command("containers", "A lab of two nodes with containerd and podman, whose containers get their network from the plugin; the exit status tells.");
+        command.SetAction((_, cancellation) => RunAsync(changes: true, lab =>
+            new CheckRun(lab, 2, [ContainerSteps.ContainerdAsync, ContainerSteps.PodmanAsync]).RunAsync(cancellation)));
         return command;
     }
 

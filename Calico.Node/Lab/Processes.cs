@@ -113,7 +113,13 @@ internal static class Processes
     }
 
     /// <summary>Processes whose network namespace is one of the given, by <c>/proc</c>.</summary>
-    public static IReadOnlyList<LabProcess> Inside(IEnumerable<string> namespaces)
+    public static IReadOnlyList<LabProcess> Inside(IEnumerable<string> namespaces) => Inside(namespaces, _ => false);
+
+    /// <summary>Processes inside the lab's namespaces, and containers whose file system is in the lab's folder.</summary>
+    public static IReadOnlyList<LabProcess> OfLab(LabPlace place, IEnumerable<string> namespaces) =>
+        Inside(namespaces, pid => HasRootIn($"/{Path.GetFileName(place.Folder)}/", pid));
+
+    private static List<LabProcess> Inside(IEnumerable<string> namespaces, Func<int, bool> orElse)
     {
         var identities = new HashSet<string>(StringComparer.Ordinal);
         foreach (var name in namespaces)
@@ -132,7 +138,7 @@ internal static class Processes
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)
-                || NamespaceOf(pid) is not { } identity || !identities.Contains(identity) || StartTicks(pid) is not { } ticks)
+                || NamespaceOf(pid) is not { } identity || !(identities.Contains(identity) || orElse(pid)) || StartTicks(pid) is not { } ticks)
                 continue;
             found.Add(new LabProcess("found", pid, ticks));
         }
@@ -155,6 +161,19 @@ internal static class Processes
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return null;
+        }
+    }
+
+    // 21 20 0:5 /run/calico-lab/…/rootfs / rw - ext4 /dev/vda …: what is mounted on / is a folder of the lab, or made of some.
+    private static bool HasRootIn(string folder, int pid)
+    {
+        try
+        {
+            return File.ReadLines($"/proc/{pid}/mountinfo").Any(l => l.Split(' ') is [_, _, _, _, "/", ..] && l.Contains(folder, StringComparison.Ordinal));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
         }
     }
 
