@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 usage() {
   cat <<'TEXT'
 ./run.sh                        a lab of three nodes with a demonstration; it keeps running
-./run.sh up [--nodes N]         only the lab
+./run.sh up [--nodes N] [--datastore embedded|etcd]   only the lab
 ./run.sh apply -f FILE          Calico resources, Kubernetes Namespaces and NetworkPolicies
 ./run.sh delete -f FILE         the opposite
 ./run.sh pod add NAME --node NODE [--namespace NS] [--labels k=v,…] [--listen 80/tcp,53/udp]
@@ -22,6 +22,9 @@ usage() {
 ./run.sh ctl …                  calicoctl on the lab's datastore
 ./run.sh status                 nodes, sessions, blocks
 ./run.sh check                  up, every assertion, down; the exit status tells
+./run.sh churn [--nodes 6] [--pods 500] [--minutes 3] [--seed S] [--datastore embedded|etcd]
+                                pods come and go while agents, cables and the datastore fail; nothing may be lost or doubled
+./run.sh containers             real containers of containerd and podman on two nodes, and what they get
 ./run.sh down                   removes the lab, whatever state it is in
 ./run.sh build                  only builds
 
@@ -55,4 +58,6 @@ if [ "${1:-}" != down ] || [ ! -x artifacts/bin/calico-node ]; then
   fi
 fi
 [ "${1:-}" = build ] && exit 0
+[ "${1:-}" != containers ] || require_tools containers
+case " ${1:-} $* " in " churn "* | *" etcd "* | *"=etcd "*) require_tools etcd ;; esac
 exec artifacts/bin/calico-node lab "$@"

@@ -16,4 +16,6 @@ var root = new RootCommand("Calico's node agent: networking and network policy o
     LabCommand.Create(),
 };
 root.SetAction((_, cancellation) => AgentCommand.RunAsync(cancellation));
-return await root.Parse(args).InvokeAsync();
+// A lab that is interrupted is taken down first.
+var patience = args is ["lab", ..] ? TimeSpan.FromMinutes(2) : TimeSpan.FromSeconds(2);
+return await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = patience });

@@ -15,8 +15,14 @@ public sealed record StoredEndpoint(ResourceKey Key, long Revision, string Conta
 /// </summary>
 public sealed class OwnEndpoints(string node)
 {
-    private readonly string _prefix = node.Replace("-", "--", StringComparison.Ordinal) + "-";
     private readonly Dictionary<ResourceKey, StoredEndpoint> _endpoints = [];
+
+    /// <summary>Whether an endpoint's name begins with the node's, in which dashes are doubled.</summary>
+    public static bool IsOf(string node, ReadOnlySpan<char> name)
+    {
+        var escaped = node.Replace("-", "--", StringComparison.Ordinal);
+        return name.StartsWith(escaped, StringComparison.Ordinal) && name[escaped.Length..] is ['-', not '-', ..];
+    }
 
     /// <summary>Whether there is a Node resource of this node.</summary>
     public bool HasNode { get; private set; }
@@ -46,7 +52,7 @@ public sealed class OwnEndpoints(string node)
     }
 
     // Only what a runtime's call makes here; endpoints of other orchestrators are not ours to judge.
-    private bool IsOwn(string name) => name.StartsWith(_prefix, StringComparison.Ordinal)
+    private bool IsOwn(string name) => IsOf(node, name)
         && WorkloadEndpointName.TryParse(name, out var parsed) && parsed.Node == node
         && parsed.Orchestrator is Workload.KubernetesOrchestrator or Workload.CniOrchestrator;
 

@@ -6,8 +6,9 @@ namespace Calico.Actors.Feed;
 /// <summary>
 /// Serves a <see cref="FeedLog"/> to readers on behalf of the actor that owns it: answers a pull at once when there is
 /// news, else keeps it until there is. At most one pull a reader waits, so the number of readers bounds the memory.
+/// A reader and a key that are not for each other are kept apart by <paramref name="isFor"/>.
 /// </summary>
-internal sealed class LogServer(FeedName name, FeedLog log, Func<string, bool>? wanted = null)
+internal sealed class LogServer(FeedName name, FeedLog log, Func<string, string, bool>? isFor = null)
 {
     private readonly Dictionary<string, (FeedProtocol.Pull Pull, IActorRef ReplyTo)> _waiting = [];
 
@@ -48,6 +49,6 @@ internal sealed class LogServer(FeedName name, FeedLog log, Func<string, bool>? 
     private void Answer(FeedProtocol.Pull pull, IActorRef replyTo, IActorRef self)
     {
         var maxBytes = Math.Clamp(pull.MaxBytes, 1024, 256 * 1024);
-        replyTo.Tell(new FeedProtocol.News(name, log.ReadAfter(pull.Cursor, maxBytes, wanted)), self);
+        replyTo.Tell(new FeedProtocol.News(name, log.ReadAfter(pull.Cursor, maxBytes, isFor is null ? null : key => isFor(pull.Reader, key))), self);
     }
 }

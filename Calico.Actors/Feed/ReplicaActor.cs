@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
+using Calico.Actors.Endpoints;
+using Calico.Actors.Gateway;
 using Calico.Core.Feed;
 
 namespace Calico.Actors.Feed;
@@ -16,6 +18,8 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
     {
         public static readonly PullAgain Instance = new();
     }
+
+    private const string EndpointPrefix = "/calico/resources/v3/projectcalico.org/workloadendpoints/";
 
     /// <summary>A waiting pull is repeated after this long: the singleton may have moved.</summary>
     private static readonly TimeSpan PullInterval = TimeSpan.FromSeconds(3);
@@ -39,7 +43,7 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
     {
         _source = source;
         _reader = reader;
-        _server = new LogServer(FeedName.Resources, LogServer.NewLog(time), IsForNodes);
+        _server = new LogServer(FeedName.Resources, LogServer.NewLog(time), IsFor);
 
         Receive<FeedProtocol.News>(OnNews);
         Receive<FeedProtocol.Pull>(OnPull);
@@ -51,9 +55,9 @@ public sealed class ReplicaActor : ReceiveActor, IWithTimers
 
     protected override void PreStart() => PullNow();
 
-    // Nodes learn of other nodes' pods through the sets of compiled policies, never one by one.
-    private static bool IsForNodes(string key) =>
-        !key.StartsWith("/calico/resources/v3/projectcalico.org/workloadendpoints/", StringComparison.Ordinal);
+    // Nodes learn of other nodes' pods through the sets of compiled policies, never one by one; of its own a node is the judge.
+    private static bool IsFor(string reader, string key) => !key.StartsWith(EndpointPrefix, StringComparison.Ordinal)
+        || (UpstreamActor.NodeOf(reader) is { } node && OwnEndpoints.IsOf(node, key.AsSpan(key.LastIndexOf('/') + 1)));
 
     private void PullNow()
     {

@@ -47,6 +47,7 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         public static readonly PullAll Instance = new();
     }
 
+    private const string ReaderPrefix = "node/";
     private static readonly TimeSpan PullInterval = TimeSpan.FromSeconds(3);
 
     private readonly MeshLink _link;
@@ -65,10 +66,13 @@ public sealed class UpstreamActor : ReceiveActor, IWithTimers
         return Akka.Actor.Props.Create(() => new UpstreamActor(link, node, known));
     }
 
+    /// <summary>The node that pulls under this name; null for readers that are not a node's forwarding half.</summary>
+    public static string? NodeOf(string reader) => reader.StartsWith(ReaderPrefix, StringComparison.Ordinal) ? reader[ReaderPrefix.Length..] : null;
+
     public UpstreamActor(MeshLink link, string node, UpstreamView known)
     {
         _link = link;
-        _reader = "node/" + node;
+        _reader = ReaderPrefix + node;
         _known = known;
         foreach (var member in known.Members)
             _policies[member.Address] = new FeedView();

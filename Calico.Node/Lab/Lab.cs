@@ -34,7 +34,7 @@ internal sealed class Lab
 
     public LabState State => LabState.Load(Place) ?? throw new LabException("there is no lab; './run.sh up' makes one");
 
-    public async Task UpAsync(int nodes)
+    public async Task UpAsync(int nodes, LabDatastore datastore = LabDatastore.Embedded, int? nodeGoneSeconds = null)
     {
         if (LabState.Load(Place) is { } present)
         {
@@ -49,7 +49,8 @@ internal sealed class Lab
                 + "; './run.sh down' removes it");
         }
         CreateFolder();
-        var state = new LabState { Nodes = [.. Enumerable.Range(1, nodes)] };
+        var state = new LabState { Nodes = [.. Enumerable.Range(1, nodes)], Datastore = datastore };
+        state.NodeGoneSeconds = nodeGoneSeconds ?? state.NodeGoneSeconds;
         state.Save(Place);
         await Output.StepAsync($"network: a router, two segments, {nodes} nodes", () => Task.Run(() =>
         {
@@ -61,14 +62,14 @@ internal sealed class Lab
         }));
         await Output.StepAsync("router: BIRD with a session for every node", async () =>
             Record(state, await Router.StartAsync(Topology, state.AllNodes)));
-        await Output.StepAsync("datastore: the embedded store, served as etcd with mutual TLS", async () =>
+        await Output.StepAsync(datastore == LabDatastore.Etcd ? "datastore: etcd with mutual TLS" : "datastore: the embedded store, served as etcd with mutual TLS", async () =>
         {
-            Record(state, await NodeProcess.StartDatastoreAsync());
+            Record(state, await NodeProcess.StartDatastoreAsync(datastore));
             await Ctl.ApplyTextAsync(LabCtl.BgpPeers(state.AllNodes));
         });
         await Output.StepAsync($"nodes: {nodes} calico-node processes, until each can forward for its pods", async () =>
         {
-            var starts = state.AllNodes.Select(n => (Node: n, Process: Record(state, NodeProcess.Start(n)))).ToList();
+            var starts = state.AllNodes.Select(n => (Node: n, Process: Record(state, NodeProcess.Start(n, state.NodeGoneSeconds)))).ToList();
             await Task.WhenAll(starts.Select(s => NodeProcess.UntilReadyAsync(s.Node, s.Process)));
         });
         await Output.StepAsync("BGP: every session of the router is established", () => UntilSessionsAsync(state.AllNodes));
@@ -91,12 +92,13 @@ internal sealed class Lab
             state = null;
         }
         var namespaces = Topology.Namespaces();
-        var processes = (state?.Processes ?? []).Concat(Processes.Inside(namespaces)).DistinctBy(p => p.Pid).ToList();
+        var processes = (state?.Processes ?? []).Concat(Processes.OfLab(Place, namespaces)).DistinctBy(p => p.Pid).ToList();
         await Processes.KillAsync(processes);
         // Somebody may have started something between the look and the kill.
-        await Processes.KillAsync(Processes.Inside(namespaces));
+        await Processes.KillAsync(Processes.OfLab(Place, namespaces));
         foreach (var name in namespaces)
             NetworkNamespace.DeleteNamed(name);
+        Containers.ControlGroups.Remove(Place);
         if (Directory.Exists(Place.Folder))
             Directory.Delete(Place.Folder, recursive: true);
         return namespaces.Count;
@@ -179,12 +181,16 @@ internal sealed class Lab
     public Task KillNodeAsync(LabNode node) => KillAsync(node.Name);
 
     public async Task StartNodeAsync(LabNode node) =>
-        await NodeProcess.UntilReadyAsync(node, await StartAsync(node.Name, () => Task.FromResult(NodeProcess.Start(node))));
+        await NodeProcess.UntilReadyAsync(node, await LaunchNodeAsync(node));
+
+    /// <summary>Starts a node's agent and does not wait for it.</summary>
+    public Task<LabProcess> LaunchNodeAsync(LabNode node) =>
+        StartAsync(node.Name, () => Task.FromResult(NodeProcess.Start(node, State.NodeGoneSeconds)));
 
     /// <summary>kill -9 of the datastore; its file stays.</summary>
     public Task KillDatastoreAsync() => KillAsync(NodeProcess.DatastoreRole);
 
-    public Task StartDatastoreAsync() => StartAsync(NodeProcess.DatastoreRole, NodeProcess.StartDatastoreAsync);
+    public Task StartDatastoreAsync() => StartAsync(NodeProcess.DatastoreRole, () => NodeProcess.StartDatastoreAsync(State.Datastore));
 
     private async Task KillAsync(string role)
     {
@@ -234,8 +240,8 @@ internal sealed class Lab
         }, SessionLimit, () => $"the router's sessions are not all established: {string.Join(", ", sessions.Select(s => $"{s.Key} {s.Value}"))}");
     }
 
-    // Outside Kubernetes nobody else tells Calico about a namespace: its profile carries the labels that policies select by.
-    private async Task EnsureNamespaceAsync(string name)
+    /// <summary>Outside Kubernetes nobody else tells Calico about a namespace: its profile carries the labels that policies select by.</summary>
+    public async Task EnsureNamespaceAsync(string name)
     {
         if (State.Namespaces.Contains(name))
             return;

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Calico.Kernel;
 using Calico.Node.Lab.Check;
+using Calico.Node.Lab.Churn;
+using Calico.Node.Lab.Containers;
 
 namespace Calico.Node.Lab;
 
@@ -12,7 +14,7 @@ public static class LabCommand
     {
         var command = new Command("lab", "A cluster on one machine, in network namespaces: real nodes, a router with BIRD, pods wired by the CNI plugin.")
         {
-            Up(), Apply(), Delete(), Pod(), Node(), Datastore(), MatrixOf(), Ctl(), StatusOf(), Check(), Down(), Serve(), Store(), Control(),
+            Up(), Apply(), Delete(), Pod(), Node(), Datastore(), MatrixOf(), Ctl(), StatusOf(), Check(), ChurnCommand.Create(), OfContainers(), Down(), Serve(), Store(), Control(),
         };
         command.SetAction((_, _) => ChangeAsync(async lab =>
         {
@@ -30,6 +32,12 @@ public static class LabCommand
         DefaultValueFactory = _ => DefaultNodes,
     };
 
+    internal static Option<LabDatastore> DatastoreOption() => new("--datastore")
+    {
+        Description = "The embedded store, or the distribution's etcd.",
+        DefaultValueFactory = _ => LabDatastore.Embedded,
+    };
+
     private static Option<string> FileOption() => new("--filename", "-f")
     {
         Description = "A YAML file with Calico resources (projectcalico.org/v3) or Kubernetes Namespaces and NetworkPolicies; - is standard input.",
@@ -45,12 +53,13 @@ public static class LabCommand
     private static Command Up()
     {
         var nodes = NodesOption();
-        var command = new Command("up", "Builds the network and starts the nodes.") { nodes };
+        var datastore = DatastoreOption();
+        var command = new Command("up", "Builds the network and starts the nodes.") { nodes, datastore };
         command.SetAction((result, _) => ChangeAsync(lab =>
         {
             var wanted = result.GetValue(nodes);
             return wanted is > 0 and <= LabNode.Most
-                ? lab.UpAsync(wanted)
+                ? lab.UpAsync(wanted, result.GetValue(datastore))
                 : throw new LabException($"a lab has 1 to {LabNode.Most} nodes, not {wanted}");
         }));
         return command;
@@ -193,6 +202,14 @@ public static class LabCommand
         return command;
     }
 
+    private static Command OfContainers()
+    {
+        var command = new Command("containers", "A lab of two nodes with containerd and podman, whose containers get their network from the plugin; the exit status tells.");
+        command.SetAction((_, cancellation) => RunAsync(changes: true, lab =>
+            new CheckRun(lab, 2, [ContainerSteps.ContainerdAsync, ContainerSteps.PodmanAsync]).RunAsync(cancellation)));
+        return command;
+    }
+
     private static Command Down()
     {
         var command = new Command("down", "Removes everything that belongs to the lab, whatever state it is in.");
@@ -247,7 +264,7 @@ public static class LabCommand
 
     private static Task<int> LookAsync(Func<Lab, Task<int>> action) => RunAsync(changes: false, action);
 
-    private static Task<int> RunAsync(bool changes, Func<Lab, Task<int>> action) => ReportAsync(async () =>
+    internal static Task<int> RunAsync(bool changes, Func<Lab, Task<int>> action) => ReportAsync(async () =>
     {
         if (!Environment.IsPrivilegedProcess)
             throw new LabException("the lab needs root, because it makes network namespaces: sudo ./run.sh");

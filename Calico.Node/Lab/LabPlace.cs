@@ -30,6 +30,7 @@ internal sealed record LabPlace(string Name, string Folder)
     public string RouterNamespace => $"{Name}-router";
     public string RouterFolder => Path.Combine(Folder, "router");
     public string DatastoreFolder => Path.Combine(Folder, "datastore");
+    public string DatastoreLog => Path.Combine(DatastoreFolder, "datastore.log");
     public string PkiFolder => Path.Combine(Folder, "pki");
     public string StateFile => Path.Combine(Folder, "state.json");
     public string BirdSocket => Path.Combine(RouterFolder, "bird.ctl");

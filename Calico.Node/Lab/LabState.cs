@@ -6,6 +6,14 @@ namespace Calico.Node.Lab;
 /// <summary>A process of the lab; the start time tells it from a later one with the same number.</summary>
 internal sealed record LabProcess(string Role, int Pid, long StartTicks);
 
+/// <summary>What the nodes keep their common knowledge in: the embedded store, served as etcd, or the distribution's etcd.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<LabDatastore>))]
+internal enum LabDatastore
+{
+    Embedded,
+    Etcd,
+}
+
 /// <summary>A pod, recorded before anything of it is made and until all of it is gone.</summary>
 /// <param name="Address">Empty until the plugin has wired it.</param>
 internal sealed record LabPod(string Namespace, string Name, string Node, string ContainerId, string Address)
@@ -36,6 +44,10 @@ internal sealed class LabState
     public List<LabPod> Pods { get; set; } = [];
     public List<LabProcess> Processes { get; set; } = [];
     public List<string> Namespaces { get; set; } = [];
+    public LabDatastore Datastore { get; set; }
+
+    /// <summary>A lab's node that is cut off does not come back: nobody has to delete its Node resource first. 0: somebody has.</summary>
+    public int NodeGoneSeconds { get; set; } = 10;
 
     /// <summary>Whether everything was built; false is what an interrupted <c>up</c> leaves.</summary>
     public bool IsComplete { get; set; }

@@ -8,19 +8,17 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
     public const string DatastoreRole = "datastore";
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);
 
-    private static string Endpoint => $"https://{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}";
+    public static string Endpoint => $"https://{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}";
 
-    /// <summary>The embedded store, served as etcd with mutual TLS from the router's namespace.</summary>
-    public async Task<LabProcess> StartDatastoreAsync()
+    /// <summary>The datastore, with mutual TLS, in the router's namespace.</summary>
+    public async Task<LabProcess> StartDatastoreAsync(LabDatastore kind)
     {
         var files = pki.Issue(DatastoreRole, LabNode.SegmentA.Address);
         Directory.CreateDirectory(place.DatastoreFolder);
-        var log = Path.Combine(place.DatastoreFolder, "datastore.log");
+        var log = place.DatastoreLog;
         using var inside = topology.OpenRouter();
         var process = Processes.Start(DatastoreRole, inside, log, new Dictionary<string, string?>(),
-            LabPlace.NodeProgram, "datastore", "--listen", $"{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}",
-            "--data-dir", Path.Combine(place.DatastoreFolder, "store"),
-            "--cert-file", files.Certificate, "--key-file", files.Key, "--trusted-ca-file", files.Authority);
+            kind == LabDatastore.Etcd ? EtcdCommand(files) : EmbeddedCommand(files));
         await Until.TrueAsync(() => IsListening(inside) || !Processes.IsAlive(process), StartLimit,
             () => $"the datastore does not listen on {Endpoint}; {log} ends with:\n{Processes.Tail(log)}");
         return Processes.IsAlive(process)
@@ -28,13 +26,30 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
             : throw new LabException($"the datastore ended at once; {log} ends with:\n{Processes.Tail(log)}");
     }
 
+    private string[] EmbeddedCommand(PemFiles files) =>
+    [
+        LabPlace.NodeProgram, "datastore", "--listen", $"{LabNode.SegmentA.Address}:{LabPlace.DatastorePort}",
+        "--data-dir", Path.Combine(place.DatastoreFolder, "store"),
+        "--cert-file", files.Certificate, "--key-file", files.Key, "--trusted-ca-file", files.Authority,
+    ];
+
+    // One member; its peer port is on the loopback of a namespace that has nobody else.
+    private string[] EtcdCommand(PemFiles files) =>
+    [
+        Programs.Find("etcd", "etcd-server"), "--name", "lab", "--data-dir", Path.Combine(place.DatastoreFolder, "etcd"),
+        "--listen-client-urls", Endpoint, "--advertise-client-urls", Endpoint,
+        "--cert-file", files.Certificate, "--key-file", files.Key, "--trusted-ca-file", files.Authority, "--client-cert-auth",
+        "--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380",
+        "--initial-cluster", "lab=http://127.0.0.1:2380",
+    ];
+
     /// <summary>Starts a node's agent, on a first start as after a crash.</summary>
-    public LabProcess Start(LabNode node)
+    public LabProcess Start(LabNode node, int goneSeconds)
     {
         Directory.CreateDirectory(place.NodeRunFolder(node.Name));
         Directory.CreateDirectory(Path.Combine(place.NodeFolder(node.Name), "lib"));
         using var inside = topology.OpenNode(node.Name);
-        return Processes.Start(node.Name, inside, place.NodeLog(node.Name), NodeEnvironment(node), LabPlace.NodeProgram, "run");
+        return Processes.Start(node.Name, inside, place.NodeLog(node.Name), NodeEnvironment(node, goneSeconds), LabPlace.NodeProgram, "run");
     }
 
     /// <summary>Waits until the agent says that it can forward for its pods.</summary>
@@ -61,7 +76,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
         ["ETCD_KEY_FILE"] = files.Key,
     };
 
-    private Dictionary<string, string?> NodeEnvironment(LabNode node)
+    private Dictionary<string, string?> NodeEnvironment(LabNode node, int goneSeconds)
     {
         var files = pki.IssueForNode(node.Name, node.Address.Address);
         return new Dictionary<string, string?>(ClientEnvironment(files))
@@ -77,8 +92,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
             ["CALICO_IPV4POOL_NAT_OUTGOING"] = "false",
             ["CALICO_IPV6POOL_CIDR"] = "none",
             ["FELIX_IPV6SUPPORT"] = "false",
-            // A lab's node that is cut off does not come back: nobody has to delete its Node resource first.
-            ["CALICO_NODE_GONE_TIMEOUT"] = "10",
+            ["CALICO_NODE_GONE_TIMEOUT"] = goneSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture),
             ["CALICO_RUN_DIR"] = place.NodeRunFolder(node.Name),
             ["CALICO_LIB_DIR"] = Path.Combine(place.NodeFolder(node.Name), "lib"),
             ["CALICO_MESH_CERT_FILE"] = files.Certificate,

@@ -66,7 +66,7 @@ internal sealed class Pods(LabPlace place, Topology topology)
 
     /// <summary>Executes the plugin in the node's namespace, as the runtime on that node would.</summary>
     public async Task<(int ExitCode, string Output, string Errors)> RunShimAsync(string command, LabPod pod, string configuration,
-        string? netns = null)
+        string? netns = null, CancellationToken cancellation = default)
     {
         using var inside = topology.OpenNode(pod.Node);
         return await Processes.RunAsync(inside, new Dictionary<string, string?>
@@ -77,7 +77,7 @@ internal sealed class Pods(LabPlace place, Topology topology)
             ["CNI_IFNAME"] = "eth0",
             ["CNI_PATH"] = Path.GetDirectoryName(LabPlace.ShimProgram),
             ["CNI_ARGS"] = $"IgnoreUnknown=1;K8S_POD_NAMESPACE={pod.Namespace};K8S_POD_NAME={pod.Name};K8S_POD_INFRA_CONTAINER_ID={pod.ContainerId}",
-        }, configuration, [LabPlace.ShimProgram]);
+        }, configuration, [LabPlace.ShimProgram], cancellation);
     }
 
     public JsonObject Configuration(LabPod pod, string? pool)

@@ -27,7 +27,7 @@ internal static class Processes
         return new LabProcess(role, process.Id, StartTicks(process.Id) ?? 0);
     }
 
-    /// <summary>Runs a program inside a namespace to its end.</summary>
+    /// <summary>Runs a program inside a namespace to its end; one that is not waited for any more is killed.</summary>
     public static async Task<(int ExitCode, string Output, string Errors)> RunAsync(INetworkNamespace inside,
         IReadOnlyDictionary<string, string?> environment, string? input, string[] command, CancellationToken cancellation = default)
     {
@@ -39,8 +39,23 @@ internal static class Processes
         };
         Prepare(start, environment);
         using var process = ProcessInNamespace.Start(start, inside);
-        var output = process.StandardOutput.ReadToEndAsync(cancellation);
-        var errors = process.StandardError.ReadToEndAsync(cancellation);
+        try
+        {
+            var output = process.StandardOutput.ReadToEndAsync(cancellation);
+            var errors = process.StandardError.ReadToEndAsync(cancellation);
+            await FeedAsync(process, input, cancellation);
+            await process.WaitForExitAsync(cancellation);
+            return (process.ExitCode, await output, await errors);
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill();
+            throw;
+        }
+    }
+
+    private static async Task FeedAsync(Process process, string? input, CancellationToken cancellation)
+    {
         try
         {
             await process.StandardInput.WriteAsync(input.AsMemory(), cancellation);
@@ -50,8 +65,6 @@ internal static class Processes
         {
             // It ended without reading all of it.
         }
-        await process.WaitForExitAsync(cancellation);
-        return (process.ExitCode, await output, await errors);
     }
 
     /// <summary>Runs a program inside a namespace with the caller's terminal.</summary>
@@ -85,8 +98,28 @@ internal static class Processes
             () => $"{string.Join(", ", alive.Where(IsAlive).Select(p => $"{p.Role} ({p.Pid})"))} did not end when killed");
     }
 
+    /// <summary>Has a process stand still; it does not notice.</summary>
+    public static Task StopAsync(LabProcess process) => SignalAsync(process, "STOP");
+
+    /// <summary>Has a process that stands still go on.</summary>
+    public static Task ContinueAsync(LabProcess process) => SignalAsync(process, "CONT");
+
+    private static async Task SignalAsync(LabProcess process, string signal)
+    {
+        if (!IsAlive(process))
+            return;
+        using var own = NetworkNamespace.OpenCurrent();
+        await RunAsync(own, new Dictionary<string, string?>(), null, ["/bin/sh", "-c", "kill -\"$0\" \"$1\"", signal, process.Pid.ToString(CultureInfo.InvariantCulture)]);
+    }
+
     /// <summary>Processes whose network namespace is one of the given, by <c>/proc</c>.</summary>
-    public static IReadOnlyList<LabProcess> Inside(IEnumerable<string> namespaces)
+    public static IReadOnlyList<LabProcess> Inside(IEnumerable<string> namespaces) => Inside(namespaces, _ => false);
+
+    /// <summary>Processes inside the lab's namespaces, and containers whose file system is in the lab's folder.</summary>
+    public static IReadOnlyList<LabProcess> OfLab(LabPlace place, IEnumerable<string> namespaces) =>
+        Inside(namespaces, pid => HasRootIn($"/{Path.GetFileName(place.Folder)}/", pid));
+
+    private static List<LabProcess> Inside(IEnumerable<string> namespaces, Func<int, bool> orElse)
     {
         var identities = new HashSet<string>(StringComparer.Ordinal);
         foreach (var name in namespaces)
@@ -105,7 +138,7 @@ internal static class Processes
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)
-                || NamespaceOf(pid) is not { } identity || !identities.Contains(identity) || StartTicks(pid) is not { } ticks)
+                || NamespaceOf(pid) is not { } identity || !(identities.Contains(identity) || orElse(pid)) || StartTicks(pid) is not { } ticks)
                 continue;
             found.Add(new LabProcess("found", pid, ticks));
         }
@@ -128,6 +161,19 @@ internal static class Processes
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return null;
+        }
+    }
+
+    // 21 20 0:5 /run/calico-lab/…/rootfs / rw - ext4 /dev/vda …: what is mounted on / is a folder of the lab, or made of some.
+    private static bool HasRootIn(string folder, int pid)
+    {
+        try
+        {
+            return File.ReadLines($"/proc/{pid}/mountinfo").Any(l => l.Split(' ') is [_, _, _, _, "/", ..] && l.Contains(folder, StringComparison.Ordinal));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
         }
     }
 
@@ -167,6 +213,15 @@ internal static class Processes
 
     private static bool IsForeign(string name) => name is "IP" or "IP6" or "NODENAME" or "DATASTORE_TYPE"
         || ForeignPrefixes.Any(p => name.StartsWith(p, StringComparison.Ordinal));
+}
+
+/// <summary>The distribution's programs that the lab uses.</summary>
+internal static class Programs
+{
+    private static readonly string[] Folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
+
+    public static string Find(string program, string package) => Folders.Select(f => Path.Combine(f, program)).FirstOrDefault(File.Exists)
+        ?? throw new LabException($"{program} is not installed: apt-get install {package}");
 }
 
 /// <summary>Waiting for a condition, with a bound and a sentence for when it is not met.</summary>

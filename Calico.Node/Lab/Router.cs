@@ -28,7 +28,7 @@ internal sealed partial class Router(LabPlace place)
         using var inside = topology.OpenRouter();
         var log = Path.Combine(place.RouterFolder, "bird.log");
         var process = Processes.Start(Role, inside, log, new Dictionary<string, string?>(),
-            Find("bird"), "-f", "-c", config, "-s", place.BirdSocket);
+            Programs.Find("bird", "bird2"), "-f", "-c", config, "-s", place.BirdSocket);
         await Until.TrueAsync(() => File.Exists(place.BirdSocket) || !Processes.IsAlive(process), StartLimit,
             () => $"BIRD does not open {place.BirdSocket}; {log} ends with:\n{Processes.Tail(log)}");
         return Processes.IsAlive(process)
@@ -101,13 +101,9 @@ internal sealed partial class Router(LabPlace place)
     {
         using var inside = topology.OpenRouter();
         var (exit, output, errors) = await Processes.RunAsync(inside, new Dictionary<string, string?>(), null,
-            [Find("birdc"), "-s", place.BirdSocket, .. command.Split(' ')]);
+            [Programs.Find("birdc", "bird2"), "-s", place.BirdSocket, .. command.Split(' ')]);
         return exit == 0 ? output : throw new LabException($"birdc {command}: {errors}{output}".Trim());
     }
-
-    private static string Find(string program) => ((string[])["/usr/sbin", "/usr/bin", "/usr/local/sbin"])
-        .Select(f => Path.Combine(f, program)).FirstOrDefault(File.Exists)
-        ?? throw new LabException($"{program} is not installed: apt-get install bird2");
 
     [GeneratedRegex(@"^(?<name>node\d+)\s+BGP\s+\S+\s+\S+\s+\S+\s+(?<info>.*)$", RegexOptions.Multiline)]
     private static partial Regex SessionLine();

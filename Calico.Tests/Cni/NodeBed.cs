@@ -111,11 +111,24 @@ internal sealed class NodeBed : IAsyncDisposable
         Assert.Equal(Calico.Kernel.Errno.None, results[0]);
     }
 
-    public Task AddPoolAsync(IPPoolSpec spec) => Resources.CreateAsync(new IPPool
+    /// <summary>Creates a pool; a node that runs knows it then.</summary>
+    public async Task AddPoolAsync(IPPoolSpec spec)
     {
-        Metadata = new ObjectMeta { Name = string.Create(CultureInfo.InvariantCulture, $"pool-{++_lastPool}") },
-        Spec = spec,
-    });
+        await Resources.CreateAsync(new IPPool
+        {
+            Metadata = new ObjectMeta { Name = string.Create(CultureInfo.InvariantCulture, $"pool-{++_lastPool}") },
+            Spec = spec,
+        });
+        await PoolsAreKnownAsync();
+    }
+
+    private async Task PoolsAreKnownAsync()
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (_refs is { } refs
+            && (await refs.Facts.Ask<FactsProtocol.Pools>(new FactsProtocol.GetPools("default"), TimeSpan.FromSeconds(10))).All.Length < _lastPool)
+            await Task.Delay(20, limit.Token);
+    }
 
     public async Task StartNodeAsync()
     {
@@ -148,6 +161,7 @@ internal sealed class NodeBed : IAsyncDisposable
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while ((await RunAsync("STATUS", null, Config("net", version: "1.1.0"))).ExitCode != 0)
             await Task.Delay(100, limit.Token);
+        await PoolsAreKnownAsync();
     }
 
     /// <summary>Stops the agent; the kernel and the runtime's pods stay.</summary>

@@ -13,11 +13,13 @@ require_dotnet() {
   fi
 }
 
-# require_tools run|tests: Debian packages by the program that each must provide.
+# require_tools run|etcd|containers|tests: Debian packages by the program that each must provide.
 require_tools() {
   local missing=() entry program package
   local wanted=(gcc:gcc /usr/include/zlib.h:zlib1g-dev ip:iproute2 nft:nftables ping:iputils-ping bird:bird2 ncat:ncat curl:curl)
-  [ "$1" = run ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables containerd:containerd runc:runc etcd:etcd-server etcdctl:etcd-client tcpdump:tcpdump)
+  case $1 in etcd | tests) wanted+=(etcd:etcd-server etcdctl:etcd-client) ;; esac
+  case $1 in containers | tests) wanted+=(containerd:containerd runc:runc podman:podman umoci:umoci busybox:busybox-static) ;; esac
+  [ "$1" != tests ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables tcpdump:tcpdump)
   for entry in "${wanted[@]}"; do
     program=${entry%%:*} package=${entry#*:}
     case $program in

@@ -7,7 +7,7 @@ internal static class CleanupSteps
     {
         var state = LabState.Load(run.Lab.Place);
         var namespaces = run.Lab.Topology.Namespaces();
-        var inside = Processes.Inside(namespaces);
+        var inside = Processes.OfLab(run.Lab.Place, namespaces);
         await run.Lab.DownAsync();
 
         var left = run.Lab.Topology.Namespaces();
