@@ -1,6 +1,7 @@
 using Calico.Bench;
 using Calico.Bench.Cni;
 using Calico.Bench.Datastore;
+using Calico.Bench.Ipam;
 using Calico.Bench.Kernel;
 using Calico.Bench.Nft;
 
@@ -19,11 +20,13 @@ switch (args)
         return await ScaleBench.RunAsync(args[1..]);
     case ["datastore-serve", var directory]:
         return await BenchBackend.ServeAsync(directory);
+    case ["ipam", ..]:
+        return await IpamBench.RunAsync(args[1..]);
     case ["start", ..]:
         return StartBench.Run(args[1..]);
     case ["cni", ..]:
         return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
         return 64;
 }

@@ -92,7 +92,7 @@ internal sealed class CniSteps(CniServices services)
                 : []), services.StepTimeout);
         return answer switch
         {
-            LeaseProtocol.Allocated allocated => With(allocated.Addresses),
+            LeaseProtocol.Allocated allocated => With(allocated.Addresses) with { IsPromise = allocated.IsAway },
             LeaseProtocol.NotAllocated no => throw Failure(no.Retryable ? CniErrorCode.TryAgainLater : CniErrorCode.Internal,
                 $"no address for {draft.Namespace}/{draft.Name}: {no.Reason}"),
             _ => throw new InvalidOperationException($"the lease answered {answer}"),

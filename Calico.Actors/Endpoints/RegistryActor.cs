@@ -254,7 +254,7 @@ public sealed class RegistryActor : ReceiveActor
 
     private void OnRecord(RegistryProtocol.Record record)
     {
-        var fault = Try(() => _journal.Put(record.Workload));
+        var fault = Try(() => _journal.Put(record.Workload, record.Workload.IsPromise));
         if (fault is null)
         {
             Yield(record.Workload);

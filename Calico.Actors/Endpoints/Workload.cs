@@ -64,6 +64,10 @@ public sealed record Workload
     /// </summary>
     public bool IsFenced { get; init; }
 
+    /// <summary>The datastore is away, and only this node knows yet which addresses it has.</summary>
+    [JsonIgnore]
+    public bool IsPromise { get; init; }
+
     /// <summary>What the runtime calls it by.</summary>
     [JsonIgnore]
     public (string Container, string Interface) Attachment => (ContainerId, PodInterface);

@@ -1,12 +1,13 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using Calico.Kernel.Files;
 
 namespace Calico.Actors.Endpoints;
 
 /// <summary>
 /// The workloads of this node on disk, one small file each, written before an ADD is answered and removed after a DEL.
-/// With it a restarted agent knows its pods although the datastore is away. Not synced to the platter: after a power
-/// cut there are no pods either. Not thread-safe: one actor owns it.
+/// With it a restarted agent knows its pods although the datastore is away. Synced to the platter only while the
+/// datastore is away; else it has what a power cut may take from here. Not thread-safe: one actor owns it.
 /// </summary>
 public sealed class WorkloadJournal
 {
@@ -39,12 +40,19 @@ public sealed class WorkloadJournal
     }
 
     /// <summary>Writes whole or not at all: under another name first, then renamed.</summary>
+    /// <param name="isSynced">Also after a power cut: nobody else knows of it.</param>
     /// <exception cref="IOException">The disk is full or not writable.</exception>
-    public void Put(Workload workload)
+    public void Put(Workload workload, bool isSynced = false)
     {
         var path = PathOf(workload);
+        var content = JsonSerializer.SerializeToUtf8Bytes(workload);
+        if (isSynced)
+        {
+            WholeFile.Write(path, content, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            return;
+        }
         var temporary = path + ".tmp";
-        File.WriteAllBytes(temporary, JsonSerializer.SerializeToUtf8Bytes(workload));
+        File.WriteAllBytes(temporary, content);
         File.Move(temporary, path, overwrite: true);
     }
 

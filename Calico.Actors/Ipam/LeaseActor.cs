@@ -19,13 +19,10 @@ namespace Calico.Actors.Ipam;
 ///                 └────► BlockSearch: next candidate ─► owner of that block ─► granted ─► ledger again
 /// </code>
 /// </summary>
-public sealed class LeaseActor : ReceiveActor, IWithTimers
+public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 {
     private sealed record Loaded(ImmutableArray<Core.Ipam.HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
     private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
-    private sealed record LookedUp(LeaseRequest.Release Release, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
-    private sealed record LoansFound(LeaseRequest.Allocate Borrower, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
-    private sealed record LoanFetched(LeaseRequest.Allocate Borrower, Core.Net.IpAddr Address, Core.Ipam.HeldBlock? Guest) : Protocol.ITick;
     private sealed record Fetched(Core.Ipam.HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
@@ -90,12 +87,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<BlockProtocol.BlockGranted>(OnGranted);
         Receive<BlockProtocol.BlockRefused>(OnRefused);
-        Receive<LendProtocol.Borrow>(OnBorrow);
-        Receive<LendProtocol.Lent>(OnLent);
-        Receive<LendProtocol.NotLent>(OnNotLent);
-        Receive<LoansFound>(OnLoansFound);
-        Receive<LoanFetched>(OnLoanFetched);
-        Receive<LookedUp>(OnLookedUp);
+        ReceiveLoans();
         Receive<Loaded>(OnLoaded);
         Receive<LoadFailed>(OnLoadFailed);
         Receive<Fetched>(OnFetched);
@@ -271,7 +263,7 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
             // Of an address in another node's block nobody else would remember that it goes back.
             LeaseRequest.Release release => isAway || release.Elsewhere is { IsEmpty: true },
             _ => false,
-        });
+        }, isAway);
         if (_promising || !isAway || _ledger.Promises <= before)
             return;
         _promising = true;
@@ -366,114 +358,6 @@ public sealed class LeaseActor : ReceiveActor, IWithTimers
     {
         if (_search.Refused(refused, _uptime.Now))
             Work();
-    }
-
-    // ---- addresses of other nodes' blocks ------------------------------------------------------------------------
-
-    private void Borrow(LeaseRequest.Allocate request, BlockSearch.Step.Exhausted exhausted)
-    {
-        // Asked again after an answer that got lost: what it borrowed then is still its own.
-        if (!request.IsLookedUp)
-        {
-            request.AwaitsLoan = true;
-            LeaseStore.FindGuestsAsync(_datastore, _node, request.Handle, _stopped.Token)
-                .PipeTo(Self, success: guests => new LoansFound(request, guests), failure: _ => new LoansFound(request, null));
-            return;
-        }
-        switch (_settings.Config.StrictAffinity ? new Borrowing.Step.Exhausted(0) : _borrowing.Next(request, _search.Holders(request), _uptime.Now))
-        {
-            case Borrowing.Step.Ask ask:
-                _upstream.Tell(new MeshLinkProtocol.ToNode(ask.Message));
-                break;
-            case Borrowing.Step.Exhausted none:
-                _ledger.Refuse(request, exhausted.Reason + none.Describe(), exhausted.IsTaken);
-                break;
-        }
-    }
-
-    private void OnLoansFound(LoansFound found)
-    {
-        if (_reading)
-        {
-            Timers.StartSingleTimer(found, found, RetryAfter / 10);
-            return;
-        }
-        found.Borrower.AwaitsLoan = false;
-        if (found.Guests is not { } guests)
-            return;
-        found.Borrower.IsLookedUp = true;
-        foreach (var guest in guests.Where(g => g.Block.Cidr.Version == found.Borrower.Lacks))
-        {
-            if (_ledger.TryAdd(guest) && guest.Block.AddressOf(found.Borrower.Handle) is { } had)
-                found.Borrower.Borrow(had);
-        }
-        Work();
-    }
-
-    private void OnBorrow(LendProtocol.Borrow borrow)
-    {
-        var isBusy = !_ledger.IsLoaded || _reading || _contact.IsAway(_uptime.Now);
-        var address = isBusy || _settings.Config.StrictAffinity ? null
-            : _lending.LentTo(borrow.Handle, a => _ledger.Held.Covers(a) && borrow.Pools.Any(p => p.Contains(a)) && (borrow.Wanted ?? a) == a)
-            ?? _ledger.Spare(borrow, Rules(isPromise: true));
-        var block = _ledger.Held.Own.Select(h => h.Block.Cidr).FirstOrDefault(c => address is { } a && c.Contains(a));
-        _upstream.Tell(new MeshLinkProtocol.ToNode(address is { } lent && _lending.TryLend(lent, borrow.From, borrow.Handle, _uptime.Now)
-            ? new LendProtocol.Lent(borrow.From, _node, borrow.RequestId, block, lent)
-            : new LendProtocol.NotLent(borrow.From, _node, borrow.RequestId, isBusy ? LendProtocol.Refusal.Busy : LendProtocol.Refusal.NoRoom)));
-    }
-
-    private void OnLent(LendProtocol.Lent lent)
-    {
-        if (_borrowing.Answered(lent.RequestId) is not { } borrower)
-            return;
-        // Until it is read nobody else is asked.
-        borrower.AwaitsLoan = true;
-        LeaseStore.FetchGuestAsync(_datastore, _node, lent.Block, _stopped.Token).PipeTo(Self,
-            success: guest => new LoanFetched(borrower, lent.Address, guest), failure: _ => new LoanFetched(borrower, lent.Address, null));
-    }
-
-    private void OnNotLent(LendProtocol.NotLent refused)
-    {
-        if (_borrowing.Refused(refused.RequestId, refused.Reason, _uptime.Now))
-            Work();
-    }
-
-    private void OnLoanFetched(LoanFetched fetched)
-    {
-        if (_reading)
-        {
-            Timers.StartSingleTimer(fetched, fetched, RetryAfter / 10);
-            return;
-        }
-        fetched.Borrower.AwaitsLoan = false;
-        if (!fetched.Borrower.IsAnswered && fetched.Guest is { } guest && guest.Block.Cidr.Contains(fetched.Address) && _ledger.TryAdd(guest))
-        {
-            _log.Info("lease of {Node}: borrows {Address} from {Owner} for {Handle}", _node, fetched.Address, guest.Block.Affinity ?? "nobody", fetched.Borrower.Handle);
-            fetched.Borrower.Borrow(fetched.Address);
-        }
-        Work();
-    }
-
-    // A pod that goes may have addresses in blocks that are not followed.
-    private void LookUp()
-    {
-        foreach (var release in _ledger.ToLookUp().Where(_lookingUp.Add).ToList())
-        {
-            LeaseStore.FindGuestsAsync(_datastore, _node, release.Handle, _stopped.Token)
-                .PipeTo(Self, success: guests => new LookedUp(release, guests), failure: _ => new LookedUp(release, null));
-        }
-    }
-
-    private void OnLookedUp(LookedUp found)
-    {
-        _lookingUp.Remove(found.Release);
-        if (found.Guests is { } guests && !_reading)
-        {
-            foreach (var guest in guests)
-                _ledger.TryAdd(guest);
-            found.Release.Elsewhere = [.. guests.Select(g => g.Block.Cidr)];
-            Work();
-        }
     }
 
     // ---- what others may know ------------------------------------------------------------------------------------

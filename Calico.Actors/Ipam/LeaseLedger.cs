@@ -221,7 +221,8 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     /// nobody but this node writes its blocks.
     /// </summary>
     /// <param name="which">The requests that may be answered before they are durable.</param>
-    public void Promise(LeaseRules rules, Func<LeaseRequest, bool> which)
+    /// <param name="isAway">The datastore is away, and it may take long until they are.</param>
+    public void Promise(LeaseRules rules, Func<LeaseRequest, bool> which, bool isAway)
     {
         if (!IsLoaded || All.All(r => r.IsAnswered))
             return;
@@ -230,7 +231,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
             // An address that was lent may have been written by its borrower: whether it was free is known when it is durable.
             foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && which(e.Request)
                 && (e.Request is LeaseRequest.Release || !e.Addresses.Any(rules.IsLent))))
-                AnswerEarly(entry);
+                AnswerEarly(entry, isAway);
         }
         var room = options.MaxPromises - Promises;
         foreach (var request in _queue.All.Where(r => !r.IsAnswered && which(r)).ToList())
@@ -239,16 +240,16 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
                 return;
             if (!Undo(request, rules) && Promised(rules) is { } plan && plan.TryAdd(request, out _))
             {
-                AnswerEarly(plan.Entries[^1]);
+                AnswerEarly(plan.Entries[^1], isAway);
                 room--;
             }
         }
     }
 
-    private void AnswerEarly(LeasePlan.Entry entry)
+    private void AnswerEarly(LeasePlan.Entry entry, bool isAway)
     {
         Use(entry);
-        entry.Request.Promise(entry.Addresses);
+        entry.Request.Promise(entry.Addresses, isAway);
     }
 
     // What no transaction has carried is forgotten with its release: a long absence of the datastore costs nothing then.

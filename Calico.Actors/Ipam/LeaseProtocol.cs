@@ -27,7 +27,9 @@ public static class LeaseProtocol
         public bool IsReclaim { get; init; }
     }
 
-    public sealed record Allocated(long RequestId, ImmutableArray<IpAddr> Addresses) : ILocalMessage;
+    /// <param name="Addresses">One of each family.</param>
+    /// <param name="IsAway">The datastore is away: nobody but this node knows of it until it returns.</param>
+    public sealed record Allocated(long RequestId, ImmutableArray<IpAddr> Addresses, bool IsAway = false) : ILocalMessage;
 
     /// <summary>Why there are no addresses.</summary>
     /// <param name="Retryable">Whether asking again later can help.</param>

@@ -23,6 +23,8 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
     /// <summary>Answered, with these addresses gained or given up, but not durable yet.</summary>
     public bool IsPromise { get; private set; }
 
+    protected bool IsAway { get; private set; }
+
     /// <summary>What is to be written with these addresses, which it gains or gives up.</summary>
     public abstract ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses);
 
@@ -33,9 +35,11 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
     public void Succeed(ImmutableArray<IpAddr> addresses) => Answer(Success(addresses));
 
     /// <summary>Answers that it will be done.</summary>
-    public virtual void Promise(ImmutableArray<IpAddr> addresses)
+    /// <param name="isAway">Not before the datastore has returned.</param>
+    public virtual void Promise(ImmutableArray<IpAddr> addresses, bool isAway)
     {
         IsPromise = true;
+        IsAway = isAway;
         Succeed(addresses);
     }
 
@@ -93,13 +97,13 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
 
         public override bool Needs(Cidr block) => Loans.Any(block.Contains);
 
-        public override void Promise(ImmutableArray<IpAddr> addresses)
+        public override void Promise(ImmutableArray<IpAddr> addresses, bool isAway)
         {
             Demand = Demand with { Wanted = addresses };
-            base.Promise(addresses);
+            base.Promise(addresses, isAway);
         }
 
-        protected override ILocalMessage Success(ImmutableArray<IpAddr> addresses) => new LeaseProtocol.Allocated(message.RequestId, addresses);
+        protected override ILocalMessage Success(ImmutableArray<IpAddr> addresses) => new LeaseProtocol.Allocated(message.RequestId, addresses, IsAway);
 
         protected override ILocalMessage Failure(string reason, bool retryable, bool isTaken) =>
             new LeaseProtocol.NotAllocated(message.RequestId, reason, retryable, isTaken);

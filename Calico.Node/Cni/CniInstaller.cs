@@ -1,3 +1,4 @@
+using Calico.Kernel.Files;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;

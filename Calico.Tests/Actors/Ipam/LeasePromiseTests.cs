@@ -79,6 +79,21 @@ public class LeasePromiseTests(ITestOutputHelper output) : LeaseFixture(output)
     }
 
     [Fact]
+    public async Task Who_gets_an_address_that_only_this_node_knows_of_is_told_so()
+    {
+        var lease = Start();
+        lease.Tell(Allocate("first"), TestActor);
+        Assert.False((await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10))).IsAway);
+        StoreGoesAway();
+
+        lease.Tell(Allocate("web"), TestActor);
+
+        Assert.True((await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10))).IsAway);
+        StoreReturns();
+        await UntilStoredAsync("first", "web");
+    }
+
+    [Fact]
     public async Task A_transaction_that_takes_long_is_answered_before_it_ends()
     {
         var lease = Start();

@@ -1,12 +1,13 @@
 using System.Runtime.InteropServices;
 
-namespace Calico.Node.Cni;
+namespace Calico.Kernel.Files;
 
 /// <summary>Files that others read while they are replaced: they see the old one or the new one, also after a power cut.</summary>
-internal static partial class WholeFile
+public static partial class WholeFile
 {
     private const int ReadOnlyDirectory = 0x10000 | 0x80000;
 
+    /// <summary>Puts the content in the place of what the file had.</summary>
     /// <exception cref="IOException">Nothing has changed, but perhaps a temporary file is left.</exception>
     public static void Write(string path, ReadOnlySpan<byte> content, UnixFileMode mode)
     {
@@ -37,6 +38,7 @@ internal static partial class WholeFile
         SyncFolder(Path.GetDirectoryName(path)!);
     }
 
+    /// <summary>The file is gone, also after a power cut; one that was not there is none of its business.</summary>
     public static void Delete(string path)
     {
         File.Delete(path);
