@@ -1,8 +1,8 @@
-using Calico.Kernel.Files;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Calico.Kernel.Files;
 
 namespace Calico.Node.Cni;
 
