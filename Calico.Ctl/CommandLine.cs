@@ -24,6 +24,9 @@ internal static class CommandLine
 
     public static async Task<int> RunAsync(string[] args, CtlContext context)
     {
+        // As upstream's: 'help ipam show' is 'ipam show --help'.
+        if (args is ["help", .. var asked])
+            args = [.. asked, "--help"];
         var global = new GlobalOptions();
         var settings = global.Read(args);
         if (settings.Problem is { } problem)
