@@ -70,7 +70,7 @@ internal static class CommandLine
         ResourceCommands.Apply(context),
         ResourceCommands.Replace(context),
         ResourceCommands.Delete(context),
-        ResourceCommands.Validate(context),
+        ValidateCommand.Build(context),
         PatchCommand.Build(context),
         GetCommand.Build(context),
         LabelCommand.Build(context),
