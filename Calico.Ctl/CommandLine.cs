@@ -24,6 +24,9 @@ internal static class CommandLine
 
     public static async Task<int> RunAsync(string[] args, CtlContext context)
     {
+        // As upstream's: 'help ipam show' is 'ipam show --help'.
+        if (args is ["help", .. var asked])
+            args = [.. asked, "--help"];
         var global = new GlobalOptions();
         var settings = global.Read(args);
         if (settings.Problem is { } problem)
@@ -67,7 +70,7 @@ internal static class CommandLine
         ResourceCommands.Apply(context),
         ResourceCommands.Replace(context),
         ResourceCommands.Delete(context),
-        ResourceCommands.Validate(context),
+        ValidateCommand.Build(context),
         PatchCommand.Build(context),
         GetCommand.Build(context),
         LabelCommand.Build(context),

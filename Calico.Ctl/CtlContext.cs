@@ -24,9 +24,10 @@ internal sealed record CtlContext
 
     public static CtlContext ForProcess(Func<DatastoreOptions, IDatastore> open) => new()
     {
-        Out = Console.Out,
-        Error = Console.Error,
-        In = Console.In,
+        // Not the console's own writers: they put the terminal's keypad into another mode before the first word.
+        Out = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true },
+        Error = new StreamWriter(Console.OpenStandardError()) { AutoFlush = true },
+        In = new StreamReader(Console.OpenStandardInput()),
         Environment = System.Environment.GetEnvironmentVariable,
         OpenDatastore = open,
         Time = TimeProvider.System,

@@ -12,16 +12,33 @@ internal sealed class ExampleCommand(string name, string description, params str
 {
     private string[] Examples => examples;
 
-    /// <summary>Adds the examples of the command that is asked about to the help of a whole command line.</summary>
+    /// <summary>
+    /// Adds the examples of the command that is asked about to the help of a whole command line, and shows the help of a
+    /// command that is only a group of others.
+    /// </summary>
     public static RootCommand ShownIn(RootCommand root)
     {
         if (root.Options.OfType<HelpOption>().SingleOrDefault() is { Action: HelpAction help } option)
+        {
             option.Action = new HelpWithExamples(help);
+            ExplainGroups(root, help);
+        }
         return root;
+    }
+
+    private static void ExplainGroups(Command command, HelpAction help)
+    {
+        if (command.Subcommands.Count > 0 && command.Action is null)
+            command.SetAction(help.Invoke);
+        foreach (var child in command.Subcommands)
+            ExplainGroups(child, help);
     }
 
     private sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLineAction
     {
+        // Who asks for help need not have said yet what the command wants.
+        public override bool ClearsParseErrors => true;
+
         public override int Invoke(ParseResult parseResult)
         {
             var result = help.Invoke(parseResult);

@@ -9,9 +9,10 @@ namespace Calico.Ctl;
 /// <param name="Locate">File and line of a field; null for a resource that the command line names.</param>
 internal sealed record PlacedResource(Resource Resource, Func<string, string>? Locate = null)
 {
-    /// <summary>An error about it with its place.</summary>
+    /// <summary>An error about it with its place; of several, each on a line with a place of its own.</summary>
     public string Explain(Exception error) => Locate is null ? error.Message
-        : $"{Locate(error is InvalidResourceException { Errors: [var first, ..] } ? first.Path : "")}: {error.Message}";
+        : error is InvalidResourceException invalid ? ResourceFiles.Explain(invalid.Subject, invalid.Errors, Locate)
+        : $"{Locate("")}: {error.Message}";
 }
 
 /// <summary>What <c>-f</c> names: a file, a directory, or <c>-</c> for standard input.</summary>
@@ -44,9 +45,31 @@ internal static class ResourceFiles
     }
 
     /// <summary>The resources in the files.</summary>
-    /// <inheritdoc cref="Read"/>
-    public static List<PlacedResource> ReadResources(string path, bool isRecursive, bool skipEmpty, TextReader standardInput) =>
-        [.. Read(path, isRecursive, skipEmpty, standardInput).Select(d => new PlacedResource(Parse(d), d.Locate))];
+    /// <exception cref="CtlException">As <see cref="Read"/>, or some are no resources: all of those are named.</exception>
+    public static List<PlacedResource> ReadResources(string path, bool isRecursive, bool skipEmpty, TextReader standardInput)
+    {
+        var resources = new List<PlacedResource>();
+        var problems = new List<string>();
+        foreach (var document in Read(path, isRecursive, skipEmpty, standardInput))
+        {
+            try
+            {
+                resources.Add(new PlacedResource(ResourceCodec.ParseStrict(document.Json), document.Locate));
+            }
+            catch (InvalidResourceException e)
+            {
+                problems.Add(Explain(e.Subject, e.Errors, document.Locate));
+            }
+        }
+        return problems.Count == 0 ? resources : throw Unusable(problems);
+    }
+
+    /// <summary>A line for each error, with its place.</summary>
+    public static string Explain(string subject, IEnumerable<FieldError> errors, Func<string, string> locate) =>
+        string.Join('\n', errors.Select(e => $"{locate(e.Path)}: {subject}: {e}"));
+
+    /// <summary>What ends a command that was given what is no resource.</summary>
+    public static CtlException Unusable(IEnumerable<string> problems) => new($"failed to execute command: {string.Join('\n', problems)}");
 
     /// <exception cref="CtlException">The text cannot be read.</exception>
     public static string ReadFile(string path)
@@ -58,18 +81,6 @@ internal static class ResourceFiles
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new CtlException($"failed to execute command: cannot read {path}: {e.Message}", e);
-        }
-    }
-
-    private static Resource Parse(ManifestDocument document)
-    {
-        try
-        {
-            return ResourceCodec.ParseStrict(document.Json);
-        }
-        catch (InvalidResourceException e)
-        {
-            throw new CtlException($"failed to execute command: {document.Locate(e.Errors[0].Path)}: {e.Message}", e);
         }
     }
 

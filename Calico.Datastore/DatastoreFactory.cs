@@ -52,6 +52,10 @@ public static class DatastoreFactory
                 Tls = TlsOf(options),
             }),
             DatastoreType.Kubernetes => new KubernetesDatastore(KubernetesAccess.Find(options)),
+            // Who forgot to say where the datastore is must not be shown, or given, an empty one.
+            _ when options.IsTypeAssumed && !Directory.Exists(options.EmbeddedPath) => throw new DatastoreException(DatastoreFault.Invalid,
+                "no datastore is named: set ETCD_ENDPOINTS or KUBECONFIG, or name them in the configuration file; "
+                + $"DATASTORE_TYPE=embedded makes a store of this machine's own in {options.EmbeddedPath}"),
             _ => OpenEmbedded(options.EmbeddedPath),
         };
     }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Text.Json;
 using Calico.Core.Model.Schema;
+using Calico.Datastore.Kubernetes;
 using Calico.Datastore.Manifests;
 
 namespace Calico.Datastore;
@@ -21,6 +22,9 @@ public sealed record DatastoreOptions
     public const string DefaultEmbeddedPath = "/var/lib/calico/calico.db";
 
     public DatastoreType Type { get; init; }
+
+    /// <summary>Nothing named a store: <see cref="Type"/> is what may be there all the same.</summary>
+    public bool IsTypeAssumed { get; init; }
 
     /// <summary>URLs of etcd members.</summary>
     public ImmutableArray<string> EtcdEndpoints { get; init; } = [];
@@ -73,7 +77,8 @@ public sealed record DatastoreOptions
 
     /// <summary>
     /// Reads the configuration file if there is one, and the environment only if there is none, as Calico's clients do.
-    /// Without a type it is etcd if etcd is named, Kubernetes if that is, and the embedded store otherwise.
+    /// Without a type it is etcd if etcd is named, Kubernetes if that is or if this is a pod or a login with a kubeconfig, and
+    /// the embedded store otherwise.
     /// </summary>
     /// <param name="file">The file's text, or null.</param>
     /// <param name="fileName">What errors call the file.</param>
@@ -97,6 +102,7 @@ public sealed record DatastoreOptions
             EtcdCert = settings.Get("etcdCert", null),
             EtcdCACert = settings.Get("etcdCACert", null),
             EmbeddedPath = settings.Get("embeddedPath", "EMBEDDED_PATH") ?? DefaultEmbeddedPath,
+            IsTypeAssumed = (settings.Get("datastoreType", "DATASTORE_TYPE") ?? settings.Get("embeddedPath", "EMBEDDED_PATH")) is null,
             Kubeconfig = settings.Get("kubeconfig", "KUBECONFIG"),
             KubeconfigInline = settings.Get("kubeconfigInline", null),
             K8sApiEndpoint = settings.Get("k8sAPIEndpoint", "K8S_API_ENDPOINT"),
@@ -113,7 +119,8 @@ public sealed record DatastoreOptions
             K8sServicePort = NonEmpty(environment("KUBERNETES_SERVICE_PORT")),
             HomeDirectory = NonEmpty(environment("HOME")),
         };
-        options = options with { Type = TypeOf(settings, options) };
+        var type = TypeOf(settings, options);
+        options = options with { Type = type, IsTypeAssumed = options.IsTypeAssumed && type == DatastoreType.Embedded };
         return Checked(options, settings.Source);
     }
 
@@ -133,6 +140,8 @@ public sealed record DatastoreOptions
             "embedded" => DatastoreType.Embedded,
             null when !options.EtcdEndpoints.IsEmpty || options.EtcdDiscoverySrv is not null => DatastoreType.EtcdV3,
             null when (options.Kubeconfig ?? options.KubeconfigInline ?? options.K8sApiEndpoint) is not null => DatastoreType.Kubernetes,
+            null when !options.IsTypeAssumed => DatastoreType.Embedded,
+            null when options.K8sServiceHost is not null || KubernetesAccess.HasHomeConfig(options) => DatastoreType.Kubernetes,
             null => DatastoreType.Embedded,
             var other => throw Invalid(settings.Source, "spec.datastoreType", other, "must be etcdv3, kubernetes or embedded"),
         };

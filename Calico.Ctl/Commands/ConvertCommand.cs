@@ -37,8 +37,10 @@ internal static class ConvertCommand
                 if (resource is not null)
                     converted.Add(ResourceCodec.ToJson(resource));
             }
-            foreach (var json in converted)
-                await context.Out.WriteAsync(isJson ? json.GetRawText() + "\n" : (converted.Count > 1 ? "---\n" : "") + YamlText.From(json));
+            if (isJson && converted.Count > 0)
+                await context.Out.WriteLineAsync(OutputFormat.Indent(OutputFormat.OneOrList(converted)));
+            else
+                await context.Out.WriteAsync(string.Concat(converted.Select(c => (converted.Count > 1 ? "---\n" : "") + YamlText.From(c))));
             foreach (var problem in problems)
                 await context.Error.WriteLineAsync($"not converted: {problem}");
             return problems.Count == 0 ? CommandLine.Success : CommandLine.Failure;

@@ -1,13 +1,12 @@
 using System.CommandLine;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
-using Calico.Core.Model.Validation;
 using Calico.Datastore;
 using Calico.Datastore.Resources;
 
 namespace Calico.Ctl.Commands;
 
-/// <summary>create, apply, replace, delete and validate: the same operation on each resource of a file, in order.</summary>
+/// <summary>create, apply, replace and delete: the same operation on each resource of a file, in order.</summary>
 internal static class ResourceCommands
 {
     public static Command Create(CtlContext context)
@@ -22,27 +21,6 @@ internal static class ResourceCommands
 
     public static Command Replace(CtlContext context) => new WriteCommand(context, "replace", "replaced", (store, resource) => store.UpdateAsync(resource))
         .Build("Replace resources that exist.");
-
-    public static Command Validate(CtlContext context)
-    {
-        var file = CommonOptions.File();
-        var recursive = CommonOptions.Recursive();
-        var skipEmpty = CommonOptions.SkipEmpty();
-        var ns = CommonOptions.Namespace();
-        var config = CommonOptions.Config();
-        var command = new ExampleCommand("validate", "Check resources without a datastore.", "validate -f policies/ -R") { file, recursive, skipEmpty, ns, config };
-        command.SetAction((parsed, _) =>
-        {
-            var resources = ReadFiles(context, parsed.GetValue(file), parsed.GetValue(recursive), parsed.GetValue(skipEmpty));
-            return new Batch(context, "validate", "validated").RunAsync(resources, resource =>
-            {
-                var inPlace = ResourceDefaults.Apply(Namespaces.Resolve(resource, parsed.GetValue(ns), allNamespaces: false));
-                ResourceValidator.Check(inPlace);
-                return Task.CompletedTask;
-            });
-        });
-        return command;
-    }
 
     public static Command Delete(CtlContext context)
     {
@@ -75,6 +53,10 @@ internal static class ResourceCommands
     }
 
     public static List<PlacedResource> ReadFiles(CtlContext context, string? path, bool isRecursive, bool skipEmpty) =>
-        ResourceFiles.ReadResources(path ?? throw new CtlException("no resources specified: name a file with -f, or '-' for standard input"),
-            isRecursive, skipEmpty, context.In);
+        ResourceFiles.ReadResources(Named(path), isRecursive, skipEmpty, context.In);
+
+    /// <summary>What <c>-f</c> names.</summary>
+    /// <exception cref="CtlException">Nothing.</exception>
+    public static string Named(string? path) =>
+        path ?? throw new CtlException("no resources specified: name a file with -f, or '-' for standard input");
 }

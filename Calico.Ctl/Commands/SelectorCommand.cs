@@ -76,15 +76,19 @@ internal static class SelectorCommand
             var labels = question.RootElement.TryGetProperty("labels", out var given) && given.ValueKind != JsonValueKind.Null
                 ? StringMap.From(given.EnumerateObject().Select(l => KeyValuePair.Create(l.Name, l.Value.GetString() ?? "")))
                 : StringMap.From([]);
-            return Selector.TryParse(question.RootElement.GetProperty("selector").GetString() ?? "", out var selector, out var error)
+            if (!question.RootElement.TryGetProperty("selector", out var text))
+                return (false, NoQuestion("it has no selector"), null);
+            return Selector.TryParse(text.GetString() ?? "", out var selector, out var error)
                 ? (selector.Evaluate(labels), null, null)
                 : (false, error.Reason, error.Position);
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return (false, $"the line is no question such as {{\"selector\": \"all()\", \"labels\": {{}}}}: {e.Message}", null);
+            return (false, NoQuestion(e.Message), null);
         }
     }
+
+    private static string NoQuestion(string reason) => $"the line is no question such as {{\"selector\": \"all()\", \"labels\": {{}}}}: {reason}";
 
     private static string Verdict(bool isMatch, string? error, int? at)
     {

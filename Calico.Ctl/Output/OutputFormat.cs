@@ -30,6 +30,8 @@ internal sealed record Listing(ResourceKind Kind, IReadOnlyList<Resource> Items,
 /// <summary>How get writes its results.</summary>
 internal abstract class OutputFormat
 {
+    private static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <exception cref="CtlException">There is no such format.</exception>
     public static OutputFormat Parse(string text, bool printNamespace)
     {
@@ -56,12 +58,14 @@ internal abstract class OutputFormat
 
     public abstract Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation);
 
-    // Several results are a list of objects, one is the object.
-    private static JsonElement ToJson(IReadOnlyList<Listing> results)
+    private static JsonElement ToJson(IReadOnlyList<Listing> results) => OneOrList([.. results.Select(r => r.ToJson())]);
+
+    /// <summary>One object as it is, several as a list of them.</summary>
+    public static JsonElement OneOrList(IReadOnlyList<JsonElement> objects)
     {
-        if (results is [var only])
-            return only.ToJson();
-        using var document = JsonDocument.Parse($"[{string.Join(',', results.Select(r => r.ToJson().GetRawText()))}]");
+        if (objects is [var only])
+            return only;
+        using var document = JsonDocument.Parse($"[{string.Join(',', objects.Select(o => o.GetRawText()))}]");
         return document.RootElement.Clone();
     }
 
@@ -71,19 +75,19 @@ internal abstract class OutputFormat
             results.Count == 0 ? Task.CompletedTask : output.WriteAsync(YamlText.From(ToJson(results)));
     }
 
+    /// <summary>JSON for people and programs: indented, and not escaped beyond need.</summary>
+    public static string Indent(JsonElement json)
+    {
+        using var buffer = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(buffer, Indented))
+            json.WriteTo(writer);
+        return System.Text.Encoding.UTF8.GetString(buffer.ToArray());
+    }
+
     private sealed class JsonFormat : OutputFormat
     {
-        private static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
-        public override async Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation)
-        {
-            if (results.Count == 0)
-                return;
-            using var buffer = new MemoryStream();
-            await using (var writer = new Utf8JsonWriter(buffer, Indented))
-                ToJson(results).WriteTo(writer);
-            await output.WriteLineAsync(System.Text.Encoding.UTF8.GetString(buffer.ToArray()));
-        }
+        public override Task WriteAsync(TextWriter output, ResourceStore store, IReadOnlyList<Listing> results, CancellationToken cancellation) =>
+            results.Count == 0 ? Task.CompletedTask : output.WriteLineAsync(Indent(ToJson(results)));
     }
 
     private sealed class TemplateFormat(string template) : OutputFormat

@@ -35,7 +35,7 @@ internal sealed class EtcdCalls(EtcdOptions options, EtcdEndpoints endpoints) : 
     {
         var started = options.Time.GetTimestamp();
         var tokenTries = 0;
-        RpcException? cause = null;
+        var causes = new Dictionary<string, RpcException>();
         for (var failures = 0; ; failures++)
         {
             var endpoint = endpoints.Current;
@@ -57,7 +57,8 @@ internal sealed class EtcdCalls(EtcdOptions options, EtcdEndpoints endpoints) : 
             if (verdict == Verdict.Unknown && !tracking.Sent)
                 verdict = Verdict.NotDone;
             // That time is up says less than what it was spent on.
-            cause = failure.StatusCode == StatusCode.DeadlineExceeded && cause is not null ? cause : failure;
+            if (failure.StatusCode != StatusCode.DeadlineExceeded || !causes.ContainsKey(endpoint.Url))
+                causes[endpoint.Url] = failure;
             if (verdict == Verdict.AnswerTooLarge)
                 throw failure;
             if (verdict == Verdict.StaleToken && options.Username is not null && ++tokenTries <= MaxTokenTries)
@@ -75,26 +76,30 @@ internal sealed class EtcdCalls(EtcdOptions options, EtcdEndpoints endpoints) : 
                 _ => false,
             };
             if (!again || options.Time.GetElapsedTime(started) >= options.RequestTimeout)
-                throw Give(up: cause, verdict, what, repeatable, endpoint, failures + 1, started);
+                throw Give(up: causes, verdict, what, repeatable, endpoint, failures + 1, started);
             // Each endpoint gets its first chance at once.
             if ((failures + 1) % endpoints.Count == 0)
                 await BackOffAsync(failures / endpoints.Count, cancellation);
         }
     }
 
-    private DatastoreException Give(RpcException up, Verdict verdict, string what, bool repeatable, EtcdEndpoint endpoint,
+    private DatastoreException Give(Dictionary<string, RpcException> up, Verdict verdict, string what, bool repeatable, EtcdEndpoint endpoint,
         int tries, long started)
     {
         var fault = verdict switch
         {
             Verdict.NotTrusted or Verdict.StaleToken => DatastoreFault.Denied,
             Verdict.NotDone or Verdict.Unknown => DatastoreFault.Unavailable,
-            _ => EtcdFailure.Fault(up.Status),
+            _ => EtcdFailure.Fault(up[endpoint.Url].Status),
         };
         var elapsed = options.Time.GetElapsedTime(started);
         var tried = fault == DatastoreFault.Unavailable ? $" ({tries} tries in {elapsed.TotalSeconds:f1} s)" : "";
         var outcome = verdict == Verdict.Unknown && !repeatable ? "; it may or may not have been carried out" : "";
-        return new DatastoreException(fault, $"etcd {endpoint.Url}: {what}: {EtcdFailure.Reason(up)}{tried}{outcome}", up);
+        // Where nobody answers, each endpoint may have a reason of its own.
+        var reason = fault == DatastoreFault.Unavailable && up.Count > 1
+            ? $"etcd: {what}: {string.Join("; ", up.OrderBy(u => u.Key, StringComparer.Ordinal).Select(u => $"{u.Key}: {EtcdFailure.Reason(u.Value)}"))}"
+            : $"etcd {endpoint.Url}: {what}: {EtcdFailure.Reason(up[endpoint.Url])}";
+        return new DatastoreException(fault, $"{reason}{tried}{outcome}", up[endpoint.Url]);
     }
 
     private CallOptions Options(Metadata headers, long started, bool repeatable, CancellationToken cancellation)

@@ -78,8 +78,14 @@ public static class KubernetesAccess
         };
     }
 
+    /// <summary>Whether whoever is logged in has a kubeconfig where kubectl looks for one.</summary>
+    public static bool HasHomeConfig(DatastoreOptions options) => HomeConfig(options) is { } path && File.Exists(path);
+
+    private static string? HomeConfig(DatastoreOptions options) =>
+        options.HomeDirectory is { } home ? Path.Combine(home, ".kube", "config") : null;
+
     private static KubernetesOptions? FromHome(DatastoreOptions options) =>
-        options.K8sApiEndpoint is null && options.HomeDirectory is { } home && Path.Combine(home, ".kube", "config") is var path && File.Exists(path)
-            ? From(Kubeconfig.ReadFile(path, options.K8sCurrentContext))
+        options.K8sApiEndpoint is null && HasHomeConfig(options)
+            ? From(Kubeconfig.ReadFile(HomeConfig(options)!, options.K8sCurrentContext))
             : null;
 }

@@ -22,17 +22,40 @@ public static class ManifestReader
         if (text.Length > MaxLength)
             throw new ManifestException(source, 1, 1, $"has {text.Length} characters, at most {MaxLength} are read");
         var documents = new List<ManifestDocument>();
-        var composer = new Composer(new Parser(new StringReader(text)), source);
+        var parser = new Parser(new StringReader(text));
         try
         {
-            foreach (var root in composer.Documents())
+            foreach (var root in new Composer(parser, source).Documents())
                 Flatten(root, null, source, documents);
         }
         catch (YamlException e)
         {
-            throw new ManifestException(source, e.Start.Line, e.Start.Column, e.InnerException?.Message ?? e.Message, e);
+            var (line, column) = e.End.Index > 0 ? (e.Start.Line, e.Start.Column) : AfterWhatWasRead(parser, text);
+            throw new ManifestException(source, line, column, e.InnerException?.Message ?? e.Message, e);
+        }
+        catch (InvalidOperationException e)
+        {
+            // How the scanner says that a value in braces or brackets runs into the key of a later line.
+            var (line, column) = AfterWhatWasRead(parser, text);
+            throw new ManifestException(source, line, column, "an object or list that begins here or before, with '{' or '[', is not closed", e);
         }
         return documents;
+    }
+
+    // Where an error is that says no place: after the last thing that could be read. If a line's indentation has a tab
+    // there it is that, the one thing that the scanner refuses without a place.
+    private static (long Line, long Column) AfterWhatWasRead(Parser parser, string text)
+    {
+        var read = parser.Current?.End ?? Mark.Empty;
+        var lines = text.Split('\n');
+        for (var line = read.Line; line < lines.Length; line++)
+        {
+            var indent = lines[line].Length - lines[line].TrimStart(' ', '\t').Length;
+            var tab = lines[line].IndexOf('\t', 0, indent);
+            if (tab >= 0)
+                return (line + 1, tab + 1);
+        }
+        return (read.Line, read.Column);
     }
 
     private static void Flatten(YamlNode node, YamlMapping? list, string source, List<ManifestDocument> documents)

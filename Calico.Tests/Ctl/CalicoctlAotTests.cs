@@ -73,4 +73,19 @@ public class CalicoctlAotTests
 
         Assert.Equal(expected, new CommandResult(process.ExitCode, await output, await error));
     }
+
+    [Fact]
+    public async Task On_a_terminal_it_writes_what_it_says_and_nothing_else()
+    {
+        using var process = Process.Start(new ProcessStartInfo("script", ["-qec", $"{Artifacts.Calicoctl()} selector 'all()'", "/dev/null"])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
+        process.StandardInput.Close();
+        var output = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+
+        Assert.StartsWith("canonical: all()", output, StringComparison.Ordinal);
+    }
 }

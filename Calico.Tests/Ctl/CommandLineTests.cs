@@ -51,6 +51,39 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public async Task Every_command_explains_itself_whatever_it_needs()
+    {
+        var left = new Queue<string>([""]);
+        var seen = 0;
+
+        while (left.TryDequeue(out var command))
+        {
+            var result = await _calicoctl.RunAsync($"{command} --help".TrimStart());
+
+            Assert.True(result is { ExitCode: 0, Error: "" }, $"calicoctl {command} --help: {result.Output}");
+            Assert.Contains("Usage:", result.Out, StringComparison.Ordinal);
+            seen++;
+            foreach (var line in result.Out.Split('\n').SkipWhile(l => l != "Commands:").Skip(1).TakeWhile(l => l.StartsWith("  ", StringComparison.Ordinal)))
+                left.Enqueue($"{command} {line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]}".TrimStart());
+        }
+
+        Assert.InRange(seen, 30, 100);
+    }
+
+    [Theory]
+    [InlineData("help ipam show", "ipam show --help")]
+    [InlineData("help", "--help")]
+    [InlineData("ipam", "ipam --help")]
+    [InlineData("datastore migrate", "datastore migrate --help")]
+    public async Task A_group_of_commands_and_the_word_help_show_help(string command, string meaning)
+    {
+        var result = await _calicoctl.RunAsync(command);
+
+        Assert.Equal(await _calicoctl.RunAsync(meaning), result);
+        Assert.Equal(0, result.ExitCode);
+    }
+
+    [Fact]
     public async Task Get_prints_a_table_in_upstreams_layout()
     {
         await _calicoctl.RunAsync("create -f -", Pool);

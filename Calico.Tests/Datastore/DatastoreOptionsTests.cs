@@ -12,9 +12,39 @@ public class DatastoreOptionsTests
     [InlineData("CALICO_ETCD_ENDPOINTS=http://a:2379", DatastoreType.EtcdV3)]
     [InlineData("ETCD_DISCOVERY_SRV=example.org", DatastoreType.EtcdV3)]
     [InlineData("KUBECONFIG=/k", DatastoreType.Kubernetes)]
+    [InlineData("KUBERNETES_SERVICE_HOST=10.96.0.1", DatastoreType.Kubernetes)]
+    [InlineData("KUBERNETES_SERVICE_HOST=10.96.0.1 EMBEDDED_PATH=/e", DatastoreType.Embedded)]
+    [InlineData("KUBERNETES_SERVICE_HOST=10.96.0.1 ETCD_ENDPOINTS=http://a:2379", DatastoreType.EtcdV3)]
+    [InlineData("HOME=/nonexistent", DatastoreType.Embedded)]
     [InlineData("DATASTORE_TYPE=kubernetes ETCD_ENDPOINTS=http://a:2379", DatastoreType.Kubernetes)]
     [InlineData("CALICO_DATASTORE_TYPE=embedded DATASTORE_TYPE=kubernetes", DatastoreType.Embedded)]
     public void The_environment_says_the_type(string variables, DatastoreType type) => Assert.Equal(type, Load(variables).Type);
+
+    [Fact]
+    public void A_login_with_a_kubeconfig_means_that_cluster()
+    {
+        using var home = new TemporaryDirectory();
+        Directory.CreateDirectory(Path.Combine(home.Path, ".kube"));
+        File.WriteAllText(Path.Combine(home.Path, ".kube", "config"), "kind: Config");
+
+        Assert.Equal(DatastoreType.Kubernetes, Load($"HOME={home.Path}").Type);
+        Assert.Equal(DatastoreType.Embedded, Load($"HOME={home.Path} DATASTORE_TYPE=embedded").Type);
+    }
+
+    [Fact]
+    public void Who_names_no_datastore_gets_no_new_one()
+    {
+        using var directory = new TemporaryDirectory();
+        var path = Path.Combine(directory.Path, "store");
+
+        var assumed = Load("") with { EmbeddedPath = path };
+        var e = Assert.Throws<DatastoreException>(() => DatastoreFactory.Open(assumed));
+
+        Assert.Contains("no datastore is named: set ETCD_ENDPOINTS or KUBECONFIG", e.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(path));
+        Assert.False(Load("DATASTORE_TYPE=embedded").IsTypeAssumed);
+        Assert.False(Load("EMBEDDED_PATH=/e").IsTypeAssumed);
+    }
 
     [Theory]
     [InlineData("DATASTORE_TYPE=zookeeper", "must be etcdv3, kubernetes or embedded")]

@@ -34,6 +34,9 @@ public sealed record FieldError(string Path, string? Value, string Reason)
 public sealed class InvalidResourceException(string subject, ImmutableArray<FieldError> errors)
     : Exception(Describe(subject, errors))
 {
+    /// <summary>Kind and name, as far as they are known.</summary>
+    public string Subject { get; } = subject;
+
     public ImmutableArray<FieldError> Errors { get; } = errors;
 
     private static string Describe(string subject, ImmutableArray<FieldError> errors) => errors.Length == 1

@@ -15,6 +15,8 @@ internal static class AgentSocket
     public static async Task<string> AskAsync(CtlContext context, string page, CancellationToken cancellation)
     {
         var path = PathOf(context);
+        if (!File.Exists(path))
+            throw NotRunning($"there is no {path}");
         using var handler = new SocketsHttpHandler
         {
             ConnectCallback = async (_, stop) =>
@@ -39,7 +41,10 @@ internal static class AgentSocket
         }
         catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
         {
-            throw new CtlException($"Calico process is not running: {path}: {(e.InnerException ?? e).Message}; start calico-node on this host, or name its run directory in CALICO_RUN_DIR", e);
+            throw NotRunning($"{path}: {(e.InnerException ?? e).Message}", e);
         }
     }
+
+    private static CtlException NotRunning(string reason, Exception? cause = null) =>
+        new($"Calico process is not running: {reason}; start calico-node on this host, or name its run directory in CALICO_RUN_DIR", cause);
 }

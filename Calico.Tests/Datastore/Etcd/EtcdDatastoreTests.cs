@@ -52,6 +52,21 @@ public sealed class EtcdDatastoreTests
     }
 
     [Fact]
+    public async Task With_several_endpoints_dead_each_is_named_with_its_reason()
+    {
+        var refuses = $"http://127.0.0.1:{EtcdProcess.FreePort()}";
+        const string unknown = "http://member.invalid:2379";
+        await using var store = new EtcdDatastore(new EtcdOptions { Endpoints = [refuses, unknown], RequestTimeout = TimeSpan.FromSeconds(2) });
+
+        var fault = await DatastoreExtensions.FaultAsync(() => store.GetAsync("/a"));
+
+        Assert.Equal(DatastoreFault.Unavailable, fault.Fault);
+        Assert.Contains($"{refuses}: 127.0.0.1", fault.Message, StringComparison.Ordinal);
+        Assert.Contains("Connection refused", fault.Message, StringComparison.Ordinal);
+        Assert.Contains($"{unknown}: member.invalid", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_call_waits_for_a_server_that_is_coming_back()
     {
         await using var served = await ServedStore.StartAsync();

@@ -84,6 +84,46 @@ public class ManifestReaderTests
         Assert.StartsWith($"file.yaml:{line}:", e.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("kind: A\nmetadata: {name: a\nspec: {cidr: b}\n", "f:2:")]
+    [InlineData("kind: A\nnets: [x, y\nspec: b\n", "f:2:")]
+    [InlineData("kind: A\nmetadata:\n\tname: a\n", "f:3:1: While scanning a mapping, found invalid tab")]
+    [InlineData("kind: A\n\nmetadata:\n  name: a\n  \tb: c\n", "f:")]
+    public void Errors_that_the_parser_gives_no_place_have_one(string yaml, string expected)
+    {
+        var e = Assert.Throws<ManifestException>(() => ManifestReader.Read(yaml, "f"));
+
+        Assert.StartsWith(expected, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_value_in_braces_may_go_on_over_lines() =>
+        Assert.Equal("""{"x":"b c","y":["d e","f"]}""", Field("a: {x: b\n  c, y: [d\n  e, f]}"));
+
+    [Fact]
+    public void However_a_manifest_is_broken_the_error_has_a_place()
+    {
+        const string whole = "apiVersion: v1\nkind: A\nmetadata: {name: web, namespace: 'shop'}\nspec:\n  selector: \"app == 'web'\"\n"
+            + "  ingress:\n  - action: Allow\n    source: {nets: [10.0.0.0/8, \"::/0\"]}\n    text: &a |\n      b\n    again: *a\n";
+        const string odd = " \n\t:-{}[]&*!|>'\"%@#?,.a0\\\r~`";
+        var random = new Random(5);
+
+        var broken = Enumerable.Range(0, 5000).Count(_ =>
+        {
+            var text = whole;
+            for (var changes = random.Next(1, 5); changes > 0; changes--)
+            {
+                var at = random.Next(text.Length);
+                text = random.Next(2) == 0 ? text.Remove(at, 1) : text.Insert(at, odd[random.Next(odd.Length)].ToString());
+            }
+            var error = Record.Exception(() => ManifestReader.Read(text, "f"));
+            Assert.True(error is null or ManifestException { Line: > 0, Column: > 0 }, $"{text}\n{error}");
+            return error is not null;
+        });
+
+        Assert.InRange(broken, 1000, 4999);
+    }
+
     [Fact]
     public void Aliases_and_merges_are_resolved() =>
         Assert.Equal("""{"x":{"p":1},"y":{"q":2,"p":1},"z":{"p":1}}""", Field("a:\n  x: &x {p: 1}\n  y: {<<: *x, q: 2}\n  z: *x"));
