@@ -1,5 +1,6 @@
 using Calico.Datastore;
 using Calico.Datastore.Resources;
+using Microsoft.Win32.SafeHandles;
 
 namespace Calico.Ctl;
 
@@ -24,9 +25,8 @@ internal sealed record CtlContext
 
     public static CtlContext ForProcess(Func<DatastoreOptions, IDatastore> open) => new()
     {
-        // Not the console's own writers: they put the terminal's keypad into another mode before the first word.
-        Out = new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true },
-        Error = new StreamWriter(Console.OpenStandardError()) { AutoFlush = true },
+        Out = Console.IsOutputRedirected ? Console.Out : Terminal(1),
+        Error = Console.IsErrorRedirected ? Console.Error : Terminal(2),
         In = new StreamReader(Console.OpenStandardInput()),
         Environment = System.Environment.GetEnvironmentVariable,
         OpenDatastore = open,
@@ -36,6 +36,10 @@ internal sealed record CtlContext
         // https://no-color.org
         UsesColour = !Console.IsOutputRedirected && string.IsNullOrEmpty(System.Environment.GetEnvironmentVariable("NO_COLOR")),
     };
+
+    // Not the console's own writer: before the first word it puts the terminal's keypad into another mode.
+    private static StreamWriter Terminal(int descriptor) =>
+        new(new FileStream(new SafeFileHandle(descriptor, ownsHandle: false), FileAccess.Write, bufferSize: 0)) { AutoFlush = true };
 
     /// <summary>Results are read by a person, not by a program.</summary>
     public bool IsTerminal { get; init; }
