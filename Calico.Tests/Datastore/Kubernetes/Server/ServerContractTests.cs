@@ -18,6 +18,8 @@ public sealed class ServerContractTests : KubernetesContractTests, IAsyncLifetim
 
     protected override IDatastore Store => _fixture.Store;
 
+    protected override bool ForgetsByItself => true;
+
     protected override Task CompactAsync(long revision) => _fixture.Server.CompactAsync(revision);
 
     public Task InitializeAsync() => Task.CompletedTask;
