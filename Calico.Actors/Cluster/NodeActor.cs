@@ -146,8 +146,8 @@ public sealed class NodeActor : ReceiveActor
             return;
         if (observed.Endpoints.IsEmpty)
         {
-            foreach (var block in observed.Blocks)
-                _blocks.Tell(new BlockProtocol.RetireHolder(block, observed.Node));
+            foreach (var (block, epoch) in observed.Blocks)
+                _blocks.Tell(new BlockProtocol.RetireHolder(block, observed.Node, epoch));
             return;
         }
         _deleting = true;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Calico.Actors.Ipam;
 using Calico.Actors.Protocol;
 using Calico.Core.Net;
 
@@ -20,7 +21,7 @@ public static class NodeProtocol
     /// members.
     /// </summary>
     public sealed record NodeObserved(string Node, bool IsMember, bool ResourceExists, IpAddr? Address,
-        ImmutableArray<Cidr> Blocks, ImmutableArray<string> Endpoints) : IWithNode;
+        ImmutableArray<BlockProtocol.Holding> Blocks, ImmutableArray<string> Endpoints) : IWithNode;
 
     /// <summary>What fits into one transaction of the datastore.</summary>
     public const int MaxEndpoints = 100;
@@ -40,5 +41,5 @@ public static class NodeProtocol
         Gone = 3,
     }
 
-    public sealed record NodeStatus(string Node, Phase Phase, IpAddr? Address, ImmutableArray<Cidr> Blocks) : IWireMessage;
+    public sealed record NodeStatus(string Node, Phase Phase, IpAddr? Address, ImmutableArray<BlockProtocol.Holding> Blocks) : IWireMessage;
 }

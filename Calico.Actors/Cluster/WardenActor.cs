@@ -1,6 +1,7 @@
 using Akka.Actor;
 using Akka.Cluster;
 using Calico.Actors.Feed;
+using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
@@ -31,8 +32,8 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     private readonly Akka.Cluster.Cluster _cluster = Akka.Cluster.Cluster.Get(Context.System);
     private readonly Dictionary<string, long> _policyRevisions = [];
     private readonly Dictionary<string, IpAddr?> _nodeAddresses = [];
-    private readonly Dictionary<string, SortedSet<Cidr>> _blocks = [];
-    private readonly Dictionary<string, SortedSet<string>> _endpoints = [];
+    private readonly Dictionary<string, SortedDictionary<Cidr, long>> _blocks = [];
+    private readonly Dictionary<string, SortedDictionary<string, long>> _endpoints = [];
     private bool _inSync;
     private int _round;
 
@@ -63,7 +64,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
             if (ResourceKey.TryParse(item.Key, out var key))
                 Take(key, item);
             else if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
-                Take(_blocks, host, block, item.Value is not null);
+                Take(_blocks, host, block, item);
         }
         // Before everything is listed, a node whose resource has not been read yet would look deleted.
         _inSync = changed.InSync;
@@ -82,7 +83,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         else if (key.Kind == ResourceKind.WorkloadEndpoint)
         {
             if (WorkloadEndpointName.TryParse(key.Name, out var endpoint))
-                Take(_endpoints, endpoint.Node, item.Key, item.Value is not null);
+                Take(_endpoints, endpoint.Node, item.Key, item);
         }
         else if (key.Kind == ResourceKind.Node)
         {
@@ -95,14 +96,14 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         }
     }
 
-    private static void Take<T>(Dictionary<string, SortedSet<T>> ofNodes, string node, T item, bool exists)
+    private static void Take<T>(Dictionary<string, SortedDictionary<T, long>> ofNodes, string node, T thing, FeedItem item) where T : notnull
     {
         if (!ofNodes.TryGetValue(node, out var items))
             ofNodes[node] = items = [];
-        if (exists)
-            items.Add(item);
+        if (item.Value is not null)
+            items[thing] = item.Revision;
         else
-            items.Remove(item);
+            items.Remove(thing);
         if (items.Count == 0)
             ofNodes.Remove(node);
     }
@@ -137,7 +138,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         var isMember = _cluster.State.Members.Any(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Joining
             && MeshPaths.NodeOf(m) == node && !_cluster.State.Unreachable.Contains(m));
         _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node), _nodeAddresses.GetValueOrDefault(node),
-            [.. _blocks.GetValueOrDefault(node) ?? []],
-            isMember ? [] : [.. (_endpoints.GetValueOrDefault(node) ?? []).Take(NodeProtocol.MaxEndpoints)]));
+            [.. (_blocks.GetValueOrDefault(node) ?? []).Select(b => new BlockProtocol.Holding(b.Key, b.Value))],
+            isMember ? [] : [.. (_endpoints.GetValueOrDefault(node) ?? []).Keys.Take(NodeProtocol.MaxEndpoints)]));
     }
 }

@@ -146,6 +146,9 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
             var affinity = await _datastore.GetAsync(IpamKeys.Affinity(retire.Node, retire.Block), _stopped.Token);
             if (affinity is null && (block is null || IpamJson.ParseBlock(block.Value).AffineHost != retire.Node))
                 return new BlockProtocol.HolderRetired(retire.Block, retire.Node, total);
+            // The node has come back since: what was granted later is not meant.
+            if (affinity is not null && affinity.ModRevision != retire.Epoch)
+                return null;
             var handles = await HandlesOfAsync(block, retire.Node);
             var (transaction, freed, isLast) = BlockTransactions.Retire(retire.Node, block, affinity, handles);
             var result = await _datastore.CommitAsync(transaction, _stopped.Token);

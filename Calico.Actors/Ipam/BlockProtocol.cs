@@ -29,13 +29,19 @@ public static class BlockProtocol
         Corrupt = 3,
     }
 
+    /// <summary>A block and the epoch of the grant that made somebody its holder.</summary>
+    public readonly record struct Holding(Cidr Block, long Epoch);
+
     public sealed record ClaimBlock(Cidr Block, string Node, long RequestId) : IWithBlock;
 
     /// <summary>The node gives an empty block back; one that is not empty stays where it is.</summary>
     public sealed record ReleaseBlock(Cidr Block, string Node, long Epoch) : IWithBlock;
 
-    /// <summary>The node is gone for good: free its addresses and take the block from it.</summary>
-    public sealed record RetireHolder(Cidr Block, string Node) : IWithBlock;
+    /// <summary>
+    /// The node is gone for good: free its addresses and take the block from it. A grant later than the epoch, to a node
+    /// that came back meanwhile, is not touched and not answered.
+    /// </summary>
+    public sealed record RetireHolder(Cidr Block, string Node, long Epoch) : IWithBlock;
 
     public sealed record BlockGranted(Cidr Block, string Node, long Epoch, long RequestId) : IWireMessage;
 

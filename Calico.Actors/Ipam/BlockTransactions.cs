@@ -108,6 +108,31 @@ internal static class BlockTransactions
         return new Transaction(compares.ToImmutable(), [.. once]);
     }
 
+    /// <summary>
+    /// Shuts out whatever was sent before and has not arrived: own blocks get a new epoch, by writing their affinity as it
+    /// is, those of other nodes a new revision. Fails if something has arrived since they were read.
+    /// </summary>
+    public static Transaction Fence(string node, IEnumerable<HeldBlock> blocks)
+    {
+        var compares = ImmutableArray.CreateBuilder<Compare>();
+        var writes = ImmutableArray.CreateBuilder<Write>();
+        foreach (var block in blocks)
+        {
+            var cidr = block.Block.Cidr;
+            compares.Add(Compare.At(IpamKeys.Block(cidr), block.BlockRevision));
+            if (block.IsGuest)
+            {
+                writes.Add(Write.Put(IpamKeys.Block(cidr), IpamJson.WriteBlock(block.Block)));
+            }
+            else
+            {
+                compares.Add(Compare.At(IpamKeys.Affinity(node, cidr), block.Epoch));
+                writes.Add(Write.Put(IpamKeys.Affinity(node, cidr), IpamJson.WriteAffinity("confirmed")));
+            }
+        }
+        return new Transaction(compares.ToImmutable(), writes.ToImmutable());
+    }
+
     /// <summary>An allocation belongs to the node that its attributes name.</summary>
     public static bool BelongsTo(AllocationAttributes owner, string node) => owner["node"] == node;
 

@@ -12,6 +12,7 @@ namespace Calico.Actors.Ipam;
 internal sealed class HeldBlocks(string node)
 {
     private readonly Dictionary<Cidr, HeldBlock> _blocks = [];
+    private readonly HashSet<Cidr> _unfenced = [];
 
     /// <summary>Own blocks and guests.</summary>
     public IReadOnlyDictionary<Cidr, HeldBlock> All => _blocks;
@@ -19,12 +20,21 @@ internal sealed class HeldBlocks(string node)
     public IEnumerable<HeldBlock> Own => _blocks.Values.Where(b => !b.IsGuest);
     public IEnumerable<Cidr> Guests => _blocks.Where(b => b.Value.IsGuest).Select(b => b.Key);
 
+    /// <summary>Blocks that a transaction which nobody waits for any more may still change.</summary>
+    public IReadOnlyCollection<Cidr> Unfenced => _unfenced;
+
     /// <summary>These are all there are.</summary>
-    public void Replace(IEnumerable<HeldBlock> read)
+    /// <param name="isUnfenced">Whether a transaction that was given up may still change a block.</param>
+    public void Replace(IEnumerable<HeldBlock> read, Func<HeldBlock, bool> isUnfenced)
     {
         _blocks.Clear();
+        _unfenced.Clear();
         foreach (var block in read)
+        {
             _blocks[block.Block.Cidr] = block;
+            if (isUnfenced(block))
+                _unfenced.Add(block.Block.Cidr);
+        }
     }
 
     public bool Holds(Cidr block) => _blocks.TryGetValue(block, out var held) && !held.IsGuest;
@@ -44,8 +54,19 @@ internal sealed class HeldBlocks(string node)
     /// <summary>Guests that nobody needs are not followed any longer.</summary>
     public void Leave(Func<Cidr, bool> isNeeded)
     {
-        foreach (var guest in Guests.Where(g => !isNeeded(g)).ToList())
+        foreach (var guest in Guests.Where(g => !isNeeded(g) && !_unfenced.Contains(g)).ToList())
             _blocks.Remove(guest);
+    }
+
+    /// <summary>These blocks were fenced: a grant has a new epoch, another's block a new revision.</summary>
+    public void Fenced(IEnumerable<HeldBlock> fenced, long revision)
+    {
+        foreach (var block in fenced)
+        {
+            var cidr = block.Block.Cidr;
+            if (_blocks.TryGetValue(cidr, out var now) && now.BlockRevision == block.BlockRevision && _unfenced.Remove(cidr))
+                _blocks[cidr] = block.IsGuest ? block with { BlockRevision = revision } : block with { Epoch = revision };
+        }
     }
 
     /// <summary>These contents were written; of blocks that are not known (any more) nothing is learned.</summary>

@@ -24,7 +24,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private sealed record Loaded(ImmutableArray<Core.Ipam.HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
     private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
     private sealed record Fetched(Core.Ipam.HeldBlock? Held, string? Failure) : Protocol.ITick;
-    private sealed record Committed(LeaseCommit Commit, TransactionResult Result) : Protocol.ITick;
+    private sealed record Committed(LeaseCommit Commit, Transaction Sent, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
     private sealed record Inherited(LeaseLedger.Inheritance From) : Protocol.ITick;
     private sealed record LoadAgain : Protocol.ITick;
@@ -41,6 +41,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
     private readonly LeaseLedger _ledger;
+    private readonly KnownHandles _handles = new();
     private readonly LeaseSettings _settings;
     private readonly DatastoreContact _contact;
     private readonly BlockSearch _search;
@@ -172,7 +173,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         _reading = true;
         _readAgain = false;
         _contact.ReadBegins(_uptime.Now);
-        LeaseStore.LoadAsync(_datastore, _node, [.. _ledger.Held.Guests], _stopped.Token)
+        LeaseStore.LoadAsync(_datastore, _node, [.. _ledger.Guests], _stopped.Token)
             .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
     }
 
@@ -234,8 +235,9 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         if (commit is not null)
         {
             _contact.WriteBegins(_uptime.Now);
-            LeaseStore.CommitAsync(_datastore, _node, commit, _ledger.Held.All.ToDictionary(), _stopped.Token)
-                .PipeTo(Self, success: r => new Committed(commit, r), failure: e => new CommitFailed(commit, e));
+            LeaseStore.CommitAsync(_datastore, _node, commit, _ledger.Held.All.ToDictionary(),
+                    _handles.Among(commit.Batch.HandleDeltas.Keys), _stopped.Token)
+                .PipeTo(Self, success: r => new Committed(commit, r.Sent, r.Result), failure: e => new CommitFailed(commit, e));
         }
         Claim();
         _ledger.Expire(_uptime.Now, WhyNot);
@@ -253,7 +255,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         var now = _uptime.Now;
         var isAway = _contact.IsAway(now);
-        if (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading))
+        if (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain))
             return;
         var isAllocating = _contact.MayAllocate(now) && (isAway || _settings.Config.StrictAffinity || !_lending.MayBeForgotten(now));
         var before = _ledger.Promises;
@@ -277,6 +279,9 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         if (committed.Result.Succeeded)
         {
             _ledger.Succeeded(committed.Commit, committed.Result.Revision);
+            _handles.Written(committed.Sent.Writes, committed.Result.Revision);
+            if (!committed.Commit.Fenced.IsEmpty)
+                PublishHeld();
             _lending.Learn(committed.Commit.Batch.Changed.Values, isOwnWrite: true, _uptime.Now);
             if (_promising && _ledger.Promises == 0)
             {
@@ -288,7 +293,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         {
             // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
             _log.Debug("lease of {Node}: its view was out of date, reading it again", _node);
-            _ledger.Failed(committed.Commit);
+            _ledger.Failed(committed.Commit, isKnown: true);
+            _handles.Forget();
             if (_ledger.FailsAgain)
                 LoadLater();
             else
@@ -302,7 +308,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         if (_contact.Trouble is null)
             _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
         _contact.WriteFailed(failed.Cause.Message);
-        _ledger.Failed(failed.Commit);
+        _ledger.Failed(failed.Commit, isKnown: false);
+        _handles.Forget();
         LoadLater();
         Work();
     }

@@ -1,14 +1,15 @@
 using System.Collections.Immutable;
 using Calico.Core.Ipam;
 using Calico.Core.Net;
+using Calico.Datastore;
 
 namespace Calico.Actors.Ipam;
 
 /// <summary>One group commit: which of the waiting requests it carries and what it writes.</summary>
 internal sealed class LeaseCommit : LeasePlan
 {
-    /// <summary>etcd takes 128 operations a transaction; a request makes at most four writes and five compares.</summary>
-    private const int MaxRequests = 24;
+    /// <summary>What one more request adds at most: two blocks at their epochs, a handle, and a write of the asker.</summary>
+    private const int WritesOfOne = 4, ComparesOfOne = 5;
 
     private LeaseCommit(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInUse inUse, LeaseRules rules) : base(held, inUse, rules)
     {
@@ -23,16 +24,43 @@ internal sealed class LeaseCommit : LeasePlan
     public bool IsReconciled { get; private set; } = true;
 
     /// <summary>Nothing is to be written, nor compared for an answer.</summary>
-    public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && Alongside.IsEmpty;
+    public bool IsEmpty => Fenced.IsEmpty && Batch.IsEmpty && Batch.Relied.Count == 0 && Alongside.IsEmpty;
+
+    // etcd counts writes and compares each for themselves.
+    private bool IsFull
+    {
+        get
+        {
+            var handles = Batch.HandleDeltas.Count;
+            return Batch.Changed.Count + handles + Entries.Count > DatastoreLimits.MaxTransactionOperations - WritesOfOne
+                || (2 * (Batch.Changed.Count + Batch.Relied.Count)) + handles > DatastoreLimits.MaxTransactionOperations - ComparesOfOne;
+        }
+    }
 
     /// <summary>The one before failed: carry one request only, and assume nothing of handles.</summary>
     public bool IsCareful { get; private init; }
+
+    /// <summary>If not empty, the commit does nothing but shut out what was sent to these blocks before.</summary>
+    public ImmutableArray<HeldBlock> Fenced { get; private init; } = [];
+
+    /// <summary>Fences blocks, as many as one transaction takes.</summary>
+    public static LeaseCommit Fence(IReadOnlyDictionary<Cidr, HeldBlock> held, IEnumerable<Cidr> blocks, AddressesInUse inUse) =>
+        new(held, inUse, new LeaseRules()) { Fenced = [.. blocks.Order().Take(DatastoreLimits.MaxTransactionOperations / 2).Select(b => Copy(held[b]))] };
+
+    // What is written back to another node's block is written as any change is.
+    private static HeldBlock Copy(HeldBlock held)
+    {
+        if (!held.IsGuest)
+            return held;
+        var copy = held.Block.Clone();
+        copy.SequenceNumber++;
+        return held with { Block = copy };
+    }
 
     public static LeaseCommit Plan(IReadOnlyDictionary<Cidr, HeldBlock> held, IReadOnlyList<LeaseRequest> queue,
         LeaseProtocol.ReleaseAllBut? reconcile, AddressesInUse inUse, LeaseRules rules, string node, bool isCareful)
     {
         var commit = new LeaseCommit(held, inUse, rules) { IsCareful = isCareful };
-        var most = isCareful ? 1 : MaxRequests;
         var freed = reconcile is null ? 0 : commit.FreeWhatIsLeft(reconcile, held, node);
         var unknown = new HashSet<string>(StringComparer.Ordinal);
         foreach (var request in queue)
@@ -45,7 +73,7 @@ internal sealed class LeaseCommit : LeasePlan
                 continue;
             }
             // What reconciling gives back may fill a transaction alone.
-            if (commit.Entries.Count >= most || freed > 0)
+            if (freed > 0 || (isCareful ? commit.Entries.Count > 0 : commit.IsFull))
             {
                 commit.Waiting.Add(request);
                 // The block that it lacked the last time may be here now.

@@ -24,6 +24,10 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     private LeaseProtocol.ReleaseAllBut? _reconcile;
     private int _setbacks;
 
+    // What an earlier process sent may arrive yet.
+    private bool _areLate = true;
+    private readonly HashSet<Cidr> _lateGuests = [];
+
     /// <summary>The blocks have been read once: what is held is known, as of then.</summary>
     public bool IsLoaded { get; private set; }
 
@@ -38,6 +42,15 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
 
     /// <summary>Whether the last transaction failed, and the one before it too: its cause is not a single lost race.</summary>
     public bool FailsAgain => _setbacks > 1;
+
+    /// <summary>
+    /// Whether a transaction that nobody waits for any more may still change what was read: what is free is not certain
+    /// until the blocks are fenced.
+    /// </summary>
+    public bool IsUncertain => _held.Unfenced.Count > 0;
+
+    /// <summary>The blocks of other nodes that have to be read with the own ones.</summary>
+    public IEnumerable<Cidr> Guests => _held.Guests.Union(_lateGuests);
 
     /// <summary>Who waits for a block.</summary>
     public IEnumerable<LeaseRequest.Allocate> InNeed => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => a is { IsAnswered: false, AwaitsLoan: false, Lacks: not null })];
@@ -64,7 +77,8 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     public void Load(IEnumerable<HeldBlock> blocks)
     {
         IsLoaded = true;
-        _held.Replace(blocks);
+        _held.Replace(blocks, b => b.IsGuest ? _lateGuests.Contains(b.Block.Cidr) : _areLate);
+        _lateGuests.IntersectWith(_held.Guests);
         _promised = null;
     }
 
@@ -80,7 +94,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     /// <summary>Releases of which it is not known whether they have addresses elsewhere; those that own blocks tell of are settled here.</summary>
     public IEnumerable<LeaseRequest.Release> ToLookUp()
     {
-        if (!IsLoaded)
+        if (!IsLoaded || IsUncertain)
             yield break;
         var earlier = Sent.Select(r => r.Handle).ToHashSet(StringComparer.Ordinal);
         foreach (var request in _queue.All)
@@ -131,6 +145,8 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     public LeaseCommit? Next(LeaseRules rules, Action<string> broken)
     {
         _held.Leave(block => All.Any(r => r.Needs(block)));
+        if (_sent is null && IsUncertain)
+            return _sent = LeaseCommit.Fence(_held.All, _held.Unfenced, inUse);
         while (_sent is null && (_queue.Count > 0 || _reconcile is not null))
         {
             var commit = LeaseCommit.Plan(_held.All, _queue.All, _reconcile, inUse, rules, node, isCareful: _setbacks > 0);
@@ -161,15 +177,28 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         NoLongerSent(commit);
         _setbacks = 0;
         _held.Written(commit.Batch.Changed, revision);
+        _held.Fenced(commit.Fenced, revision);
+        if (!IsUncertain)
+        {
+            _areLate = false;
+            _lateGuests.Clear();
+        }
         if (!commit.IsReconciled)
             _reconcile ??= commit.Reconcile;
         Settle(commit);
     }
 
     /// <summary>It was not carried out, or nobody knows. The blocks have to be read before the next one.</summary>
-    public void Failed(LeaseCommit commit)
+    /// <param name="commit">Which.</param>
+    /// <param name="isKnown">It was not carried out, and will not be.</param>
+    public void Failed(LeaseCommit commit, bool isKnown)
     {
         NoLongerSent(commit);
+        if (!isKnown)
+        {
+            _areLate = true;
+            _lateGuests.UnionWith(commit.Batch.Changed.Keys.Where(c => !_held.Holds(c)));
+        }
         // One request may be what the transaction failed for: each of the next ones is alone, and this one behind the others.
         _queue.Return(commit.Entries.Select(e => e.Request), first: _setbacks++ == 0);
         _reconcile ??= commit.Reconcile;

@@ -114,19 +114,22 @@ internal static class LeaseStore
             : null;
 
     /// <summary>
-    /// Carries the commit out. A handle that gains its first address is assumed to be new (the transaction finds out
-    /// if not, and the careful one after it reads first); one that loses addresses is read first.
+    /// Carries the commit out, and says what it wrote if it succeeded. A handle that is not known and gains its first
+    /// address is assumed to be new (the transaction finds out if not, and the careful one after it reads first); one
+    /// that loses addresses is read.
     /// </summary>
-    public static async Task<TransactionResult> CommitAsync(IDatastore datastore, string node, LeaseCommit commit,
-        IReadOnlyDictionary<Cidr, HeldBlock> held, CancellationToken cancellation)
+    /// <param name="known">Handles as they are believed to be stored.</param>
+    public static async Task<(Transaction Sent, TransactionResult Result)> CommitAsync(IDatastore datastore, string node, LeaseCommit commit,
+        IReadOnlyDictionary<Cidr, HeldBlock> held, Dictionary<string, KeyValue?> known, CancellationToken cancellation)
     {
-        var handles = new Dictionary<string, KeyValue?>(StringComparer.Ordinal);
-        foreach (var (id, deltas) in commit.Batch.HandleDeltas)
-        {
-            if (commit.IsCareful || deltas.Values.Any(d => d < 0))
-                handles[id] = await datastore.GetAsync(IpamKeys.Handle(id), cancellation);
-        }
-        var transaction = BlockTransactions.Commit(node, commit.Batch, held, handles, commit.Alongside);
-        return await datastore.CommitAsync(transaction, cancellation);
+        var unknown = commit.Batch.HandleDeltas.Where(d => commit.IsCareful || (!known.ContainsKey(d.Key) && d.Value.Values.Any(n => n < 0)))
+            .Select(d => d.Key).ToList();
+        var read = await Task.WhenAll(unknown.Select(id => datastore.GetAsync(IpamKeys.Handle(id), cancellation)));
+        for (var i = 0; i < read.Length; i++)
+            known[unknown[i]] = read[i];
+        var transaction = commit.Fenced.IsEmpty
+            ? BlockTransactions.Commit(node, commit.Batch, held, known, commit.Alongside)
+            : BlockTransactions.Fence(node, commit.Fenced);
+        return (transaction, await datastore.CommitAsync(transaction, cancellation));
     }
 }

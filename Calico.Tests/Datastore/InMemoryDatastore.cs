@@ -31,8 +31,14 @@ public sealed class InMemoryDatastore : IDatastore
     /// <summary>Called before each list; a test can make it wait.</summary>
     public Func<Task>? BeforeList { get; set; }
 
-    public Task<KeyValue?> GetAsync(string key, CancellationToken cancellation = default) =>
-        Task.FromResult(_current.GetValueOrDefault(key));
+    /// <summary>Told of each key that is read alone.</summary>
+    public Action<string>? Read { get; set; }
+
+    public Task<KeyValue?> GetAsync(string key, CancellationToken cancellation = default)
+    {
+        Read?.Invoke(key);
+        return Task.FromResult(_current.GetValueOrDefault(key));
+    }
 
     public async Task<ListPage> ListAsync(string prefix, string? next = null, long revision = 0, int limit = DatastoreLimits.MaxPageItems, CancellationToken cancellation = default)
     {

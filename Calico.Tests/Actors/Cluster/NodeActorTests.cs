@@ -12,6 +12,7 @@ namespace Calico.Tests.Actors.Cluster;
 public class NodeActorTests : ActorFixture
 {
     private static readonly Cidr Block = Cidr.Parse("10.65.3.0/26");
+    private const long Epoch = 7;
     private static readonly IpAddr Host = IpAddr.Parse("192.0.2.3");
     private const string Endpoint = "/calico/resources/v3/projectcalico.org/workloadendpoints/shop/node3-k8s-db-eth0";
 
@@ -38,7 +39,7 @@ public class NodeActorTests : ActorFixture
         Store, _probe, Clock, _blocks.Ref));
 
     private static NodeProtocol.NodeObserved Seen(bool isMember, bool resourceExists = true, params string[] endpoints) =>
-        new("node3", isMember, resourceExists, Host, [Block], [.. endpoints]);
+        new("node3", isMember, resourceExists, Host, [new BlockProtocol.Holding(Block, Epoch)], [.. endpoints]);
 
     private async Task<NodeProtocol.Phase> PhaseAsync(IActorRef node) =>
         (await node.Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode("node3"), TimeSpan.FromSeconds(10))).Phase;
@@ -83,7 +84,7 @@ public class NodeActorTests : ActorFixture
         await _blocks.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
         await Watch(node, 10, Seen(isMember: false, endpoints: Endpoint));
 
-        Assert.Equal(Block, (await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>()).Block);
+        Assert.Equal(new BlockProtocol.RetireHolder(Block, "node3", Epoch), await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>());
         Assert.DoesNotContain(Endpoint, Store.Keys);
         Assert.Equal(NodeProtocol.Phase.Gone, await PhaseAsync(node));
     }

@@ -132,10 +132,10 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
     public async Task A_holder_that_is_gone_loses_block_addresses_and_handles()
     {
         var block = Start();
-        await ClaimAsync(block, "node1");
+        var granted = await ClaimAsync(block, "node1");
         await AssignAsync(Cidr26, 5, "node1");
 
-        var retired = await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(Cidr26, "node1"));
+        var retired = await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(Cidr26, "node1", granted.Epoch));
 
         Assert.Equal(5, retired.AddressesFreed);
         Assert.Empty(Store.Keys);
@@ -149,7 +149,7 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
         await AssignAsync(Cidr26, 3, "node1");
         await AssignAsync(Cidr26, 2, "node2");
 
-        Assert.Equal(3, (await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(Cidr26, "node1"))).AddressesFreed);
+        Assert.Equal(3, (await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(Cidr26, "node1", before.Epoch))).AddressesFreed);
         Assert.Null((await StoredAsync(Cidr26))!.Affinity);
 
         Assert.True((await ClaimAsync(block, "node3")).Epoch > before.Epoch);
@@ -163,7 +163,7 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
     {
         var large = Cidr.Parse("10.66.0.0/23");
         var block = Start();
-        await ClaimAsync(block, "node1", large);
+        var granted = await ClaimAsync(block, "node1", large);
         await AssignAsync(large, 250, "node1");
         var largest = 0;
         Store.BeforeCommit = t =>
@@ -172,7 +172,7 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
             return Task.CompletedTask;
         };
 
-        var retired = await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(large, "node1"));
+        var retired = await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(large, "node1", granted.Epoch));
 
         Assert.Equal(250, retired.AddressesFreed);
         Assert.Empty(Store.Keys);
@@ -186,9 +186,26 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
         await ClaimAsync(block, "node2");
         var revision = Store.Revision;
 
-        await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(Cidr26, "node1"));
+        await AskAsync<BlockProtocol.HolderRetired>(block, new BlockProtocol.RetireHolder(Cidr26, "node1", revision));
 
         Assert.Equal(revision, Store.Revision);
+    }
+
+    // The command waited in the buffer of a shard that moved, and the node came back meanwhile.
+    [Fact]
+    public async Task A_command_to_take_a_block_back_that_comes_late_takes_nothing_of_a_later_grant()
+    {
+        var block = Start();
+        var before = await ClaimAsync(block, "node1");
+        var late = new BlockProtocol.RetireHolder(Cidr26, "node1", before.Epoch);
+        await AskAsync<BlockProtocol.HolderRetired>(block, late);
+        var after = await ClaimAsync(block, "node1");
+        await AssignAsync(Cidr26, 1, "node1");
+
+        block.Tell(late, TestActor);
+        Assert.Equal(after.Epoch, (await ClaimAsync(block, "node1")).Epoch);
+
+        Assert.Equal(1, (await StoredAsync(Cidr26))!.AllocatedCount);
     }
 
     [Fact]

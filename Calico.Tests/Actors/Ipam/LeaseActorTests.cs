@@ -141,8 +141,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
         var lease = Start();
         var lost = await AddAsync(lease, "web");
         var block = Pool.Cidr.Contains(IpAddr.Parse(lost)) ? BlockCandidates.Containing(IpAddr.Parse(lost), 26) : throw new InvalidOperationException(lost);
-        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
-        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        await RetireAsync(block);
         OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, "node2", 1)), TestActor);
         await ExpectMsgAsync<BlockProtocol.BlockGranted>();
 
@@ -165,8 +164,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
         await UntilHeldAsync(routes, h => h.Loaded && h.Blocks.Contains(held));
         Assert.Equal(await StoredEndpointAsync("web"), await AddAsync(lease, "web"));
 
-        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
-        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        await RetireAsync(held.Key);
         await AddAsync(lease, "web");
         await UntilHeldAsync(routes, h => h.Blocks.Values.Any(epoch => epoch > held.Value));
     }
@@ -265,8 +263,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
         await AddAsync(lease, "web");
         lease.Tell(new LeaseProtocol.Subscribe(routes.Ref));
         var held = (await UntilHeldAsync(routes, h => h.Blocks.Count == 1)).Blocks.Single();
-        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(held.Key, "node1")), TestActor);
-        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        await RetireAsync(held.Key);
 
         lease.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(IpamKeys.Affinity("node1", held.Key), null, Store.Revision)], true, Store.Revision));
 
@@ -317,8 +314,7 @@ public class LeaseActorTests(ITestOutputHelper output) : LeaseFixture(output)
         var lease = Start();
         var tiny = new PoolRef("tiny", Cidr.Parse("10.66.0.0/31"), 31);
         var address = await AddAsync(lease, "web", [tiny]);
-        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(tiny.Cidr, "node1")), TestActor);
-        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        await RetireAsync(tiny.Cidr);
         if (lostWhileAway)
         {
             lease = Start();

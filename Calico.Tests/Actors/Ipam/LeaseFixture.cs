@@ -115,11 +115,18 @@ public abstract class LeaseFixture : ActorFixture
         Alongside = _ => [],
     };
 
+    /// <summary>The block is taken from node1.</summary>
+    protected async Task RetireAsync(Cidr block)
+    {
+        var epoch = (await Store.GetAsync(IpamKeys.Affinity("node1", block)))!.ModRevision;
+        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1", epoch)), TestActor);
+        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+    }
+
     protected async Task LoseAsync(string address, string? to = null)
     {
         var block = BlockCandidates.Containing(IpAddr.Parse(address), 26);
-        OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.RetireHolder(block, "node1")), TestActor);
-        await ExpectMsgAsync<BlockProtocol.HolderRetired>();
+        await RetireAsync(block);
         if (to is null)
             return;
         OwnersOfBlocks.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, to, 1)), TestActor);

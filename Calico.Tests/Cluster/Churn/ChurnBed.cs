@@ -88,8 +88,8 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         }
         foreach (var node in All)
         {
-            node.Start();
             await node.RegisterAsync();
+            node.Start();
         }
     }
 
@@ -279,6 +279,9 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
     // Until the node has compared what it has with what is stored, its pods may have addresses that others have by now.
     private async Task ReconciledAsync(ChurnNode node)
     {
+        await UntilAsync(async () => await node.PhaseAsync() is NodeProtocol.Phase.Alive ? null : "taken for gone", $"{node.Name} is one of them again");
+        // What was told to the owners of its blocks before that is carried out by now, or never.
+        await Task.Delay(TimeSpan.FromSeconds(1));
         await UntilAsync(async () => await node.UnsettledAsync(), $"{node.Name} has found out what is still its own");
         await DeleteFencedAsync(node);
         node.MayBeGone = false;

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Akka.Actor;
+using Akka.Cluster.Sharding;
 using Akka.Remote;
 using Akka.Remote.Transport;
 using Calico.Actors.Cluster;
@@ -175,13 +176,13 @@ internal sealed class ChurnNode : IAsyncDisposable
         }
     }
 
-    private async Task RegisterAsync(UnreliableStore store)
+    private async Task RegisterAsync(IDatastore store)
     {
         var node = new NodeResource { Metadata = new ObjectMeta { Name = Name }, Spec = new NodeSpec { Bgp = new NodeBGPSpec { Ipv4Address = Address + "/24" } } };
         await store.CommitAsync(new Transaction([], [Write.Put(new ResourceKey(ResourceKind.Node, null, Name).Path, ResourceCodec.Encode(node))]));
     }
 
-    public Task RegisterAsync() => RegisterAsync(_life!.Store);
+    public Task RegisterAsync() => RegisterAsync(_bed.Datastore);
 
     // ---- pods --------------------------------------------------------------------------------------------------------
 
@@ -239,6 +240,22 @@ internal sealed class ChurnNode : IAsyncDisposable
 
     public async Task<ImmutableArray<Workload>> WorkloadsAsync() =>
         (await AskAsync<RegistryProtocol.All>(_life!.Registry, new RegistryProtocol.GetAll(), Ended)).Workloads;
+
+    /// <summary>What the owner of its facts takes it for; null while it is not to be asked from here.</summary>
+    public async Task<NodeProtocol.Phase?> PhaseAsync()
+    {
+        if (_mesh is not { } mesh || mesh.WhenTerminated.IsCompleted)
+            return null;
+        try
+        {
+            var status = await ClusterSharding.Get(mesh).ShardRegion("node").Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode(Name), TimeSpan.FromSeconds(2), Ended);
+            return status.Phase;
+        }
+        catch (Exception e) when (e is AskTimeoutException or InvalidOperationException or ArgumentException)
+        {
+            return null;
+        }
+    }
 
     /// <summary>What is not settled yet; null when everything is.</summary>
     public async Task<string?> UnsettledAsync()

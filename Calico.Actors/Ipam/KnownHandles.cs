@@ -1,0 +1,43 @@
+using Calico.Core.Ipam;
+using Calico.Datastore;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>
+/// Handles as this lease wrote them last, so that a release need not read what an allocation wrote. Others write them
+/// seldom (a retirement, a person): a handle that is not as it is remembered fails its transaction, and then all are
+/// forgotten with the blocks. There are at most as many as addresses of this node. Not thread-safe.
+/// </summary>
+internal sealed class KnownHandles
+{
+    private readonly Dictionary<string, KeyValue> _byId = new(StringComparer.Ordinal);
+
+    /// <summary>Those of the handles that are known.</summary>
+    public Dictionary<string, KeyValue?> Among(IEnumerable<string> ids)
+    {
+        var known = new Dictionary<string, KeyValue?>(StringComparer.Ordinal);
+        foreach (var id in ids)
+        {
+            if (_byId.TryGetValue(id, out var handle))
+                known[id] = handle;
+        }
+        return known;
+    }
+
+    /// <summary>These writes are durable at the revision.</summary>
+    public void Written(IEnumerable<Write> writes, long revision)
+    {
+        foreach (var write in writes)
+        {
+            if (!write.Key.StartsWith(IpamKeys.HandlePrefix, StringComparison.Ordinal))
+                continue;
+            var id = write.Key[IpamKeys.HandlePrefix.Length..];
+            if (write.Value is { } value)
+                _byId[id] = new KeyValue(write.Key, value, revision, revision);
+            else
+                _byId.Remove(id);
+        }
+    }
+
+    public void Forget() => _byId.Clear();
+}

@@ -1,0 +1,291 @@
+using System.Collections.Immutable;
+using Calico.Actors.Ipam;
+using Calico.Core.Ipam;
+using Calico.Core.Net;
+using Calico.Datastore;
+using Calico.Tests.Datastore;
+
+namespace Calico.Tests.Actors.Ipam;
+
+/// <summary>
+/// The world of <see cref="LeaseModelTests"/>: the real ledgers and transactions, a datastore in memory, and who runs with
+/// which address as the model knows it.
+/// </summary>
+internal sealed class LeaseModel
+{
+    private static readonly PoolRef Pool = new("pool", Cidr.Parse("10.65.0.0/27"), 30);
+
+    private readonly InMemoryDatastore _store = new();
+    private readonly TimeSpan _cooldown;
+    private readonly Dictionary<IpAddr, string> _users = [];
+    private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private readonly Dictionary<string, Node> _waiting = new(StringComparer.Ordinal);
+    private long _last;
+
+    public LeaseModel(int nodes, TimeSpan cooldown)
+    {
+        _cooldown = cooldown;
+        Nodes = [.. Enumerable.Range(1, nodes).Select(n => new Node("node" + n))];
+        foreach (var node in Nodes)
+            Load(node);
+    }
+
+    /// <param name="name">Its name.</param>
+    public sealed class Node(string name)
+    {
+        public string Name => name;
+        public AddressesInUse InUse { get; } = new();
+        public LeaseLedger Ledger => field ??= new LeaseLedger(name, new LeaseOptions(), InUse);
+        public KnownHandles Handles { get; } = new();
+
+        /// <summary>Pods that run here, with their address.</summary>
+        public SortedDictionary<string, IpAddr> Pods { get; } = new(StringComparer.Ordinal);
+
+        /// <summary>A transaction that was sent and has not arrived.</summary>
+        public (LeaseCommit Commit, Transaction Transaction)? Sent { get; set; }
+
+        /// <summary>Transactions that the node has given up and that may arrive yet.</summary>
+        public List<Transaction> Late { get; } = [];
+
+        /// <summary>Addresses that are kept for borrowers.</summary>
+        public HashSet<IpAddr> Lent { get; } = [];
+    }
+
+    public ImmutableArray<Node> Nodes { get; }
+
+    private LeaseRules Rules(Node node) => new() { Cooldown = _cooldown, Now = _now, IsLent = node.Lent.Contains };
+
+    // ---- steps -------------------------------------------------------------------------------------------------------
+
+    public void Add(Node node)
+    {
+        var handle = $"{node.Name}.{++_last}";
+        var message = new LeaseProtocol.Allocate(_last, new AllocationRequest(handle, ImmutableSortedDictionary<string, string>.Empty.Add("node", node.Name).Add("pod", handle),
+            [IpVersion.V4], [Pool.Cidr], []), [Pool], _ => []);
+        _waiting.Add(handle, node);
+        node.Ledger.Add(new LeaseRequest.Allocate(message, answer =>
+        {
+            _waiting.Remove(handle);
+            if (answer is LeaseProtocol.Allocated { Addresses: [var address] })
+            {
+                Assert.True(_users.TryAdd(address, handle), $"{address} is given to {handle} while {_users.GetValueOrDefault(address)} uses it");
+                node.Pods[handle] = address;
+            }
+        }, TimeSpan.MaxValue));
+    }
+
+    public void Remove(Node node, int which)
+    {
+        if (node.Pods.Count == 0)
+            return;
+        var (handle, address) = node.Pods.ElementAt(which % node.Pods.Count);
+        Leave(node, handle, address);
+    }
+
+    /// <summary>The ledger's next transaction is on its way.</summary>
+    public void Prepare(Node node)
+    {
+        LookUp(node);
+        if (node.Sent is not null || node.Ledger.Next(Rules(node), reason => Fence(node, reason)) is not { } commit)
+            return;
+        var known = node.Handles.Among(commit.Batch.HandleDeltas.Keys);
+        foreach (var id in commit.Batch.HandleDeltas.Where(d => commit.IsCareful || (!known.ContainsKey(d.Key) && d.Value.Values.Any(n => n < 0))).Select(d => d.Key).ToList())
+            known[id] = Get(IpamKeys.Handle(id));
+        if (!commit.Fenced.IsEmpty)
+            node.Sent = (commit, BlockTransactions.Fence(node.Name, commit.Fenced));
+        else
+            node.Sent = (commit, BlockTransactions.Commit(node.Name, commit.Batch, node.Ledger.Held.All, known, commit.Alongside));
+    }
+
+    /// <param name="node">Whose transaction arrives.</param>
+    /// <param name="isHeard">Whether the node learns what came of it.</param>
+    public void CarryOut(Node node, bool isHeard)
+    {
+        if (node.Sent is not { } sent)
+            return;
+        node.Sent = null;
+        var result = _store.CommitAsync(sent.Transaction).GetAwaiter().GetResult();
+        if (isHeard && result.Succeeded)
+        {
+            node.Ledger.Succeeded(sent.Commit, result.Revision);
+            node.Handles.Written(sent.Transaction.Writes, result.Revision);
+        }
+        else
+        {
+            Fail(node, sent.Commit, isKnown: isHeard);
+        }
+    }
+
+    /// <summary>The node waits no longer for its transaction.</summary>
+    public void GiveUp(Node node)
+    {
+        if (node.Sent is not { } sent)
+            return;
+        node.Sent = null;
+        node.Late.Add(sent.Transaction);
+        Fail(node, sent.Commit, isKnown: false);
+    }
+
+    /// <summary>A transaction that was given up arrives after all.</summary>
+    public void ArriveLate(Node node, int which)
+    {
+        if (node.Late.Count == 0)
+            return;
+        var late = node.Late[which % node.Late.Count];
+        node.Late.Remove(late);
+        _ = _store.CommitAsync(late).GetAwaiter().GetResult();
+    }
+
+    /// <summary>The node borrows an address of another one, if it needs one.</summary>
+    public void Borrow(Node node, Node from)
+    {
+        if (node == from || node.Ledger.InNeed.FirstOrDefault(r => r.Loans.IsEmpty) is not { } request
+            || from.Ledger.Spare(new LendProtocol.Borrow(from.Name, node.Name, 1, request.Handle, [Pool.Cidr], null), Rules(from)) is not { } address)
+            return;
+        from.Lent.Add(address);
+        if (LeaseStore.FetchGuestAsync(_store, node.Name, BlockCandidates.Containing(address, Pool.BlockSize), default).GetAwaiter().GetResult() is { } guest
+            && node.Ledger.TryAdd(guest))
+            request.Borrow(address);
+    }
+
+    /// <summary>The node becomes the holder of a block that nobody holds, if it needs one.</summary>
+    public void Claim(Node node, int which)
+    {
+        if (!node.Ledger.InNeed.Any())
+            return;
+        var free = BlockCandidates.Of(Pool.Cidr, Pool.BlockSize, node.Name).Where(b => HolderOf(b) is null).ToList();
+        if (free.Count == 0)
+            return;
+        var cidr = free[which % free.Count];
+        var result = _store.CommitAsync(BlockTransactions.Claim(cidr, node.Name, Get(IpamKeys.Block(cidr)), Get(IpamKeys.Affinity(node.Name, cidr)), _now)).GetAwaiter().GetResult();
+        Assert.True(result.Succeeded);
+        node.Ledger.TryAdd(new HeldBlock(IpamJson.ParseBlock(Get(IpamKeys.Block(cidr))!.Value), result.Revision, result.Revision));
+    }
+
+    /// <summary>The others take the node for gone, as far as this block goes; the node does not know.</summary>
+    public void TakeOver(Node node, int which)
+    {
+        var held = node.Ledger.Held.Own.Select(b => b.Block.Cidr).Order().ToList();
+        if (held.Count == 0)
+            return;
+        var cidr = held[which % held.Count];
+        KeyValue? block = Get(IpamKeys.Block(cidr)), affinity = Get(IpamKeys.Affinity(node.Name, cidr));
+        if (affinity is null)
+            return;
+        var handles = block is null ? [] : IpamJson.ParseBlock(block.Value).Assigned().Select(a => a.Owner.HandleId!).Distinct()
+            .Select(h => Get(IpamKeys.Handle(h))).OfType<KeyValue>().ToDictionary(h => h.Key[IpamKeys.HandlePrefix.Length..]);
+        var (transaction, _, isLast) = BlockTransactions.Retire(node.Name, block, affinity, handles);
+        Assert.True(isLast);
+        Assert.True(_store.CommitAsync(transaction).GetAwaiter().GetResult().Succeeded);
+        // Whoever takes a node for gone knows that its pods are; when it is back it finds out itself, and the runtime removes them.
+        foreach (var (handle, address) in node.Pods.Where(p => cidr.Contains(p.Value)).ToList())
+            Leave(node, handle, address);
+    }
+
+    /// <summary>Who can be answered before the datastore has it is.</summary>
+    public void Decide(Node node)
+    {
+        LookUp(node);
+        // A node that the others may have taken over answers only when it is durable.
+        if (!node.Ledger.IsUncertain && node.Ledger.Held.Own.All(b => HolderOf(b.Block.Cidr) == node.Name && Get(IpamKeys.Affinity(node.Name, b.Block.Cidr))?.ModRevision == b.Epoch))
+            node.Ledger.Promise(Rules(node), r => r is LeaseRequest.Allocate { Loans.IsEmpty: true } or LeaseRequest.Release { Elsewhere.IsEmpty: true }, isAway: false);
+    }
+
+    public void Wait(TimeSpan span) => _now += span;
+
+    /// <summary>Nothing fails any more, until nothing is left to do.</summary>
+    public void Drain()
+    {
+        Settle();
+        // Whoever still waits lacks an address, and there is none: the runtime gives up and removes the pod.
+        foreach (var (handle, node) in _waiting.ToList())
+            Release(node, handle, []);
+        Settle();
+        Assert.All(Nodes, n => Assert.True(n.Ledger.IsIdle));
+    }
+
+    private void Settle()
+    {
+        for (var round = 0; round < 60; round++)
+        {
+            foreach (var node in Nodes)
+            {
+                CarryOut(node, isHeard: true);
+                Claim(node, round);
+                Prepare(node);
+            }
+        }
+    }
+
+    // ---- what must hold ----------------------------------------------------------------------------------------------
+
+    public void Check()
+    {
+        foreach (var key in Keys(IpamKeys.BlockPrefix))
+        {
+            var block = IpamJson.ParseBlock(Get(key)!.Value);
+            Assert.Equal(block.Capacity, block.AllocatedCount + block.FreeCount);
+            Assert.Equal(block.FreeCount, block.Unallocated.Distinct().Count());
+            var holders = Nodes.Where(n => Get(IpamKeys.Affinity(n.Name, block.Cidr)) is not null).Select(n => n.Name);
+            Assert.Equal(block.AffineHost is { } holder ? [holder] : [], holders);
+        }
+    }
+
+    public void CheckEverythingIsAccountedFor()
+    {
+        var assigned = Keys(IpamKeys.BlockPrefix).SelectMany(k => IpamJson.ParseBlock(Get(k)!.Value).Assigned())
+            .Where(a => a.Owner.ReleasedAt is null).Select(a => (a.Address, a.Owner.HandleId!)).Order().ToList();
+        var running = Nodes.SelectMany(n => n.Pods).Select(p => (p.Value, p.Key)).Order().ToList();
+        Assert.Equal(running, assigned);
+        Assert.Equal(running.Select(r => IpamKeys.Handle(r.Key)).Order(StringComparer.Ordinal), Keys(IpamKeys.HandlePrefix));
+        foreach (var (address, handle) in running)
+            Assert.Equal([new KeyValuePair<string, int>(BlockCandidates.Containing(address, Pool.BlockSize).ToString(), 1)], IpamJson.ParseHandle(Get(IpamKeys.Handle(handle))!.Value));
+    }
+
+    // ---- the rest ----------------------------------------------------------------------------------------------------
+
+    private void Leave(Node node, string handle, IpAddr address)
+    {
+        node.Pods.Remove(handle);
+        Assert.True(_users.Remove(address));
+        Release(node, handle, [address]);
+    }
+
+    private void Release(Node node, string handle, ImmutableArray<IpAddr> addresses) =>
+        node.Ledger.Add(new LeaseRequest.Release(new LeaseProtocol.Release(++_last, handle, addresses, []), _ => { }, TimeSpan.MaxValue));
+
+    // A promise that cannot be kept: the reconciler cuts the pod off, if it is still there.
+    private void Fence(Node node, string reason)
+    {
+        var handle = reason.Split(' ')[0];
+        if (node.Pods.TryGetValue(handle, out var address))
+            Leave(node, handle, address);
+    }
+
+    private void Fail(Node node, LeaseCommit commit, bool isKnown)
+    {
+        node.Ledger.Failed(commit, isKnown);
+        node.Handles.Forget();
+        Load(node);
+    }
+
+    private void Load(Node node) =>
+        node.Ledger.Load(LeaseStore.LoadAsync(_store, node.Name, [.. node.Ledger.Guests], default).GetAwaiter().GetResult().Held);
+
+    private void LookUp(Node node)
+    {
+        foreach (var release in node.Ledger.ToLookUp().ToList())
+        {
+            var guests = LeaseStore.FindGuestsAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
+            foreach (var guest in guests)
+                node.Ledger.TryAdd(guest);
+            release.Elsewhere = [.. guests.Select(g => g.Block.Cidr)];
+        }
+    }
+
+    private string? HolderOf(Cidr block) => Get(IpamKeys.Block(block)) is { } stored ? IpamJson.ParseBlock(stored.Value).AffineHost : null;
+
+    private KeyValue? Get(string key) => _store.GetAsync(key).GetAwaiter().GetResult();
+
+    private List<string> Keys(string prefix) => [.. _store.Keys.Where(k => k.StartsWith(prefix, StringComparison.Ordinal))];
+}

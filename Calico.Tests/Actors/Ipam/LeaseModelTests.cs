@@ -1,0 +1,52 @@
+using CsCheck;
+
+namespace Calico.Tests.Actors.Ipam;
+
+/// <summary>
+/// Leases of several nodes over one datastore, without actors and without time: a random interleaving of calls, transactions
+/// that arrive, fail or are carried out without anybody hearing of it, takeovers and returns, against a naive model.
+/// </summary>
+[Layer("unit")]
+public class LeaseModelTests
+{
+    // Eight blocks of four for three nodes: there is always a shortage.
+    private static readonly Gen<(int Kind, int Node, int Which)> Step = Gen.Select(
+        Gen.Frequency((6, Gen.Const(0)), (4, Gen.Const(1)), (6, Gen.Const(2)), (6, Gen.Const(3)), (1, Gen.Const(4)), (1, Gen.Const(5)),
+            (4, Gen.Const(6)), (1, Gen.Const(7)), (3, Gen.Const(8)), (1, Gen.Const(9)), (4, Gen.Const(10)), (1, Gen.Const(11))),
+        Gen.Int[0, 2], Gen.Int[0, 1000]);
+
+    [Fact]
+    public void Whatever_is_lost_repeated_or_taken_over_an_address_is_one_pods_and_none_leaks() =>
+        Step.Array[1, 150].Sample(steps => Run(steps, TimeSpan.Zero), iter: 400);
+
+    [Fact]
+    public void The_same_holds_while_released_addresses_rest() =>
+        Step.Array[1, 150].Sample(steps => Run(steps, TimeSpan.FromSeconds(30)), iter: 200);
+
+    private static void Run((int Kind, int Node, int Which)[] steps, TimeSpan cooldown)
+    {
+        var world = new LeaseModel(3, cooldown);
+        foreach (var (kind, index, which) in steps)
+        {
+            var node = world.Nodes[index];
+            switch (kind)
+            {
+                case 0: world.Add(node); break;
+                case 1: world.Remove(node, which); break;
+                case 2: world.Prepare(node); break;
+                case 3: world.CarryOut(node, isHeard: true); break;
+                case 4: world.CarryOut(node, isHeard: false); break;
+                case 5: world.GiveUp(node); break;
+                case 6: world.Claim(node, which); break;
+                case 7: world.TakeOver(node, which); break;
+                case 8: world.Decide(node); break;
+                case 9: world.ArriveLate(node, which); break;
+                case 10: world.Borrow(node, world.Nodes[which % world.Nodes.Length]); break;
+                default: world.Wait(TimeSpan.FromSeconds(11)); break;
+            }
+            world.Check();
+        }
+        world.Drain();
+        world.CheckEverythingIsAccountedFor();
+    }
+}
