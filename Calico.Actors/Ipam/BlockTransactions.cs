@@ -35,6 +35,19 @@ internal static class BlockTransactions
     }
 
     /// <summary>
+    /// The holder wants the block no more, as upstream says it before it deletes one. The affinity's new revision makes every
+    /// other write of the holder fail; block and affinity go by <see cref="Delete"/>.
+    /// </summary>
+    public static Transaction Leave(string node, HeldBlock held) => new(
+        [Compare.At(IpamKeys.Affinity(node, held.Block.Cidr), held.Epoch), Compare.At(IpamKeys.Block(held.Block.Cidr), held.BlockRevision)],
+        [Write.Put(IpamKeys.Affinity(node, held.Block.Cidr), IpamJson.WriteAffinity(IpamJson.PendingDeletion))]);
+
+    /// <summary>Removes a block and the affinity to it, or, where the block is not this holder's, the affinity alone.</summary>
+    public static Transaction Delete(KeyValue affinity, string blockKey, KeyValue? block, bool isHolders) => new(
+        [Compare.At(affinity.Key, affinity.ModRevision), Unchanged(blockKey, block)],
+        isHolders ? [Write.Delete(affinity.Key), Write.Delete(blockKey)] : [Write.Delete(affinity.Key)]);
+
+    /// <summary>
     /// Takes the block from a node that is gone: its own addresses are freed with their handles, addresses that other
     /// nodes borrowed stay, a block that is empty then is removed. Of a large block at most <see cref="MaxFreed"/>
     /// addresses go at a time; the node stays its holder until the last of them is free.

@@ -41,6 +41,9 @@ internal sealed class HeldBlocks(string node)
         return true;
     }
 
+    /// <summary>The block is given to nobody any more; null if it is not this node's.</summary>
+    public HeldBlock? Remove(Cidr block) => Holds(block) && _blocks.Remove(block, out var removed) ? removed : null;
+
     /// <summary>Guests that nobody needs are not followed any longer.</summary>
     public void Leave(Func<Cidr, bool> isNeeded)
     {

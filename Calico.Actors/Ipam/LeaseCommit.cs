@@ -25,6 +25,14 @@ internal sealed class LeaseCommit : LeasePlan
     /// <summary>Nothing is to be written, nor compared for an answer.</summary>
     public bool IsEmpty => Batch.IsEmpty && Batch.Relied.Count == 0 && Alongside.IsEmpty;
 
+    /// <summary>Only frees what has rested.</summary>
+    public static LeaseCommit Tidy(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInUse inUse, LeaseRules rules)
+    {
+        var commit = new LeaseCommit(held, inUse, rules);
+        commit.Batch.CollectRested(MaxRequests);
+        return commit;
+    }
+
     /// <summary>The one before failed: carry one request only, and assume nothing of handles.</summary>
     public bool IsCareful { get; private init; }
 

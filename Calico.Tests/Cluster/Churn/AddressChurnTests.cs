@@ -33,7 +33,8 @@ public class AddressChurnTests(ITestOutputHelper output)
                 await stop.CancelAsync();
                 await breaking;
 
-                Assert.Empty(await bed.AuditAsync());
+                var faults = await bed.AuditAsync();
+                Assert.True(faults.IsEmpty, string.Join('\n', faults));
             }
         }
         finally
