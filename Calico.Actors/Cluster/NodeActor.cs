@@ -151,9 +151,16 @@ public sealed class NodeActor : ReceiveActor
             return;
         }
         _deleting = true;
+        DeleteAsync(observed).PipeTo(Self, success: _ => new EndpointsDeleted(observed, null), failure: e => new EndpointsDeleted(observed, e));
+    }
+
+    // Only the endpoints tell where the node has borrowed, so those addresses go first.
+    private async Task<TransactionResult> DeleteAsync(NodeProtocol.NodeObserved observed)
+    {
+        foreach (var borrowing in observed.Borrowed)
+            await BorrowedAddresses.FreeAsync(_datastore, observed.Node, borrowing, _stopped.Token);
         // Their names contain the node's: nobody else writes them.
-        _datastore.CommitAsync(new Transaction([], [.. observed.Endpoints.Select(Write.Delete)]), _stopped.Token)
-            .PipeTo(Self, success: _ => new EndpointsDeleted(observed, null), failure: e => new EndpointsDeleted(observed, e));
+        return await _datastore.CommitAsync(new Transaction([], [.. observed.Endpoints.Select(Write.Delete)]), _stopped.Token);
     }
 
     private void OnEndpointsDeleted(EndpointsDeleted deleted)

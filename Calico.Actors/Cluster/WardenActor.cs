@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Cluster;
 using Calico.Actors.Feed;
@@ -23,6 +24,8 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         public static readonly Round Instance = new();
     }
 
+    private readonly record struct Endpoint(long Revision, ImmutableArray<IpAddr> Addresses);
+
     /// <summary>A full round of touches every so many rounds of observations.</summary>
     private const int TouchEvery = 5;
 
@@ -33,7 +36,8 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     private readonly Dictionary<string, long> _policyRevisions = [];
     private readonly Dictionary<string, IpAddr?> _nodeAddresses = [];
     private readonly Dictionary<string, SortedDictionary<Cidr, long>> _blocks = [];
-    private readonly Dictionary<string, SortedDictionary<string, long>> _endpoints = [];
+    private readonly Dictionary<string, SortedDictionary<string, Endpoint>> _endpoints = [];
+    private readonly Dictionary<Cidr, string> _holders = [];
     private bool _inSync;
     private int _round;
 
@@ -64,7 +68,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
             if (ResourceKey.TryParse(item.Key, out var key))
                 Take(key, item);
             else if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
-                Take(_blocks, host, block, item);
+                OnAffinity(host, block, item);
         }
         // Before everything is listed, a node whose resource has not been read yet would look deleted.
         _inSync = changed.InSync;
@@ -83,7 +87,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         else if (key.Kind == ResourceKind.WorkloadEndpoint)
         {
             if (WorkloadEndpointName.TryParse(key.Name, out var endpoint))
-                Take(_endpoints, endpoint.Node, item.Key, item);
+                Take(_endpoints, endpoint.Node, item.Key, item.Value is { } value ? new Endpoint(item.Revision, EndpointAddresses.Of(value)) : null);
         }
         else if (key.Kind == ResourceKind.Node)
         {
@@ -96,16 +100,38 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         }
     }
 
-    private static void Take<T>(Dictionary<string, SortedDictionary<T, long>> ofNodes, string node, T thing, FeedItem item) where T : notnull
+    private void OnAffinity(string host, Cidr block, FeedItem item)
+    {
+        Take<Cidr, long>(_blocks, host, block, item.Value is null ? null : item.Revision);
+        if (item.Value is not null)
+            _holders[block] = host;
+        else if (_holders.GetValueOrDefault(block) == host)
+            _holders.Remove(block);
+    }
+
+    private static void Take<TKey, TValue>(Dictionary<string, SortedDictionary<TKey, TValue>> ofNodes, string node, TKey key, TValue? value)
+        where TKey : notnull where TValue : struct
     {
         if (!ofNodes.TryGetValue(node, out var items))
             ofNodes[node] = items = [];
-        if (item.Value is not null)
-            items[thing] = item.Revision;
+        if (value is { } now)
+            items[key] = now;
         else
-            items.Remove(thing);
+            items.Remove(key);
         if (items.Count == 0)
             ofNodes.Remove(node);
+    }
+
+    // A block without a holder is known to nobody here; what was borrowed in it is for the audit to find.
+    private ImmutableArray<NodeProtocol.Borrowing> BorrowedBy(string node, IEnumerable<KeyValuePair<string, Endpoint>> endpoints)
+    {
+        var lengths = _holders.Keys.Select(b => (b.Version, b.PrefixLength)).Distinct().ToList();
+        return [.. from e in endpoints
+                   from address in e.Value.Addresses
+                   from length in lengths.Where(l => l.Version == address.Version)
+                   let block = BlockCandidates.Containing(address, length.PrefixLength)
+                   where _holders.TryGetValue(block, out var holder) && holder != node
+                   select new NodeProtocol.Borrowing(e.Key, e.Value.Revision, block)];
     }
 
     private static IpAddr? AddressOf(ReadOnlyMemory<byte> json)
@@ -137,8 +163,9 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     {
         var isMember = _cluster.State.Members.Any(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Joining
             && MeshPaths.NodeOf(m) == node && !_cluster.State.Unreachable.Contains(m));
+        var endpoints = isMember ? [] : (_endpoints.GetValueOrDefault(node) ?? []).Take(NodeProtocol.MaxEndpoints).ToList();
         _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node), _nodeAddresses.GetValueOrDefault(node),
             [.. (_blocks.GetValueOrDefault(node) ?? []).Select(b => new BlockProtocol.Holding(b.Key, b.Value))],
-            isMember ? [] : [.. (_endpoints.GetValueOrDefault(node) ?? []).Keys.Take(NodeProtocol.MaxEndpoints)]));
+            [.. endpoints.Select(e => e.Key)], BorrowedBy(node, endpoints)));
     }
 }

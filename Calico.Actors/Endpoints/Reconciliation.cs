@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
+using Calico.Actors.Cluster;
 using Calico.Actors.Cni;
 using Calico.Actors.Ipam;
 using Calico.Actors.Policy;
@@ -183,11 +184,29 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
         var strangers = await AskAsync<RegistryProtocol.Strangers>(services.Registry, new RegistryProtocol.GetStrangers());
         foreach (var endpoint in stale.Where(e => !e.Networks.Any(n => Cidr.TryParseOrHost(n, out var c) && strangers.Addresses.Contains(c.Address))))
         {
+            await FreeBorrowedAsync(endpoint, cancellation);
             // Whose ADD has begun since has written it since.
             var result = await services.Datastore.CommitAsync(
                 new Transaction([Compare.At(endpoint.Key.Path, endpoint.Revision)], [Write.Delete(endpoint.Key.Path)]), cancellation);
             if (result.Succeeded)
                 log.Info("{Key} deleted: its container {Container} is not on this node, or cut off", endpoint.Key, endpoint.ContainerId);
+        }
+    }
+
+    // What such a container had in own blocks the lease has given back; of other nodes' blocks only the endpoint tells.
+    private async Task FreeBorrowedAsync(StoredEndpoint endpoint, CancellationToken cancellation)
+    {
+        var pools = await AskAsync<FactsProtocol.Pools>(services.Facts, new FactsProtocol.GetPools(endpoint.Key.Namespace ?? ""));
+        var blocks = from address in endpoint.Networks.Select(n => Cidr.TryParseOrHost(n, out var c) ? c.Address : (IpAddr?)null).OfType<IpAddr>()
+                     from pool in PoolChoice.All(pools.All)
+                     where pool.Cidr.Contains(address)
+                     select BlockCandidates.Containing(address, pool.BlockSize);
+        foreach (var block in blocks.Distinct())
+        {
+            var freed = await BorrowedAddresses.FreeAsync(services.Datastore, services.Node,
+                new NodeProtocol.Borrowing(endpoint.Key.Path, endpoint.Revision, block), cancellation);
+            if (freed > 0)
+                log.Info("{Key}: {Count} addresses that it had borrowed in {Block} are free again", endpoint.Key, freed, block);
         }
     }
 

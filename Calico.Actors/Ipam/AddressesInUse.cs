@@ -12,6 +12,11 @@ public sealed class AddressesInUse
 {
     private readonly Dictionary<IpAddr, string?> _handles = [];
 
+    /// <summary>What the journal and the kernel knew at the start of the process has been told.</summary>
+    public bool IsComplete { get; set; }
+
+    public bool AnyIn(Cidr block) => _handles.Keys.Any(block.Contains);
+
     public bool Contains(IpAddr address) => _handles.ContainsKey(address);
 
     public bool IsUsedBy(string handle, IEnumerable<IpAddr> addresses) =>

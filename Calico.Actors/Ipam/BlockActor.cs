@@ -129,12 +129,27 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
     {
         var block = await _datastore.GetAsync(IpamKeys.Block(release.Block), _stopped.Token);
         var affinity = await _datastore.GetAsync(IpamKeys.Affinity(release.Node, release.Block), _stopped.Token);
-        if (affinity is null || affinity.ModRevision != release.Epoch || block is null || !IpamJson.ParseBlock(block.Value).IsEmpty)
+        if (affinity is null)
+            return new BlockProtocol.HolderRetired(release.Block, release.Node, 0);
+        // Claimed again since: what was said under another epoch counts no more.
+        if (affinity.ModRevision != release.Epoch)
             return null;
-        var result = await _datastore.CommitAsync(new Transaction(
-            [Compare.At(affinity.Key, affinity.ModRevision), Compare.At(block.Key, block.ModRevision)],
-            [Write.Delete(affinity.Key), Write.Delete(block.Key)]), _stopped.Token);
-        return result.Succeeded ? new BlockProtocol.HolderRetired(release.Block, release.Node, 0) : null;
+        var stored = block is null ? null : IpamJson.ParseBlock(block.Value);
+        var isHolders = stored?.AffineHost == release.Node;
+        if (isHolders && !stored!.IsEmpty)
+            return IpamJson.ParseAffinityState(affinity.Value) == IpamJson.PendingDeletion ? await StayAsync(release, block, affinity) : null;
+        var result = await _datastore.CommitAsync(BlockTransactions.Delete(affinity, IpamKeys.Block(release.Block), block, isHolders), _stopped.Token);
+        if (!result.Succeeded)
+            return null;
+        _log.Info("block {Block} given back by {Node}", release.Block, release.Node);
+        return new BlockProtocol.HolderRetired(release.Block, release.Node, 0);
+    }
+
+    // Somebody has an address in it since: a borrower, or a pod of before an interrupted release.
+    private async Task<object?> StayAsync(BlockProtocol.ReleaseBlock release, KeyValue? block, KeyValue affinity)
+    {
+        var result = await _datastore.CommitAsync(BlockTransactions.Claim(release.Block, release.Node, block, affinity, _time.GetUtcNow()), _stopped.Token);
+        return result.Succeeded ? new BlockProtocol.BlockGranted(release.Block, release.Node, result.Revision, 0) : null;
     }
 
     private async Task<object?> RetireAsync(BlockProtocol.RetireHolder retire)

@@ -34,7 +34,10 @@ public static class BlockProtocol
 
     public sealed record ClaimBlock(Cidr Block, string Node, long RequestId) : IWithBlock;
 
-    /// <summary>The node gives an empty block back; one that is not empty stays where it is.</summary>
+    /// <summary>
+    /// The node gives an empty block back, to which its affinity is of this revision. One that is not empty any more stays where
+    /// it is: an affinity in state pendingDeletion is confirmed again, which is a grant.
+    /// </summary>
     public sealed record ReleaseBlock(Cidr Block, string Node, long Epoch) : IWithBlock;
 
     /// <summary>

@@ -35,6 +35,19 @@ internal static class BlockTransactions
     }
 
     /// <summary>
+    /// The holder wants the block no more, as upstream says it before it deletes one. The affinity's new revision makes every
+    /// other write of the holder fail; block and affinity go by <see cref="Delete"/>.
+    /// </summary>
+    public static Transaction Leave(string node, HeldBlock held) => new(
+        [Compare.At(IpamKeys.Affinity(node, held.Block.Cidr), held.Epoch), Compare.At(IpamKeys.Block(held.Block.Cidr), held.BlockRevision)],
+        [Write.Put(IpamKeys.Affinity(node, held.Block.Cidr), IpamJson.WriteAffinity(IpamJson.PendingDeletion))]);
+
+    /// <summary>Removes a block and the affinity to it, or, where the block is not this holder's, the affinity alone.</summary>
+    public static Transaction Delete(KeyValue affinity, string blockKey, KeyValue? block, bool isHolders) => new(
+        [Compare.At(affinity.Key, affinity.ModRevision), Unchanged(blockKey, block)],
+        isHolders ? [Write.Delete(affinity.Key), Write.Delete(blockKey)] : [Write.Delete(affinity.Key)]);
+
+    /// <summary>
     /// Takes the block from a node that is gone: its own addresses are freed with their handles, addresses that other
     /// nodes borrowed stay, a block that is empty then is removed. Of a large block at most <see cref="MaxFreed"/>
     /// addresses go at a time; the node stays its holder until the last of them is free.
@@ -56,25 +69,50 @@ internal static class BlockTransactions
             {
                 var owned = contents.Assigned().Where(a => BelongsTo(a.Owner, node)).Select(a => a.Address).Take(MaxFreed + 1).ToList();
                 isLast = owned.Count <= MaxFreed;
-                var leaving = owned.Take(MaxFreed).ToHashSet();
-                var released = contents.ReleaseWhere((address, _) => leaving.Contains(address));
-                freed = released.Count;
+                freed = Free(contents, owned.Take(MaxFreed), handles, compares, writes);
                 if (isLast)
                     contents.Affinity = null;
                 contents.SequenceNumber++;
                 writes.Add(isLast && contents.IsEmpty ? Write.Delete(block.Key) : Write.Put(block.Key, IpamJson.WriteBlock(contents)));
-                foreach (var group in released.Where(r => r.Owner.HandleId is not null).GroupBy(r => r.Owner.HandleId!))
-                {
-                    if (handles.GetValueOrDefault(group.Key) is not { } handle)
-                        continue;
-                    compares.Add(Compare.At(handle.Key, handle.ModRevision));
-                    writes.Add(HandleAfter(handle, new Dictionary<Cidr, int> { [contents.Cidr] = -group.Count() }));
-                }
             }
         }
         if (affinity is not null && isLast)
             writes.Add(Write.Delete(affinity.Key));
         return (new Transaction(compares.ToImmutable(), writes.ToImmutable()), freed, isLast);
+    }
+
+    /// <summary>
+    /// Frees the addresses that an endpoint of a node which is gone has in another's block, with their handles, if the endpoint
+    /// is still the one that was seen. The block keeps its holder, and goes if it is empty and has none. Null if it has none.
+    /// </summary>
+    public static Transaction? FreeBorrowed(Compare endpoint, KeyValue block, Func<IpAddr, AllocationAttributes, bool> isBorrowed,
+        IReadOnlyDictionary<string, KeyValue> handles)
+    {
+        var contents = IpamJson.ParseBlock(block.Value);
+        var compares = ImmutableArray.CreateBuilder<Compare>();
+        var writes = ImmutableArray.CreateBuilder<Write>();
+        compares.Add(endpoint);
+        compares.Add(Compare.At(block.Key, block.ModRevision));
+        if (Free(contents, contents.Assigned().Where(a => isBorrowed(a.Address, a.Owner)).Select(a => a.Address), handles, compares, writes) == 0)
+            return null;
+        contents.SequenceNumber++;
+        writes.Add(contents is { Affinity: null, IsEmpty: true } ? Write.Delete(block.Key) : Write.Put(block.Key, IpamJson.WriteBlock(contents)));
+        return new Transaction(compares.ToImmutable(), writes.ToImmutable());
+    }
+
+    private static int Free(IpamBlock contents, IEnumerable<IpAddr> addresses, IReadOnlyDictionary<string, KeyValue> handles,
+        ImmutableArray<Compare>.Builder compares, ImmutableArray<Write>.Builder writes)
+    {
+        var leaving = addresses.ToHashSet();
+        var released = contents.ReleaseWhere((address, _) => leaving.Contains(address));
+        foreach (var group in released.Where(r => r.Owner.HandleId is not null).GroupBy(r => r.Owner.HandleId!))
+        {
+            if (handles.GetValueOrDefault(group.Key) is not { } handle)
+                continue;
+            compares.Add(Compare.At(handle.Key, handle.ModRevision));
+            writes.Add(HandleAfter(handle, new Dictionary<Cidr, int> { [contents.Cidr] = -group.Count() }));
+        }
+        return released.Count;
     }
 
     /// <summary>

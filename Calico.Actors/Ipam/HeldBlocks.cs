@@ -51,6 +51,15 @@ internal sealed class HeldBlocks(string node)
         return true;
     }
 
+    /// <summary>The block is given to nobody any more; null if it is not this node's.</summary>
+    public HeldBlock? Remove(Cidr block)
+    {
+        if (!Holds(block) || !_blocks.Remove(block, out var removed))
+            return null;
+        _unfenced.Remove(block);
+        return removed;
+    }
+
     /// <summary>Guests that nobody needs are not followed any longer.</summary>
     public void Leave(Func<Cidr, bool> isNeeded)
     {

@@ -21,7 +21,7 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 {
-    private sealed record Loaded(ImmutableArray<Core.Ipam.HeldBlock> Blocks, ImmutableArray<string> Unreadable) : Protocol.ITick;
+    private sealed record Loaded(LeaseStore.View View) : Protocol.ITick;
     private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
     private sealed record Fetched(Core.Ipam.HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, Transaction Sent, TransactionResult Result) : Protocol.ITick;
@@ -47,6 +47,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private readonly BlockSearch _search;
     private readonly Borrowing _borrowing;
     private readonly Lending _lending = new();
+    private readonly BlockSurplus _surplus;
+    private readonly Departures _departures;
     private readonly HashSet<LeaseRequest> _lookingUp = [];
     private readonly List<IActorRef> _subscribers = [];
     private bool _reading;
@@ -55,15 +57,17 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    // Which addresses are in use is in nobody else's memory, so it outlives the actor. One actor for each Props.
+    // Which addresses are in use, and which transactions may still happen, is in nobody else's memory, so it outlives the actor. One actor for each Props.
     public static Props Props(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options)
     {
         var inUse = new AddressesInUse();
-        return Akka.Actor.Props.Create(() => new LeaseActor(datastore, node, upstream, time, options, inUse));
+        var departures = new Departures(node);
+        return Akka.Actor.Props.Create(() => new LeaseActor(datastore, node, upstream, time, options, inUse, departures));
     }
 
     /// <inheritdoc cref="Props"/>
-    public LeaseActor(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options, AddressesInUse inUse)
+    public LeaseActor(IDatastore datastore, string node, IActorRef upstream, TimeProvider time, LeaseOptions options, AddressesInUse inUse,
+        Departures departures)
     {
         _inUse = inUse;
         _datastore = datastore;
@@ -76,6 +80,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         _contact = new DatastoreContact(options);
         _search = new BlockSearch(node, options.MaxBlocks, _settings);
         _borrowing = new Borrowing(node);
+        _surplus = new BlockSurplus(node);
+        _departures = departures;
 
         Receive<LeaseProtocol.Allocate>(OnAllocate);
         Receive<LeaseProtocol.Release>(r => Take(new LeaseRequest.Release(r, Sender.Tell, Deadline())));
@@ -89,6 +95,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         Receive<BlockProtocol.BlockGranted>(OnGranted);
         Receive<BlockProtocol.BlockRefused>(OnRefused);
         ReceiveLoans();
+        ReceiveSurplus();
         Receive<Loaded>(OnLoaded);
         Receive<LoadFailed>(OnLoadFailed);
         Receive<Fetched>(OnFetched);
@@ -104,6 +111,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _upstream.Tell(new UpstreamProtocol.AnswerTo(_node, Self));
+        Timers.StartPeriodicTimer(nameof(LookForSurplus), new LookForSurplus(), _options.SurplusEvery);
         Load();
     }
 
@@ -174,7 +182,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         _readAgain = false;
         _contact.ReadBegins(_uptime.Now);
         LeaseStore.LoadAsync(_datastore, _node, [.. _ledger.Guests], _stopped.Token)
-            .PipeTo(Self, success: b => new Loaded(b.Held, b.Unreadable), failure: e => new LoadFailed(e));
+            .PipeTo(Self, success: v => new Loaded(v), failure: e => new LoadFailed(e));
     }
 
     private void OnLoadFailed(LoadFailed failed)
@@ -195,12 +203,14 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private void OnLoaded(Loaded loaded)
     {
         _contact.ReadSucceeded(_uptime.Now);
-        _ledger.Load(loaded.Blocks);
-        foreach (var block in loaded.Unreadable)
+        _departures.Load(loaded.View.Leaving);
+        var held = loaded.View.Held.Where(_departures.Admits).ToList();
+        _ledger.Load(held);
+        foreach (var block in loaded.View.Unreadable)
             _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
         _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _ledger.Held.Own.Count());
         _lending.Begin(_uptime.Now);
-        _lending.Learn(loaded.Blocks.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
+        _lending.Learn(held.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
         _reading = false;
         if (_ledger.IsIdle)
             _contact.NothingToWrite();
@@ -214,14 +224,13 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private void OnResources(UpstreamProtocol.ResourcesChanged changed)
     {
         _search.Learn(changed.Items, changed.InSync);
-        _settings.Learn(changed.Items, (key, cause) => _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, cause));
-        if (!_ledger.IsLoaded || !changed.Items.Any(_ledger.Held.IsNews))
-            return;
-        if (_reading)
-            _readAgain = true;
-        else
-            Load();
+        _settings.Learn(changed.Items, Unreadable);
+        _surplus.Learn(changed.Items, changed.InSync, Unreadable);
+        if (_departures.Learn(changed.Items) || (_ledger.IsLoaded && changed.Items.Any(_ledger.Held.IsNews)))
+            ReadAgain();
     }
+
+    private void Unreadable(string key, string cause) => _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, cause);
 
     // ---- the group commit ----------------------------------------------------------------------------------------
 
@@ -327,10 +336,13 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         foreach (var request in _ledger.InNeed)
         {
-            switch (_search.Next(request, _ledger.Held.Own.Select(h => h.Block.Cidr), _uptime.Now))
+            switch (_search.Next(request, _ledger.Held.Own.Select(h => h.Block.Cidr).Concat(_departures.Undecided), _uptime.Now))
             {
                 case BlockSearch.Step.Ask ask:
                     _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(ask.Block, _node, ask.RequestId)));
+                    break;
+                // One that is being given back may be this node's still.
+                case BlockSearch.Step.Exhausted when _departures.Undecided.Any():
                     break;
                 case BlockSearch.Step.Exhausted exhausted:
                     Borrow(request, exhausted);
@@ -353,7 +365,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         if (fetched.Failure is { } failure)
             _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
-        if (_ledger.IsLoaded && !_reading && fetched.Held is { } held && _ledger.TryAdd(held))
+        if (_ledger.IsLoaded && !_reading && fetched.Held is { } held && _departures.Admits(held) && _ledger.TryAdd(held))
         {
             _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, held.Block.Cidr, held.Epoch);
             PublishHeld();

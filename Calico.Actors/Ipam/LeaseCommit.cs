@@ -37,6 +37,14 @@ internal sealed class LeaseCommit : LeasePlan
         }
     }
 
+    /// <summary>Only frees what has rested.</summary>
+    public static LeaseCommit Tidy(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInUse inUse, LeaseRules rules)
+    {
+        var commit = new LeaseCommit(held, inUse, rules);
+        commit.Batch.CollectRested(DatastoreLimits.MaxTransactionOperations / ComparesOfOne);
+        return commit;
+    }
+
     /// <summary>The one before failed: carry one request only, and assume nothing of handles.</summary>
     public bool IsCareful { get; private init; }
 

@@ -23,6 +23,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     private LeasePlan? _promised;
     private LeaseProtocol.ReleaseAllBut? _reconcile;
     private int _setbacks;
+    private bool _isUntidy;
 
     // What an earlier process sent may arrive yet.
     private bool _areLate = true;
@@ -70,6 +71,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     {
         foreach (var (address, handle) in reconcile.InUse)
             inUse.Add(handle, [address]);
+        inUse.IsComplete = true;
         _reconcile = reconcile;
     }
 
@@ -88,6 +90,22 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         _promised = null;
         return _held.TryAdd(block);
     }
+
+    /// <summary>
+    /// From here on nothing of the block is given out or written. Null while an address of it is somebody's, promised or
+    /// asked for, or a transaction that writes it is under way.
+    /// </summary>
+    public HeldBlock? Withdraw(Cidr block)
+    {
+        if (_reconcile is not null || inUse.AnyIn(block) || All.Any(r => r.Names(block))
+            || (_sent is { } sent && (sent.Batch.Changed.ContainsKey(block) || sent.Batch.Relied.Contains(block))))
+            return null;
+        _promised = null;
+        return _held.Remove(block);
+    }
+
+    /// <summary>What has rested is to be freed when there is nothing else to do.</summary>
+    public void Tidy() => _isUntidy = true;
 
     // ---- addresses in other nodes' blocks ----------------------------------------------------------------------------
 
@@ -168,7 +186,11 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
             if (commit.Entries.Count == 0)
                 return null;
         }
-        return null;
+        if (_sent is not null || !_isUntidy)
+            return null;
+        _isUntidy = false;
+        var tidy = LeaseCommit.Tidy(_held.All, inUse, rules);
+        return tidy.IsEmpty ? null : _sent = tidy;
     }
 
     /// <summary>It is durable. May be one that an earlier incarnation of the lease sent.</summary>

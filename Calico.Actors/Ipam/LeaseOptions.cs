@@ -25,6 +25,9 @@ public sealed record LeaseOptions
     /// <summary>Blocks one host may hold while the configuration says nothing (Calico's own safeguard).</summary>
     public int MaxBlocks { get; init; } = 20;
 
+    /// <summary>How often to look for blocks to give back, and for addresses that have rested.</summary>
+    public TimeSpan SurplusEvery { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>When a request is answered (CALICO_IPAM_ANSWER).</summary>
     public LeaseAnswer Answer { get; init; } = LeaseAnswer.Decided;
 

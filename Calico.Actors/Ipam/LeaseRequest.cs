@@ -31,6 +31,9 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
     /// <summary>Whether it takes or gives back an address of this block of another node.</summary>
     public abstract bool Needs(Cidr block);
 
+    /// <summary>Whether it is about a particular address of this block.</summary>
+    public abstract bool Names(Cidr block);
+
     /// <summary>Answers that it is done; the first answer counts.</summary>
     public void Succeed(ImmutableArray<IpAddr> addresses) => Answer(Success(addresses));
 
@@ -97,6 +100,8 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
 
         public override bool Needs(Cidr block) => Loans.Any(block.Contains);
 
+        public override bool Names(Cidr block) => Demand.Wanted.Any(block.Contains);
+
         public override void Promise(ImmutableArray<IpAddr> addresses, bool isAway)
         {
             Demand = Demand with { Wanted = addresses };
@@ -122,6 +127,8 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         public override ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses) => message.Alongside;
 
         public override bool Needs(Cidr block) => Elsewhere?.Contains(block) == true;
+
+        public override bool Names(Cidr block) => message.Addresses.Any(block.Contains);
 
         protected override ILocalMessage Success(ImmutableArray<IpAddr> addresses) => new LeaseProtocol.Released(message.RequestId, addresses);
 

@@ -11,6 +11,16 @@ internal sealed class LeaseSettings(TimeProvider time)
     public IpamConfig Config { get; private set; } = IpamConfig.Default;
     public Reservations Reserved { get; } = new();
 
+    /// <summary>
+    /// How long an address may be without its pod, and a block without an address, before it is taken back: leakGracePeriod of the
+    /// KubeControllersConfiguration. Null: never.
+    /// </summary>
+    public TimeSpan? LeakGrace { get; private set; } = LeakGraceOf(null);
+
+    /// <summary>Upstream's default, where nothing is set; 0 is never.</summary>
+    public static TimeSpan? LeakGraceOf(KubeControllersConfiguration? configuration) =>
+        (configuration?.Spec.Controllers.Node?.LeakGracePeriod?.ToTimeSpan() ?? TimeSpan.FromMinutes(15)) is { } grace && grace > TimeSpan.Zero ? grace : null;
+
     /// <summary>What the next decision heeds.</summary>
     public LeaseRules Rules => new() { IsReserved = Reserved.Contains, Cooldown = Config.Cooldown, Now = time.GetUtcNow() };
 
@@ -34,7 +44,11 @@ internal sealed class LeaseSettings(TimeProvider time)
     {
         if (item.Key == IpamKeys.Config)
             Config = item.Value is { } config ? IpamJson.ParseConfig(config) : IpamConfig.Default;
-        else if (ResourceKey.TryParse(item.Key, out var key) && key.Kind == ResourceKind.IPReservation)
+        else if (!ResourceKey.TryParse(item.Key, out var key))
+            return;
+        else if (key.Kind == ResourceKind.IPReservation)
             Reserved.Set(key.Name, item.Value is { } value ? ((IPReservation)ResourceCodec.Decode(key.Kind, value.Span)).Spec.ReservedCIDRs : []);
+        else if (key.Kind == ResourceKind.KubeControllersConfiguration && key.Name == "default")
+            LeakGrace = LeakGraceOf(item.Value is { } options ? (KubeControllersConfiguration)StoredResource.Read(key, options.Span, item.Revision) : null);
     }
 }

@@ -8,14 +8,20 @@ namespace Calico.Actors.Ipam;
 /// <summary>The lease's conversations with the datastore.</summary>
 internal static class LeaseStore
 {
+    /// <param name="Held">The blocks that are this node's, and the guests that were asked for.</param>
+    /// <param name="Leaving">Blocks that it gives back, with the revision of the affinity that says so.</param>
+    /// <param name="Unreadable">Why others cannot be read.</param>
+    public sealed record View(ImmutableArray<HeldBlock> Held, ImmutableArray<(Cidr Block, long Revision)> Leaving, ImmutableArray<string> Unreadable);
+
     /// <summary>
     /// The blocks whose confirmed affinity names this node, read as they are now, and why others cannot be read: a
     /// damaged block is a matter for a person and takes nothing from the rest. And the blocks of others that were asked for.
     /// </summary>
-    public static async Task<(ImmutableArray<HeldBlock> Held, ImmutableArray<string> Unreadable)> LoadAsync(IDatastore datastore,
+    public static async Task<View> LoadAsync(IDatastore datastore,
         string node, IEnumerable<Cidr> guests, CancellationToken cancellation)
     {
         var held = ImmutableArray.CreateBuilder<HeldBlock>();
+        var leaving = ImmutableArray.CreateBuilder<(Cidr, long)>();
         var unreadable = ImmutableArray.CreateBuilder<string>();
         string? next = null;
         do
@@ -28,7 +34,10 @@ internal static class LeaseStore
                     continue;
                 try
                 {
-                    if (IpamJson.ParseAffinityState(affinity.Value) == "confirmed"
+                    var state = IpamJson.ParseAffinityState(affinity.Value);
+                    if (state == IpamJson.PendingDeletion)
+                        leaving.Add((cidr, affinity.ModRevision));
+                    else if (state == "confirmed"
                         && await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is { } stored
                         && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost == node)
                         held.Add(new HeldBlock(block, stored.ModRevision, affinity.ModRevision));
@@ -52,7 +61,7 @@ internal static class LeaseStore
                 unreadable.Add($"{guest}: {e.Message}");
             }
         }
-        return (held.ToImmutable(), unreadable.ToImmutable());
+        return new View(held.ToImmutable(), leaving.ToImmutable(), unreadable.ToImmutable());
     }
 
     /// <summary>A block of another node, or of none; null if there is none or it is this node's.</summary>

@@ -32,6 +32,9 @@ internal sealed class Lending
     /// <summary>Whether a promise may not take the address.</summary>
     public bool MayBeWritten(IpAddr address) => _loans.ContainsKey(address);
 
+    /// <summary>Whether an address of the block is lent, or may still be written by whoever it was lent to.</summary>
+    public bool HasLoansIn(Cidr block) => _loans.Keys.Any(block.Contains);
+
     /// <summary>The address that the handle has been lent already, of those that fit.</summary>
     public IpAddr? LentTo(string handle, Func<IpAddr, bool> fits) =>
         _loans.Where(l => l.Value.Handle == handle && fits(l.Key)).Select(l => (IpAddr?)l.Key).FirstOrDefault();

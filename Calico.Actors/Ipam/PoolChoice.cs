@@ -25,8 +25,8 @@ public static class PoolChoice
         var all = pools.ToList();
         if (named.Count == 0)
         {
-            return [.. all.Where(p => !p.Spec.Disabled && p.Spec.AssignmentMode != "Manual" && Allows(p, use)
-                && Matches(p.Spec.NodeSelector, nodeLabels) && Matches(p.Spec.NamespaceSelector, namespaceLabels))
+            return [.. all.Where(p => Serves(p, nodeLabels) && p.Spec.AssignmentMode != "Manual" && Allows(p, use)
+                && Matches(p.Spec.NamespaceSelector, namespaceLabels))
                 .Select(RefOf).OfType<PoolRef>()];
         }
         var chosen = ImmutableArray.CreateBuilder<PoolRef>();
@@ -42,6 +42,10 @@ public static class PoolChoice
         }
         return chosen.ToImmutable();
     }
+
+    /// <summary>Whether a node with these labels may have blocks of the pool.</summary>
+    public static bool Serves(IPPool pool, IReadOnlyDictionary<string, string> nodeLabels) =>
+        !pool.Spec.Disabled && Matches(pool.Spec.NodeSelector, nodeLabels);
 
     /// <summary>Every pool, also those that give nothing to new pods.</summary>
     public static ImmutableArray<PoolRef> All(IEnumerable<IPPool> pools) => [.. pools.Select(RefOf).OfType<PoolRef>()];

@@ -13,6 +13,9 @@ namespace Calico.Core.Ipam;
 /// </summary>
 public static class IpamJson
 {
+    /// <summary>State of an affinity whose owner gives the block back.</summary>
+    public const string PendingDeletion = "pendingDeletion";
+
     private const string Rfc3339 = "yyyy-MM-dd'T'HH:mm:ss'Z'";
     private static readonly JsonWriterOptions WriterOptions = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 

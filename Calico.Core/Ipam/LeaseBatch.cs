@@ -144,6 +144,13 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
         return released.ToImmutable();
     }
 
+    /// <summary>Frees what has rested in own blocks, of which at most so many are changed.</summary>
+    public void CollectRested(int most)
+    {
+        foreach (var cidr in held.Where(h => !h.Value.IsGuest && Current(h.Key).Attributes.Any(rules.HasRested)).Select(h => h.Key).Order().Take(most))
+            Writable(cidr);
+    }
+
     private void Return(IpamBlock block, List<IpAddr> addresses)
     {
         if (rules.Cooldown > TimeSpan.Zero)

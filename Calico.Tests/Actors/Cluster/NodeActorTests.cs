@@ -1,7 +1,10 @@
+using System.Collections.Immutable;
+using System.Text;
 using Akka.Actor;
 using Akka.TestKit;
 using Calico.Actors.Cluster;
 using Calico.Actors.Ipam;
+using Calico.Core.Ipam;
 using Calico.Core.Net;
 using Calico.Datastore;
 using Xunit.Abstractions;
@@ -39,7 +42,7 @@ public class NodeActorTests : ActorFixture
         Store, _probe, Clock, _blocks.Ref));
 
     private static NodeProtocol.NodeObserved Seen(bool isMember, bool resourceExists = true, params string[] endpoints) =>
-        new("node3", isMember, resourceExists, Host, [new BlockProtocol.Holding(Block, Epoch)], [.. endpoints]);
+        new("node3", isMember, resourceExists, Host, [new BlockProtocol.Holding(Block, Epoch)], [.. endpoints], []);
 
     private async Task<NodeProtocol.Phase> PhaseAsync(IActorRef node) =>
         (await node.Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode("node3"), TimeSpan.FromSeconds(10))).Phase;
@@ -219,6 +222,33 @@ public class NodeActorTests : ActorFixture
         node.Tell(Seen(isMember: false, resourceExists: false));
 
         await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>();
+    }
+
+    // Only the endpoints tell where the node has borrowed.
+    [Fact]
+    public async Task Endpoints_stay_until_what_their_node_had_borrowed_is_free()
+    {
+        var other = Cidr.Parse("10.65.9.0/26");
+        var block = IpamBlock.Create(other, "host:node4", Clock.GetUtcNow());
+        block.Assign(IpAddr.Parse("10.65.9.1"), new AllocationAttributes("net.web", ImmutableSortedDictionary<string, string>.Empty.Add("node", "node3")));
+        await PutAsync(IpamKeys.Block(other), Encoding.UTF8.GetString(IpamJson.WriteBlock(block)));
+        await PutAsync(Endpoint, """{"kind":"WorkloadEndpoint","apiVersion":"projectcalico.org/v3","metadata":{"name":"e"},"spec":{"ipNetworks":["10.65.9.1/32"]}}""");
+        var gone = Seen(isMember: false, resourceExists: false, endpoints: Endpoint) with
+        {
+            Borrowed = [new NodeProtocol.Borrowing(Endpoint, (await Store.GetAsync(Endpoint))!.ModRevision, other)],
+        };
+        FailCommits(1, happens: false);
+        var node = Start();
+        await Watch(node, 5, gone);
+        node.Tell(gone);
+        await _blocks.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+        Assert.Contains(Endpoint, Store.Keys);
+
+        node.Tell(gone);
+
+        await _blocks.ExpectMsgAsync<BlockProtocol.RetireHolder>();
+        Assert.DoesNotContain(Endpoint, Store.Keys);
+        Assert.True(IpamJson.ParseBlock((await Store.GetAsync(IpamKeys.Block(other)))!.Value).IsEmpty);
     }
 
     [Fact]

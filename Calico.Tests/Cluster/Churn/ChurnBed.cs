@@ -6,6 +6,7 @@ using Calico.Actors.Cluster;
 using Calico.Actors.Dispatch;
 using Calico.Actors.Ipam;
 using Calico.Core.Ipam;
+using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Datastore;
@@ -86,10 +87,26 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
             var resource = new IPPool { Metadata = new ObjectMeta { Name = pool.Name }, Spec = new IPPoolSpec { Cidr = pool.Cidr.ToString(), BlockSize = pool.BlockSize } };
             await Datastore.CommitAsync(new Transaction([], [Write.Put(new ResourceKey(ResourceKind.IPPool, null, pool.Name).Path, ResourceCodec.Encode(resource))]));
         }
+        var configuration = new KubeControllersConfiguration
+        {
+            Metadata = new ObjectMeta { Name = "default" },
+            Spec = new KubeControllersConfigurationSpec { Controllers = new ControllersConfig { Node = new NodeControllerConfig { LeakGracePeriod = GoDuration.From(TimeSpan.FromSeconds(2)) } } },
+        };
+        await Datastore.CommitAsync(new Transaction([], [Write.Put(new ResourceKey(ResourceKind.KubeControllersConfiguration, null, "default").Path, ResourceCodec.Encode(configuration))]));
+        _ = CountGivenBackAsync();
         foreach (var node in All)
         {
             await node.RegisterAsync();
             node.Start();
+        }
+    }
+
+    private async Task CountGivenBackAsync()
+    {
+        await foreach (var events in Datastore.WatchAsync(IpamKeys.HostPrefix, 0))
+        {
+            foreach (var _ in events.Where(e => e.Current is { } affinity && IpamJson.ParseAffinityState(affinity.Value) == IpamJson.PendingDeletion))
+                Count("blocks given back");
         }
     }
 
@@ -103,7 +120,8 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         {
             var random = Random("caller" + c);
             while (Interlocked.Increment(ref _operations) <= last && _faults.IsEmpty)
-                await CallAsync(All[random.Next(All.Length)], podsPerNode, random);
+                // Ebb and flow, so that blocks get empty.
+                await CallAsync(All[random.Next(All.Length)], _operations / 1_500 % 2 == 0 ? podsPerNode : podsPerNode / 8, random);
         })));
     }
 

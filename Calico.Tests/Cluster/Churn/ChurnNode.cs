@@ -76,6 +76,7 @@ internal sealed class ChurnNode : IAsyncDisposable
             RequestTimeout = TimeSpan.FromSeconds(6),
             PromiseAfter = TimeSpan.FromMilliseconds(300),
             AloneLimit = _options.NodeGoneAfter / 2,
+            SurplusEvery = TimeSpan.FromMilliseconds(200),
         }));
         var silent = system.ActorOf(Props.Create(() => new Silent()));
         var registry = system.ActorOf(RegistryActor.Props(_journal, "cali", _host, silent, lease));

@@ -1,0 +1,24 @@
+using System.Collections.Immutable;
+using Calico.Core.Model.Resources;
+using Calico.Core.Model.Schema;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Ipam;
+
+/// <summary>The addresses that a stored WorkloadEndpoint names.</summary>
+internal static class EndpointAddresses
+{
+    /// <summary>None of an endpoint that cannot be read.</summary>
+    public static ImmutableArray<IpAddr> Of(ReadOnlyMemory<byte> json)
+    {
+        try
+        {
+            var networks = ((WorkloadEndpoint)ResourceCodec.Decode(ResourceKind.WorkloadEndpoint, json.Span)).Spec.IpNetworks;
+            return [.. networks.Select(n => Cidr.TryParseOrHost(n, out var cidr) ? cidr.Address : (IpAddr?)null).OfType<IpAddr>()];
+        }
+        catch (InvalidResourceException)
+        {
+            return [];
+        }
+    }
+}
