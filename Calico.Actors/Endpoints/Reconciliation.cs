@@ -108,6 +108,11 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
             case LeaseProtocol.Allocated:
                 log.Warning("{Workload}: IPAM did not know that it has {Addresses}; they have been assigned to it again", workload.Id, names);
                 return null;
+            // Its holder may give it away at any moment and cannot be asked: until it says, nobody uses it.
+            case LeaseProtocol.NotAllocated { IsTaken: true, Retryable: true } no:
+                if (await FenceAsync(workload) && !workload.IsFenced)
+                    log.Warning("{Workload} is cut off until it is known whose address {Addresses} is: {Cause}", workload.Id, names, no.Reason);
+                return new Unsettled($"{workload.Id} is cut off until it is known whose address {names} is: {no.Reason}", IsFenced: false);
             case LeaseProtocol.NotAllocated { IsTaken: true } no:
                 if (await FenceAsync(workload) && !workload.IsFenced)
                     log.Error("{Workload} is cut off: its address {Addresses} has been given to another while this node was taken for gone ({Cause}); delete the pod",

@@ -141,6 +141,9 @@ public sealed class RegistryActor : ReceiveActor
         {
             _log.Info("workload {Workload} is gone: interface {Interface} does not exist any more", gone.Id, gone.HostInterface);
             Drop(gone);
+            // What it had borrowed is found by its handle only; a pod of its name may be there again, so its endpoint is left alone.
+            if (gone is { Addresses.Length: > 0, HasForeignAddresses: false })
+                _lease.Tell(new LeaseProtocol.Release(0, gone.HandleId, [.. gone.ParsedAddresses], []), ActorRefs.NoSender);
         }
         WantRoutes(links);
         var inUse = RoutedTo(links).ToImmutableDictionary(a => a, _ => (string?)null)

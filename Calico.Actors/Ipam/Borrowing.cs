@@ -15,9 +15,11 @@ internal sealed class Borrowing(string node)
         public sealed record Wait : Step;
 
         /// <param name="Asked">How many said no.</param>
-        public sealed record Exhausted(int Asked) : Step
+        /// <param name="Silent">The holder of the address wanted has not answered, so that nobody knows whose it is; null if it has.</param>
+        public sealed record Exhausted(int Asked, string? Silent = null) : Step
         {
-            public string Describe() => Asked == 0 ? "" : $"; {Asked} other node{(Asked == 1 ? " has" : "s have")} none to lend";
+            public string Describe() => Silent is not null ? $"; {Silent} has not answered whether it can be lent"
+                : Asked == 0 ? "" : $"; {Asked} other node{(Asked == 1 ? " has" : "s have")} none to lend";
         }
     }
 
@@ -33,6 +35,9 @@ internal sealed class Borrowing(string node)
 
     /// <summary>Holders that are asked for one request; the next request goes on with the others.</summary>
     private const int MaxAsked = 16;
+
+    /// <summary>Questions to the holder of the address wanted, before it counts as silent.</summary>
+    private const int MaxAskedForOne = 2;
 
     private readonly Dictionary<IpVersion, Question> _asked = [];
     private readonly Dictionary<(string Holder, IpVersion Family), TimeSpan> _refused = [];
@@ -55,11 +60,12 @@ internal sealed class Borrowing(string node)
             Refused(family, question, now);
         }
         var wanted = request.Demand.WantedOf(family);
+        holders = [.. holders];
         // One that names an address has its one holder to ask, whatever that said of others.
         var left = request.Asked >= MaxAsked ? [] : holders.Where(h => _reachable.Contains(h)
-            && (wanted is not null ? request.Asked == 0 : !(_refused.TryGetValue((h, family), out var at) && now - at < RefusalMemory))).ToList();
+            && (wanted is not null ? request is { Asked: < MaxAskedForOne, IsDenied: false } : !(_refused.TryGetValue((h, family), out var at) && now - at < RefusalMemory))).ToList();
         if (left.Count == 0)
-            return new Step.Exhausted(request.Asked);
+            return new Step.Exhausted(request.Asked, wanted is null || request.IsDenied ? null : holders.FirstOrDefault());
         if (left.Find(h => !(_busy.TryGetValue(h, out var at) && now - at < BusyMemory)) is not { } holder)
             return new Step.Wait();
         request.Asked++;
@@ -97,6 +103,7 @@ internal sealed class Borrowing(string node)
             }
             else
             {
+                question.For.IsDenied = true;
                 Refused(family, question, now);
             }
             return true;

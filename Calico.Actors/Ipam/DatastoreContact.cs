@@ -18,6 +18,9 @@ internal sealed class DatastoreContact(LeaseOptions options)
     /// <summary>What the last read or write failed for; null since each has succeeded.</summary>
     public string? Trouble => _writes.Trouble ?? _reads.Trouble;
 
+    /// <summary>The datastore answers and does not let this node write: nothing that is promised would ever be kept.</summary>
+    public bool IsRefused { get; private set; }
+
     /// <summary>Another member of the mesh can be reached, so that nobody takes this node for gone.</summary>
     public bool IsSeenByOthers { get; set; }
 
@@ -25,11 +28,13 @@ internal sealed class DatastoreContact(LeaseOptions options)
     public void ReadSucceeded(TimeSpan now) => _reads = Succeeded(now);
     public void ReadFailed(string reason) => _reads = _reads with { Trouble = reason };
     public void WriteBegins(TimeSpan now) => _writes = Begins(_writes, now);
-    public void WriteSucceeded(TimeSpan now) => _writes = Succeeded(now);
-    public void WriteFailed(string reason) => _writes = _writes with { Trouble = reason };
+    public void WriteSucceeded(TimeSpan now) => (_writes, IsRefused) = (Succeeded(now), false);
+    /// <param name="reason">Why.</param>
+    /// <param name="isRefused">It was not allowed, and waiting does not help.</param>
+    public void WriteFailed(string reason, bool isRefused = false) => (_writes, IsRefused) = (_writes with { Trouble = reason }, isRefused);
 
     /// <summary>What the last write failed for is of no interest any more.</summary>
-    public void NothingToWrite() => _writes = Fine;
+    public void NothingToWrite() => (_writes, IsRefused) = (Fine, false);
 
     /// <summary>Nothing has become durable, or could be read, for so long that nobody should wait for it.</summary>
     public bool IsAway(TimeSpan now) => InVain(now) >= options.PromiseAfter;

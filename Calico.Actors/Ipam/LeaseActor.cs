@@ -8,8 +8,8 @@ namespace Calico.Actors.Ipam;
 
 /// <summary>
 /// The blocks this node holds and who has which address in them. Child of the node's guardian; the only writer of its
-/// blocks. Requests that arrive while a transaction is under way are taken together into the next one (group commit);
-/// an answer is sent only after its transaction is durable. Every write compares the epoch of the grant, so a node
+/// blocks. Requests that arrive while a transaction is under way are taken together into the next one (group commit).
+/// An answer is sent when it is decided from blocks held, or, with <see cref="LeaseAnswer.Durable"/>, when it is durable. Every write compares the epoch of the grant, so a node
 /// that lost a block writes nothing more. Its death loses nothing: it loads again what the datastore says.
 /// While the datastore is away, answers come from the blocks held and are written when it returns
 /// (<see cref="LeaseLedger.Promise"/>); the workload journal has them meanwhile.
@@ -51,6 +51,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private readonly Departures _departures;
     private readonly HashSet<LeaseRequest> _lookingUp = [];
     private readonly List<IActorRef> _subscribers = [];
+    private ImmutableArray<string> _unreadable = [];
+    private int _toldHeld = -1;
     private bool _reading;
     private bool _readAgain;
     private bool _promising;
@@ -206,9 +208,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         _departures.Load(loaded.View.Leaving);
         var held = loaded.View.Held.Where(_departures.Admits).ToList();
         _ledger.Load(held);
-        foreach (var block in loaded.View.Unreadable)
-            _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
-        _log.Info("lease of {Node}: holds {Blocks} blocks", _node, _ledger.Held.Own.Count());
+        Tell(loaded.View.Unreadable);
         _lending.Begin(_uptime.Now);
         _lending.Learn(held.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
         _reading = false;
@@ -218,6 +218,18 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         if (_readAgain)
             Load();
         Work();
+    }
+
+    // Blocks are read after every race that was lost: said is what is new.
+    private void Tell(ImmutableArray<string> unreadable)
+    {
+        foreach (var block in unreadable.Except(_unreadable))
+            _log.Error("lease of {Node}: a block it holds cannot be read and is left alone: {Block}", _node, block);
+        _unreadable = unreadable;
+        var held = _ledger.Held.Own.Count();
+        if (held != _toldHeld)
+            _log.Info("lease of {Node}: holds {Blocks} blocks", _node, held);
+        _toldHeld = held;
     }
 
     // A block that was taken from this node must not be announced until the next pod comes by.
@@ -238,7 +250,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         LookUp();
         var commit = _ledger.IsLoaded && !_reading
-            ? _ledger.Next(Rules(isPromise: false), reason => _log.Error("lease of {Node}: {Reason}", _node, reason)) : null;
+            ? _ledger.Next(Rules(isPromise: false), Broken) : null;
         // Who can be answered now need not wait until the transaction is written down.
         Promise();
         if (commit is not null)
@@ -264,7 +276,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         var now = _uptime.Now;
         var isAway = _contact.IsAway(now);
-        if (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain))
+        if (_contact.IsRefused || (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain)))
             return;
         var isAllocating = _contact.MayAllocate(now) && (isAway || _settings.Config.StrictAffinity || !_lending.MayBeForgotten(now));
         var before = _ledger.Promises;
@@ -302,7 +314,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         {
             // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
             _log.Debug("lease of {Node}: its view was out of date, reading it again", _node);
-            _ledger.Failed(committed.Commit, isKnown: true);
+            _ledger.Failed(committed.Commit, isKnown: true, hopeless: null, Broken);
             _handles.Forget();
             if (_ledger.FailsAgain)
                 LoadLater();
@@ -314,14 +326,20 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnCommitFailed(CommitFailed failed)
     {
-        if (_contact.Trouble is null)
+        var fault = (failed.Cause as DatastoreException)?.Fault ?? DatastoreFault.Unavailable;
+        var isKnown = fault is DatastoreFault.Denied or DatastoreFault.Invalid or DatastoreFault.Exhausted;
+        if (_contact.Trouble is null && isKnown)
+            _log.Error("lease of {Node}: the datastore refuses what it writes: {Cause}", _node, failed.Cause.Message);
+        else if (_contact.Trouble is null)
             _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
-        _contact.WriteFailed(failed.Cause.Message);
-        _ledger.Failed(failed.Commit, isKnown: false);
+        _contact.WriteFailed(failed.Cause.Message, isRefused: fault is DatastoreFault.Denied);
+        _ledger.Failed(failed.Commit, isKnown, fault is DatastoreFault.Invalid ? failed.Cause.Message : null, Broken);
         _handles.Forget();
         LoadLater();
         Work();
     }
+
+    private void Broken(string reason) => _log.Error("lease of {Node}: {Reason}", _node, reason);
 
     private string WhyNot(LeaseRequest request) => !_contact.IsAway(_uptime.Now)
         ? _search.WhyNot(request)

@@ -69,7 +69,7 @@ internal sealed class LeaseCommit : LeasePlan
         LeaseProtocol.ReleaseAllBut? reconcile, AddressesInUse inUse, LeaseRules rules, string node, bool isCareful)
     {
         var commit = new LeaseCommit(held, inUse, rules) { IsCareful = isCareful };
-        var freed = reconcile is null ? 0 : commit.FreeWhatIsLeft(reconcile, held, node);
+        var freed = reconcile is null ? 0 : commit.FreeWhatIsLeft(reconcile, held, queue, node);
         var unknown = new HashSet<string>(StringComparer.Ordinal);
         foreach (var request in queue)
         {
@@ -99,12 +99,15 @@ internal sealed class LeaseCommit : LeasePlan
         return commit;
     }
 
-    private int FreeWhatIsLeft(LeaseProtocol.ReleaseAllBut reconcile, IReadOnlyDictionary<Cidr, HeldBlock> held, string node)
+    private int FreeWhatIsLeft(LeaseProtocol.ReleaseAllBut reconcile, IReadOnlyDictionary<Cidr, HeldBlock> held, IReadOnlyList<LeaseRequest> queue, string node)
     {
+        // What was asked for since may be durable already, if nobody heard of it: who asked for it is not left over.
+        var asked = queue.OfType<LeaseRequest.Allocate>().Select(r => r.Handle).ToHashSet(StringComparer.Ordinal);
         Reconcile = reconcile;
         var left = held.Values.Where(h => !h.IsGuest).SelectMany(h => h.Block.Assigned())
             .Where(a => a.Owner["pod"] is not null && BlockTransactions.BelongsTo(a.Owner, node)
-                && a.Owner.HandleId is { } handle && reconcile.IsLeft(a.Address, handle))
+                && a.Owner.HandleId is { } handle && reconcile.IsLeft(a.Address, handle)
+                && !asked.Contains(handle) && !IsUsed(handle, a.Address))
             .Select(a => a.Address).Take(BlockTransactions.MaxFreed + 1).ToList();
         IsReconciled = left.Count <= BlockTransactions.MaxFreed;
         var now = left.Take(BlockTransactions.MaxFreed).ToHashSet();

@@ -213,9 +213,18 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     /// <summary>It was not carried out, or nobody knows. The blocks have to be read before the next one.</summary>
     /// <param name="commit">Which.</param>
     /// <param name="isKnown">It was not carried out, and will not be.</param>
-    public void Failed(LeaseCommit commit, bool isKnown)
+    /// <param name="hopeless">Why it never can be; null if it may succeed another time.</param>
+    /// <param name="broken">Told of what was promised and cannot be kept.</param>
+    public void Failed(LeaseCommit commit, bool isKnown, string? hopeless, Action<string> broken)
     {
         NoLongerSent(commit);
+        if (hopeless is not null && commit is { IsCareful: true, Entries: [var only] })
+        {
+            _setbacks = 0;
+            _reconcile ??= commit.Reconcile;
+            Refuse(only.Request, new LeasePlan.Refusal(hopeless, IsTaken: false), broken);
+            return;
+        }
         if (!isKnown)
         {
             _areLate = true;
@@ -262,7 +271,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     private void Break(LeaseRequest.Allocate promise, string reason, Action<string> broken)
     {
         _queue.Remove(promise);
-        broken($"{promise.Handle} was given {string.Join(", ", promise.Demand.Wanted)} while the datastore was away, and cannot keep it: {reason}");
+        broken($"{promise.Handle} was given {string.Join(", ", promise.Demand.Wanted)} before the datastore had it, and cannot keep it: {reason}");
     }
 
     // ---- promises ----------------------------------------------------------------------------------------------------
@@ -342,10 +351,10 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
 
     public void Expire(TimeSpan now, Func<LeaseRequest, string> why) => _queue.Expire(now, why);
 
-    public void Refuse(LeaseRequest request, string reason, bool isTaken)
+    public void Refuse(LeaseRequest request, string reason, bool isTaken, bool isRetryable)
     {
         _queue.Remove(request);
-        request.Fail(reason, retryable: false, isTaken);
+        request.Fail(reason, isRetryable, isTaken);
     }
 
     /// <summary>Fails whoever waits; what a successor must not forget is handed to it.</summary>

@@ -24,6 +24,9 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
     /// <summary>What the requests want written with it.</summary>
     public ImmutableArray<Write> Alongside => [.. _entries.SelectMany(e => e.Request.Alongside(e.Addresses))];
 
+    /// <summary>Whether a workload of this node uses the address under this handle.</summary>
+    protected bool IsUsed(string handle, IpAddr address) => inUse.IsUsedBy(handle, [address]);
+
     /// <summary>Takes the request in. False: refused, or without a refusal, no block held has room.</summary>
     public bool TryAdd(LeaseRequest request, out Refusal? refusal)
     {

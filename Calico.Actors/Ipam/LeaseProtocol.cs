@@ -14,7 +14,7 @@ public readonly record struct PoolRef(string Name, Cidr Cidr, int BlockSize);
 public static class LeaseProtocol
 {
     /// <summary>
-    /// Addresses for a handle, durable before the answer. <paramref name="Alongside"/> gives further writes for the
+    /// Addresses for a handle. <paramref name="Alongside"/> gives further writes for the
     /// same transaction once the addresses are known (the workload endpoint): both are there or neither.
     /// </summary>
     public sealed record Allocate(long RequestId, AllocationRequest Request, ImmutableArray<PoolRef> Pools,
@@ -33,7 +33,7 @@ public static class LeaseProtocol
 
     /// <summary>Why there are no addresses.</summary>
     /// <param name="Retryable">Whether asking again later can help.</param>
-    /// <param name="IsTaken">The wanted address is somebody else's, or in a block that another node holds.</param>
+    /// <param name="IsTaken">The wanted address is somebody else's, or in a block that another node holds, which may give it to anybody.</param>
     public sealed record NotAllocated(long RequestId, string Reason, bool Retryable, bool IsTaken = false) : ILocalMessage;
 
     /// <summary>Every address of the handle goes back, and these keys with them.</summary>

@@ -79,6 +79,9 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         /// <summary>How many other nodes have been asked for one.</summary>
         public int Asked { get; set; }
 
+        /// <summary>The last node that was asked for one has none.</summary>
+        public bool IsDenied { get; set; }
+
         /// <summary>The family in which no block held has room; null while that is not known.</summary>
         public IpVersion? Lacks { get; set; }
 

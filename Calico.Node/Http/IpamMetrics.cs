@@ -16,6 +16,10 @@ internal static class IpamMetrics
     private static readonly SeriesSet Addresses = SeriesSet.Gauge("calico_ipam_addresses",
         "Addresses of the blocks that this node holds: allocated + cooling + free = capacity.", "ippool", "state");
 
+    private static readonly SeriesSet Requests = SeriesSet.Gauge("calico_ipam_requests",
+        "Requests for addresses, or to give them back, by state: waiting for an answer, or promised and not in the datastore yet.", "state");
+    private static readonly SeriesSet Trouble = SeriesSet.Gauge("calico_ipam_datastore_trouble", "1 while the last read or write of this node's blocks failed.");
+
     private static readonly SeriesSet InUse = SeriesSet.Gauge("ipam_allocations_in_use", "Addresses with an owner on a node.", "ippool", "node");
     private static readonly SeriesSet Borrowed = SeriesSet.Gauge("ipam_allocations_borrowed", "Addresses of a node in blocks of others.", "ippool", "node");
     private static readonly SeriesSet BlocksOf = SeriesSet.Gauge("ipam_blocks", "Blocks that a node holds.", "ippool", "node");
@@ -33,6 +37,8 @@ internal static class IpamMetrics
     /// <summary>What this node holds.</summary>
     public static void Show(LeaseProtocol.Status lease, IReadOnlyList<IPPool> pools)
     {
+        Requests.Replace([Series(lease.Waiting, "waiting"), Series(lease.Promises, "promised")]);
+        Trouble.Replace([Series(lease.Trouble is null ? 0 : 1)]);
         var poolOf = new CidrLookup<string>();
         foreach (var pool in pools.Select(AddressUses.Of).OfType<PoolRecord>())
             poolOf.Set(pool.Cidr, pool.Name);

@@ -73,6 +73,7 @@ internal sealed class StatusServer : IAsyncDisposable
                         advertised = p.Counters.Advertised,
                     }),
                 },
+                ipam = new { waiting = lease.Waiting, promised = lease.Promises, trouble = lease.Trouble },
                 blocks = lease.Blocks.Select(b => new { cidr = b.Block.ToString(), epoch = b.Epoch, capacity = b.Capacity, allocated = b.Allocated }),
                 policy = new { inSync = policy.InSync, endpoints = policy.Endpoints, policies = policy.Policies, errors = policy.Errors, enforcedRevision = policy.EnforcedRevision },
             }, Json), context.RequestAborted);

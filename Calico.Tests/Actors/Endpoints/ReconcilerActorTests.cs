@@ -169,6 +169,24 @@ public sealed class ReconcilerActorTests : ActorFixture
         await AwaitAssertAsync(async () => Assert.Null(await StoredAsync(web)), Patience);
     }
 
+    // The holder of its block is silent: nobody is told to delete the pod, and its endpoint stays.
+    [Fact]
+    public async Task A_pod_of_which_nobody_says_whose_its_address_is_is_cut_off_for_the_time_being()
+    {
+        var web = Pod("c1", "web", "10.65.0.1");
+        _node.Workloads.Add(web);
+        _node.Doubtful.Add("net.c1");
+        _node.Refusals["net.c1"] = new LeaseProtocol.NotAllocated(1, "its block is held by node2; node2 has not answered", Retryable: true, IsTaken: true);
+
+        Tell(await StoreEndpointAsync(web));
+        var report = await ReportAsync(r => r.Pending.Length == 1);
+
+        Assert.Empty(report.Fenced);
+        Assert.Contains("until it is known whose address 10.65.0.1 is", report.Pending[0], StringComparison.Ordinal);
+        Assert.Equal(("default/web/eth0", true), _node.Fences[0]);
+        Assert.NotNull(await StoredAsync(web));
+    }
+
     [Fact]
     public async Task A_pod_that_was_cut_off_is_connected_when_its_address_is_its_own_again_rules_first()
     {

@@ -167,6 +167,19 @@ public sealed class RegistryActorTests : NodeActorFixture
         Assert.Equal(["c1"], (await All(Start())).Select(w => w.ContainerId));
     }
 
+    // In other nodes' blocks only the handle finds it.
+    [Fact]
+    public async Task What_a_workload_had_that_is_gone_at_the_start_is_given_back_by_its_handle()
+    {
+        new WorkloadJournal(_journal.Path).Put(Pod("c2", "db") with { Addresses = ["10.9.0.7"] });
+
+        Start();
+
+        var release = await _lease.ExpectMsgAsync<LeaseProtocol.Release>(Patience);
+        Assert.Equal(("k8s-pod-network.c2", IpAddr.Parse("10.9.0.7")), (release.HandleId, Assert.Single(release.Addresses)));
+        Assert.Empty(release.Alongside);
+    }
+
     [Fact]
     public async Task A_process_that_starts_again_forgets_a_workload_whose_interface_is_gone()
     {

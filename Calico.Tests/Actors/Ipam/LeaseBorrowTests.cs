@@ -118,6 +118,31 @@ public class LeaseBorrowTests(ITestOutputHelper output) : LeaseFixture(output)
         Assert.Equal(4, (await AssignedAsync()).Count);
     }
 
+    // Whose the address is nobody has said: asking again may help.
+    [Fact]
+    public async Task An_address_whose_holder_does_not_answer_may_be_asked_for_again()
+    {
+        var (holder, borrower) = await HoldAsync(1);
+        var free = Enumerable.Range(0, 4).Select(i => "10.66.0." + i).First(a => !AssignedAsync().GetAwaiter().GetResult().ContainsKey(a));
+        await holder.GracefulStop(TimeSpan.FromSeconds(5));
+
+        borrower.Tell(Allocate("guest", [Four], free), TestActor);
+        LeaseProtocol.NotAllocated? refused = null;
+        for (var i = 0; i < 100 && refused is null; i++)
+        {
+            await Task.Delay(100);
+            Clock.Advance(TimeSpan.FromSeconds(0.5));
+            refused = await TryReceiveAsync();
+        }
+
+        Assert.NotNull(refused);
+        Assert.True(refused.Retryable);
+        Assert.True(refused.IsTaken);
+        Assert.Contains("node1 has not answered", refused.Reason, StringComparison.Ordinal);
+    }
+
+    private async Task<LeaseProtocol.NotAllocated?> TryReceiveAsync() => HasMessages ? await ExpectMsgAsync<LeaseProtocol.NotAllocated>() : null;
+
     [Fact]
     public async Task What_was_borrowed_is_given_back_also_by_a_lease_that_does_not_know_of_it()
     {

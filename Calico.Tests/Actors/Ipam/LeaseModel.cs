@@ -264,7 +264,7 @@ internal sealed class LeaseModel
 
     private void Fail(Node node, LeaseCommit commit, bool isKnown)
     {
-        node.Ledger.Failed(commit, isKnown);
+        node.Ledger.Failed(commit, isKnown, hopeless: null, reason => Fence(node, reason));
         node.Handles.Forget();
         Load(node);
     }
