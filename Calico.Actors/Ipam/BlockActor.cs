@@ -24,6 +24,7 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
     private readonly TimeProvider _time;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
+    private string? _lastFailure;
     private int _waiting;
 
     public IStash Stash { get; set; } = null!;
@@ -60,6 +61,8 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
     private void OnDone(Done done)
     {
         if (done.Reply is not null)
+            _lastFailure = null;
+        if (done.Reply is not null)
             done.ReplyTo.Tell(done.Reply);
         _waiting = 0;
         Become(Serving);
@@ -80,8 +83,12 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
         work().PipeTo(Self, success: reply => new Done(reply, replyTo), failure: e => new Done(Failed(e), replyTo));
     }
 
+    // Askers repeat what they want every few seconds: said is what is new.
     private object? Failed(Exception e)
     {
+        if (e.Message == _lastFailure)
+            return null;
+        _lastFailure = e.Message;
         if (e is DatastoreException)
             _log.Warning("block {Block}: the datastore did not answer, the asker repeats it: {Cause}", Self.Path.Name, e.Message);
         else
