@@ -31,6 +31,7 @@ internal sealed class ChurnNode : IAsyncDisposable
     private readonly ChurnBed _bed;
     private readonly MeshOptions _options;
     private readonly Lock _gate = new();
+    private readonly List<string> _wrecks = [];
     private string _journal = Directory.CreateTempSubdirectory("calico-churn-").FullName;
     private FakeNetworkNamespace _host;
     private Life? _life;
@@ -135,7 +136,8 @@ internal sealed class ChurnNode : IAsyncDisposable
         _bed.Silence(Address, true);
         await KillAsync();
         Orphans.Clear();
-        Directory.Delete(_journal, recursive: true);
+        // What is left of its process may still write there.
+        _wrecks.Add(_journal);
         _journal = Directory.CreateTempSubdirectory("calico-churn-").FullName;
         _host = new FakeKernel().CreateNamespace("host");
     }
@@ -271,8 +273,8 @@ internal sealed class ChurnNode : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await KillAsync();
-        if (Directory.Exists(_journal))
-            Directory.Delete(_journal, recursive: true);
+        foreach (var folder in _wrecks.Append(_journal).Where(Directory.Exists))
+            Directory.Delete(folder, recursive: true);
     }
 
     /// <summary>Stands for the writers of routes and rules, which have no say in addresses.</summary>
