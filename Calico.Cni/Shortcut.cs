@@ -27,10 +27,10 @@ internal static unsafe class Shortcut
     private const byte NetnsAttached = 1;
 
     /// <summary>What <see cref="Try"/> has taken from standard input; the ordinary program reads on behind it.</summary>
-    public static ReadOnlySpan<byte> Taken => new(Input, InputLength);
+    public static ReadOnlySpan<byte> Taken => new(_input, _inputLength);
 
-    private static byte* Input;
-    private static int InputLength;
+    private static byte* _input;
+    private static int _inputLength;
 
     /// <summary>How much of its time the call has spent here, in milliseconds.</summary>
     public static long Spent;
@@ -53,10 +53,10 @@ internal static unsafe class Shortcut
         var call = default(ShortcutCall);
         if (!call.TryRead(program, environment))
             return -1;
-        Input = Bare.malloc(InputSize + FrameSize);
-        if (Input == null || !ReadInput())
+        _input = Bare.malloc(InputSize + FrameSize);
+        if (_input == null || !ReadInput())
             return -1;
-        var config = new ShortcutConfig(Input, InputLength);
+        var config = new ShortcutConfig(_input, _inputLength);
         if (!config.TryRead())
             return -1;
         if (call.Socket.Length == 0)
@@ -65,19 +65,19 @@ internal static unsafe class Shortcut
         if (netns < 0 || !IsOthersNamespace(netns))
             return -1;
         var node = Connect(call.Socket);
-        if (node < 0 || !Send(node, netns, Input + InputSize, ref call))
+        if (node < 0 || !Send(node, netns, _input + InputSize, ref call))
             return -1;
-        return Receive(node, Input + InputSize);
+        return Receive(node, _input + InputSize);
     }
 
     private static bool ReadInput()
     {
-        while (InputLength < InputSize)
+        while (_inputLength < InputSize)
         {
-            var n = Bare.read(0, Input + InputLength, (nuint)(InputSize - InputLength));
+            var n = Bare.read(0, _input + _inputLength, (nuint)(InputSize - _inputLength));
             if (n <= 0)
                 return n == 0;
-            InputLength += (int)n;
+            _inputLength += (int)n;
         }
         return false;
     }
@@ -133,8 +133,8 @@ internal static unsafe class Shortcut
         end = Append(end, call.Interface);
         end = Append(end, call.Args);
         end = Append(end, call.Path);
-        Number(end, InputLength);
-        end = Copy(end + 4, new Text(Input, InputLength));
+        Number(end, _inputLength);
+        end = Copy(end + 4, new Text(_input, _inputLength));
         var length = (int)(end - frame);
         Number(frame, Magic);
         Number(frame + 4, RequestKind);
