@@ -45,8 +45,8 @@ public sealed record VethPair(string Name, string PeerName, int PeerNamespaceFd)
 }
 
 /// <summary>
-/// A device's sysctls of IPv4, as one request: written as files they are opened, read and written one by one, which takes
-/// longer than bringing the device up. Null leaves a setting as it is.
+/// A device's sysctls of IPv4, as one request: as files they are opened, read and written one by one. Null leaves a setting
+/// as it is.
 /// </summary>
 public sealed record Ipv4Settings
 {

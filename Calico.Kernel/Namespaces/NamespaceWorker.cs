@@ -6,8 +6,8 @@ namespace Calico.Kernel.Namespaces;
 /// <summary>
 /// A thread that stays inside one network namespace and does short jobs there: opening sockets, reading and writing
 /// sysctls. It starts with the first job and ends when the last holder lets go, who closes the descriptor, too. Jobs for
-/// the namespace that the process itself runs in are done on the calling thread, and all jobs of a thread that may visit
-/// namespaces: a thread costs a hundred times what two changes of namespace do.
+/// the namespace that the process itself runs in are done on the calling thread, and so are all jobs of a thread that may
+/// visit namespaces: two system calls instead of a thread.
 /// </summary>
 internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDisposable
 {
