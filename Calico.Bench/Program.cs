@@ -27,6 +27,6 @@ switch (args)
     case ["cni", ..]:
         return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]]");
         return 64;
 }

@@ -16,7 +16,10 @@ internal static class NodeConnection
     /// <summary>Asks the node; an error names the socket and the cause.</summary>
     public static NodeAnswer Ask(string socket, CniRequest request, int netnsFd, int timeoutSeconds)
     {
-        var deadline = Environment.TickCount64 + (timeoutSeconds * 1000L);
+        var left = (timeoutSeconds * 1000L) - Shortcut.Spent;
+        if (left <= 0)
+            return Silent(socket, timeoutSeconds);
+        var deadline = Environment.TickCount64 + left;
         if (CheckSocket(socket) is { } unusable)
             return unusable;
         var fd = Libc.Connect(socket, timeoutSeconds);
@@ -33,7 +36,7 @@ internal static class NodeConnection
         return Receive(fd, deadline) switch
         {
             ({ } reply, _) => new NodeAnswer(reply, null),
-            (_, CniFrameFault.None) => Fail($"calico-node did not answer on {socket} within {timeoutSeconds} s"),
+            (_, CniFrameFault.None) => Silent(socket, timeoutSeconds),
             (_, CniFrameFault.Incomplete) when !sent =>
                 Down($"calico-node did not take the request on {socket}: {Libc.ErrorText(sendError)}"),
             (_, CniFrameFault.Incomplete) =>
@@ -98,6 +101,9 @@ internal static class NodeConnection
     }
 
     private static bool IsTrusted(uint uid) => uid == 0 || uid == Libc.EffectiveUid;
+
+    private static NodeAnswer Silent(string socket, int timeoutSeconds) =>
+        Fail($"calico-node did not answer on {socket} within {timeoutSeconds} s");
 
     private static NodeAnswer Down(string message) => Fail(message) with { IsDown = true };
 

@@ -30,8 +30,10 @@ internal static class Shim
     public static ReadOnlyMemory<byte> ReadConfig(out CniError? error)
     {
         error = null;
-        var buffer = new byte[8192];
-        var length = 0;
+        var taken = Shortcut.Taken;
+        var buffer = new byte[8192 + taken.Length];
+        taken.CopyTo(buffer);
+        var length = taken.Length;
         while (true)
         {
             if (length == buffer.Length)

@@ -61,7 +61,8 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     {
         var workload = plan.Draft;
         _services.Enforcer.Tell(new EnforcerProtocol.ExpectEndpoint(workload.ToLocalEndpoint()));
-        var wiring = steps.AskAsync<LinkProtocol.Wired>(_services.Links, new LinkProtocol.Wire(steps.NextId(),
+        var wire = steps.NextId();
+        _services.Links.Tell(new LinkProtocol.Wire(wire,
             new WiringRequest(workload.HostInterface, workload.PodInterface)
             {
                 Mtu = workload.Mtu,
@@ -76,8 +77,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
             timing.Phase("ipam");
             var enforced = steps.AskAsync<EnforcerProtocol.Enforced>(_services.Enforcer, new EnforcerProtocol.SetEndpoint(steps.NextId(), workload.ToLocalEndpoint()),
                 PatienceWithPolicy(config));
-            var wired = (await wiring).Pod;
-            await steps.AskAsync<LinkProtocol.Addressed>(_services.Links, new LinkProtocol.Address(steps.NextId(), wired.Pod, [.. workload.ParsedAddresses])
+            var wired = await steps.AskAsync<LinkProtocol.Wired>(_services.Links, new LinkProtocol.Address(wire, [.. workload.ParsedAddresses])
             { Destinations = plan.Destinations });
             timing.Phase("wire");
             workload = workload with { PodMac = wired.PodMac.ToString() };
@@ -91,11 +91,8 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
         {
             // Only here are the addresses known by which they can be taken back.
             steps.RemoveRoutes(workload);
+            await AbandonAsync(wire);
             throw;
-        }
-        finally
-        {
-            await DisposeAsync(wiring);
         }
     }
 
@@ -107,11 +104,12 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     private async Task OpenAsync(Workload workload, int hostIndex, bool allowsSpoofing)
     {
         var recording = steps.AskAsync<RegistryProtocol.Recorded>(_services.Registry, new RegistryProtocol.Record(workload));
-        await steps.AskAsync<LinkProtocol.Activated>(_services.Links, new LinkProtocol.Activate(steps.NextId(), workload.HostInterface,
+        var routes = await steps.AskAsync<RouteProtocol.RoutesCommitted>(_services.Links, new LinkProtocol.Activate(steps.NextId(), workload.HostInterface,
             hostIndex, workload.ParsedAddresses.Any(a => a.IsV6))
-        { AllowSpoofing = allowsSpoofing });
-        var routes = await steps.AskAsync<RouteProtocol.RoutesCommitted>(_services.Routes, new RouteProtocol.ChangeRoutes(
-            RouteSource.Workloads, RegistryActor.RoutesOf(workload, hostIndex), [], steps.NextId()));
+        {
+            AllowSpoofing = allowsSpoofing,
+            Routes = (_services.Routes, new RouteProtocol.ChangeRoutes(RouteSource.Workloads, RegistryActor.RoutesOf(workload, hostIndex), [], steps.NextId())),
+        });
         var recorded = await recording;
         if (!routes.Failed.IsEmpty)
             throw CniSteps.Failure(CniErrorCode.TryAgainLater, routes.Failed[0].Reason);
@@ -119,15 +117,16 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
             throw CniSteps.Failure(CniErrorCode.IoFailure, $"the workload cannot be recorded: {fault}");
     }
 
-    private static async Task DisposeAsync(Task<LinkProtocol.Wired> wiring)
+    // Waits for the writer to be done with the pod's namespace, which is closed next.
+    private async Task AbandonAsync(long wire)
     {
         try
         {
-            (await wiring).Pod.Pod.Dispose();
+            await steps.AskAsync<LinkProtocol.Abandoned>(_services.Links, new LinkProtocol.Abandon(wire));
         }
-        catch (Exception e) when (e is CniCallException or AskTimeoutException)
+        catch (AskTimeoutException)
         {
-            // Nothing was opened; whoever needed it has said so.
+            // What made the call fail is what its runtime is to hear.
         }
     }
 

@@ -7,7 +7,7 @@ namespace Calico.Actors.Cni;
 
 /// <summary>
 /// One connection of a shim. .NET's sockets know no SCM_RIGHTS, so the first bytes, which carry the descriptor, are
-/// taken with recvmsg(2) after an asynchronous peek said that they are there; everything else is ordinary.
+/// taken with recvmsg(2), if need be after an asynchronous peek said that they are there; everything else is ordinary.
 /// </summary>
 internal sealed partial class CniConnection(Socket socket, TimeSpan deadline) : IDisposable
 {
@@ -15,6 +15,7 @@ internal sealed partial class CniConnection(Socket socket, TimeSpan deadline) : 
     private const int MessageDontWait = 0x40;
     private const int MessageCloseOnExec = 0x40000000;
     private const int MessageControlTruncated = 0x08;
+    private const int TryAgain = 11;
     private const int SolSocket = 1;
     private const int ScmRights = 1;
 
@@ -70,15 +71,18 @@ internal sealed partial class CniConnection(Socket socket, TimeSpan deadline) : 
     private async Task<(CniRequest?, string?)> ReadAsync(Action<SafeFileHandle> attach, CancellationToken cancellation)
     {
         var first = new byte[FirstRead];
-        var have = 0;
-        if (await socket.ReceiveAsync(first.AsMemory(0, 1), SocketFlags.Peek, cancellation) > 0)
+        // A shim sends as soon as it is connected: mostly the request is there already.
+        var have = ReceiveWithDescriptor(first, out var handle, out var truncated);
+        if (have < 0 && await socket.ReceiveAsync(first.AsMemory(0, 1), SocketFlags.Peek, cancellation) > 0)
+            have = ReceiveWithDescriptor(first, out handle, out truncated);
+        if (have > 0)
         {
-            have = ReceiveWithDescriptor(first, out var handle, out var truncated);
             if (handle is not null)
                 attach(handle);
             if (truncated)
                 return (null, "more than one descriptor is attached");
         }
+        have = Math.Max(have, 0);
         while (have < CniFrame.HeaderLength)
         {
             var n = await socket.ReceiveAsync(first.AsMemory(have), SocketFlags.None, cancellation);
@@ -106,6 +110,7 @@ internal sealed partial class CniConnection(Socket socket, TimeSpan deadline) : 
         return CniRequest.TryDecode(body, out var request, out var error) ? (request, null) : (null, error);
     }
 
+    // -1: nothing is there yet.
     private unsafe int ReceiveWithDescriptor(Span<byte> buffer, out SafeFileHandle? handle, out bool truncated)
     {
         // Room for exactly one descriptor: the kernel closes what does not fit and says so.
@@ -120,6 +125,8 @@ internal sealed partial class CniConnection(Socket socket, TimeSpan deadline) : 
         }
         handle = null;
         truncated = false;
+        if (n < 0 && Marshal.GetLastPInvokeError() == TryAgain)
+            return -1;
         if (n < 0)
             throw new IOException($"recvmsg: {Marshal.GetLastPInvokeErrorMessage()}");
         truncated = (message.Flags & MessageControlTruncated) != 0;

@@ -12,25 +12,37 @@ namespace Calico.Actors.Dataplane;
 /// <summary>What is said to the writer of links. Local; every answer names the request.</summary>
 public static class LinkProtocol
 {
-    /// <summary>Make the pair; the namespace stays the caller's to dispose.</summary>
+    /// <summary>
+    /// Make the pair. Not answered: <see cref="Address"/> of the same request is, or <see cref="Abandon"/>, and one of them
+    /// must follow. The namespace stays the caller's to dispose, after that answer.
+    /// </summary>
     public sealed record Wire(long RequestId, WiringRequest Request, INetworkNamespace Pod) : ILocalMessage;
 
-    public sealed record Wired(long RequestId, WiredPod Pod) : ILocalMessage;
-
-    /// <summary>Give the pod its addresses.</summary>
-    public sealed record Address(long RequestId, PodSide Pod, ImmutableArray<IpAddr> Addresses) : ILocalMessage
+    /// <summary>Give the pod of that request its addresses; answered with <see cref="Wired"/>.</summary>
+    public sealed record Address(long RequestId, ImmutableArray<IpAddr> Addresses) : ILocalMessage
     {
         /// <summary>Where the pod's routes lead; empty for everywhere.</summary>
         public ImmutableArray<Cidr> Destinations { get; init; } = [];
     }
 
-    public sealed record Addressed(long RequestId) : ILocalMessage;
+    public sealed record Wired(long RequestId, int HostIndex, MacAddress PodMac) : ILocalMessage;
+
+    /// <summary>There will be no addresses. The pair stays; <see cref="Unwire"/> removes it.</summary>
+    public sealed record Abandon(long RequestId) : ILocalMessage;
+
+    public sealed record Abandoned(long RequestId) : ILocalMessage;
 
     /// <summary>Let packets through: the pod's policy is in the kernel.</summary>
     public sealed record Activate(long RequestId, string HostInterface, int HostIndex, bool Ipv6) : ILocalMessage
     {
         /// <summary>The pod may use other source addresses than its own.</summary>
         public bool AllowSpoofing { get; init; }
+
+        /// <summary>
+        /// What the writer of routes is told in the asker's name once the link is up; its answer takes the place of
+        /// <see cref="Activated"/>.
+        /// </summary>
+        public (IActorRef Writer, RouteProtocol.ChangeRoutes Change)? Routes { get; init; }
     }
 
     public sealed record Activated(long RequestId) : ILocalMessage;
@@ -47,8 +59,8 @@ public static class LinkProtocol
 }
 
 /// <summary>
-/// The one writer of this node's workload links and their sysctls, on a thread of its own. Holds no state: what is
-/// there is what the kernel says. Its restart opens its socket again and nothing else.
+/// The one writer of this node's workload links and their sysctls, on a thread of its own. What is there is what the
+/// kernel says; it holds the pairs that wait for their addresses, and whoever waits with them is refused after a restart.
 /// <para>
 /// The kernel takes tens of milliseconds to remove a link, and hardly longer for a hundred. So removals that are asked
 /// for meanwhile are carried out together, after whatever else is waiting.
@@ -62,6 +74,9 @@ public sealed class LinkWriterActor : ReceiveActor
     }
 
     private readonly List<(int Index, long RequestId, IActorRef ReplyTo)> _doomed = [];
+
+    // Pairs between their two requests, or why there is none.
+    private readonly Dictionary<long, (WiredPod? Pod, string? Refusal)> _pairs = [];
     private readonly ILinkTable _links;
     private readonly ISysctl _sysctl;
     private readonly WorkloadWiring _wiring;
@@ -75,17 +90,16 @@ public sealed class LinkWriterActor : ReceiveActor
         _sysctl = host.OpenSysctl();
         _wiring = new WorkloadWiring(_links, _sysctl);
 
-        Receive<LinkProtocol.Wire>(w => Answer(w.RequestId, () => new LinkProtocol.Wired(w.RequestId, _wiring.Create(w.Request, w.Pod))));
-        Receive<LinkProtocol.Address>(a => Answer(a.RequestId, () =>
+        Receive<LinkProtocol.Wire>(w => OrRefuse(() => _pairs.Add(w.RequestId, (_wiring.Create(w.Request, w.Pod), null)),
+            reason => _pairs.Add(w.RequestId, (null, reason))));
+        Receive<LinkProtocol.Address>(OnAddress);
+        Receive<LinkProtocol.Abandon>(a =>
         {
-            WorkloadWiring.Address(a.Pod, a.Addresses, a.Destinations);
-            return new LinkProtocol.Addressed(a.RequestId);
-        }));
-        Receive<LinkProtocol.Activate>(a => Answer(a.RequestId, () =>
-        {
-            _wiring.Activate(a.HostInterface, a.HostIndex, a.Ipv6, a.AllowSpoofing);
-            return new LinkProtocol.Activated(a.RequestId);
-        }));
+            if (_pairs.Remove(a.RequestId, out var pair))
+                pair.Pod?.Pod.Dispose();
+            Sender.Tell(new LinkProtocol.Abandoned(a.RequestId));
+        });
+        Receive<LinkProtocol.Activate>(OnActivate);
         Receive<LinkProtocol.Unwire>(OnUnwire);
         Receive<RemoveDoomed>(_ => OnRemoveDoomed());
         Receive<LinkProtocol.GetStatus>(_ => Sender.Tell(new LinkProtocol.Status(_links.WriteCount)));
@@ -106,9 +120,37 @@ public sealed class LinkWriterActor : ReceiveActor
 
     protected override void PostStop()
     {
+        foreach (var (pod, _) in _pairs.Values)
+            pod?.Pod.Dispose();
         _links.Dispose();
         _sysctl.Dispose();
     }
+
+    private void OnAddress(LinkProtocol.Address address)
+    {
+        if (!_pairs.Remove(address.RequestId, out var pair) || pair.Pod is not { } wired)
+        {
+            Sender.Tell(new LinkProtocol.Refused(address.RequestId, pair.Refusal ?? "the writer of links has started again"));
+            return;
+        }
+        using (wired.Pod)
+        {
+            Answer(address.RequestId, () =>
+            {
+                WorkloadWiring.Address(wired.Pod, address.Addresses, address.Destinations);
+                return new LinkProtocol.Wired(address.RequestId, wired.HostIndex, wired.PodMac);
+            });
+        }
+    }
+
+    private void OnActivate(LinkProtocol.Activate activate) => OrRefuse(() =>
+    {
+        _wiring.Activate(activate.HostInterface, activate.HostIndex, activate.Ipv6, activate.AllowSpoofing);
+        if (activate.Routes is var (writer, change))
+            writer.Tell(change, Sender);
+        else
+            Sender.Tell(new LinkProtocol.Activated(activate.RequestId));
+    }, reason => Sender.Tell(new LinkProtocol.Refused(activate.RequestId, reason)));
 
     // By index, not by name: if the name is wired again before its turn has come, the new link is another one.
     private void OnUnwire(LinkProtocol.Unwire unwire) => OrRefuse(() =>

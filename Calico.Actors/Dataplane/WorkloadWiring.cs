@@ -27,7 +27,7 @@ public sealed record WiringRequest(string HostInterface, string PodInterface)
     public bool AllowForwarding { get; init; }
 }
 
-/// <summary>What the pod got. <paramref name="Pod"/> is the caller's to dispose.</summary>
+/// <summary>A pair without addresses. <paramref name="Pod"/> is the caller's to dispose.</summary>
 public sealed record WiredPod(int HostIndex, MacAddress PodMac, PodSide Pod);
 
 /// <summary>The inside of a pod, open for the addresses that it gets when they are known.</summary>
@@ -68,19 +68,18 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
     /// <exception cref="KernelException">The kernel refused; nothing is left behind.</exception>
     public WiredPod Create(WiringRequest request, INetworkNamespace pod)
     {
-        links.Delete(request.HostInterface);
         var mac = request.PodMac ?? RandomMac();
-        var host = links.CreateVeth(new VethPair(request.HostInterface, request.PodInterface, pod.Fd)
+        var host = CreatePair(new VethPair(request.HostInterface, request.PodInterface, pod.Fd)
         {
             Mtu = request.Mtu,
             Mac = MacAddress.WorkloadHostSide,
             PeerMac = mac,
             Queues = request.Queues,
-        }, up: false);
+        });
         var side = new PodSide(pod);
         try
         {
-            Prepare(request, pod, side);
+            Prepare(request, pod, side, host.PeerIndex);
             return new WiredPod(host.Index, mac, side);
         }
         catch
@@ -88,6 +87,19 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             side.Dispose();
             links.Delete(request.HostInterface);
             throw;
+        }
+    }
+
+    // What is left of an earlier container of that name gives way.
+    private Link CreatePair(VethPair pair)
+    {
+        try
+        {
+            return links.CreateVeth(pair, up: false);
+        }
+        catch (KernelException e) when (e.Errno == Errno.EEXIST && links.Delete(pair.Name))
+        {
+            return links.CreateVeth(pair, up: false);
         }
     }
 
@@ -116,13 +128,6 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
     /// </summary>
     public void Activate(string hostInterface, int index, bool ipv6, bool allowSpoofing = false)
     {
-        var v4 = $"ipv4/conf/{hostInterface}";
-        sysctl.Write($"{v4}/route_localnet", "1");
-        sysctl.Write($"ipv4/neigh/{hostInterface}/proxy_delay", "0");
-        sysctl.Write($"{v4}/proxy_arp", "1");
-        sysctl.Write($"{v4}/forwarding", "1");
-        if (allowSpoofing)
-            sysctl.Write($"{v4}/rp_filter", "0");
         if (ipv6)
         {
             var v6 = $"ipv6/conf/{hostInterface}";
@@ -137,13 +142,24 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             // What a pod without IPv6 advertises is nothing to the node either.
             sysctl.Write($"ipv6/conf/{hostInterface}/accept_ra", "0");
         }
-        links.Change(new LinkChange(index) { Up = true });
+        links.Change(new LinkChange(index)
+        {
+            Up = true,
+            Ipv4 = new Ipv4Settings
+            {
+                RouteLocalnet = true,
+                ProxyDelay = TimeSpan.Zero,
+                ProxyArp = true,
+                Forwarding = true,
+                RpFilter = allowSpoofing ? 0 : null,
+            },
+        });
     }
 
-    private static void Prepare(WiringRequest request, INetworkNamespace pod, PodSide side)
+    private static void Prepare(WiringRequest request, INetworkNamespace pod, PodSide side, int? index)
     {
         using var sysctl = pod.OpenSysctl();
-        side.LinkIndex = side.Links.Find(request.PodInterface)?.Index
+        side.LinkIndex = index ?? side.Links.Find(request.PodInterface)?.Index
             ?? throw new KernelException(Errno.ENODEV, "find", request.PodInterface, "in the pod's namespace");
         var forwarding = request.AllowForwarding ? "1" : "0";
         sysctl.Write("ipv4/ip_forward", forwarding);

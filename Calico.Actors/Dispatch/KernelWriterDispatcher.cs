@@ -1,6 +1,7 @@
 using Akka.Configuration;
 using Akka.Dispatch;
 using Akka.Event;
+using Calico.Kernel.Namespaces;
 
 namespace Calico.Actors.Dispatch;
 
@@ -70,6 +71,7 @@ internal sealed class SleepingThread : ExecutorService
 
     private void Serve()
     {
+        NetworkNamespace.LendThread();
         while (Next() is { } run)
             Run(run);
     }

@@ -1,65 +1,57 @@
-using System.Diagnostics;
 using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
 using Calico.Kernel.Namespaces;
 
 namespace Calico.Bench.Cni;
 
 /// <summary>
-/// Calls CNI plugins the way a container runtime does, one process a call: our shim and bridge with host-local, in
-/// turns, inside the network namespace that it is started in, which must be a node's. Prints the medians of each round
-/// and the ratio of the medians over all rounds.
+/// Calls CNI plugins the way a container runtime does, one process a call, by one caller and by many at one time: our shim,
+/// bridge with host-local, and the floor (<see cref="CniFloor"/>), in turns. Runs inside the network namespace of a node.
+/// Prints what each took, and the ratios of ours to the others over all rounds.
 /// </summary>
 internal static class CniBench
 {
-    private const string PeerPlugins = "/usr/lib/cni";
     private static readonly string[] Commands = ["ADD", "DEL"];
-
-    private sealed record Contender(string Name, string Program, string Config)
-    {
-        public Dictionary<string, List<double>> Milliseconds { get; } = Commands.ToDictionary(c => c, _ => new List<double>());
-    }
 
     public static int Run(string[] args)
     {
         if (args.Length < 2)
         {
-            Console.Error.WriteLine("usage: ip netns exec NODE Calico.Bench cni SHIM NODE_SOCKET [COUNT [ROUNDS]]");
+            Console.Error.WriteLine("usage: ip netns exec NODE Calico.Bench cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]]");
             return 64;
         }
         int count = Number(args, 2, 100), rounds = Number(args, 3, 5);
+        int[] callers = args.Length > 4 ? [.. args[4].Split(',').Select(n => int.Parse(n, NumberStyles.None, CultureInfo.InvariantCulture))] : [1, 32];
         var state = Directory.CreateTempSubdirectory("calico-bench-");
-        Contender[] contenders =
+        using var host = NetworkNamespace.OpenCurrent();
+        using var floor = new CniFloor(state.FullName, count);
+        CniContender[] contenders =
         [
-            new("calico", args[0], $$$"""{"cniVersion":"1.0.0","name":"k8s-pod-network","type":"calico","node_socket":"{{{args[1]}}}","ipam":{"type":"calico-ipam"}}"""),
-            new("bridge", Path.Combine(PeerPlugins, "bridge"),
-                $$$"""{"cniVersion":"1.0.0","name":"bench","type":"bridge","bridge":"calico-bench0","isGateway":true,"ipam":{"type":"host-local","dataDir":"{{{state.FullName}}}","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}}"""),
+            new("calico", args[0], $$$"""{"cniVersion":"1.0.0","name":"k8s-pod-network","type":"calico","node_socket":"{{{args[1]}}}","ipam":{"type":"calico-ipam"}}""", host),
+            new("bridge", Path.Combine(CniContender.PeerPlugins, "bridge"),
+                $$$"""{"cniVersion":"1.0.0","name":"bench","type":"bridge","bridge":"calico-bench0","isGateway":true,"ipam":{"type":"host-local","dataDir":"{{{state.FullName}}}","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}}""", host),
+            new("floor", floor.Program, """{"cniVersion":"1.0.0","name":"floor","type":"floor"}""", floor.Space, floor.Environment),
         ];
         try
         {
-            Round(contenders, count, keep: false);
-            for (var round = 0; round < rounds; round++)
-                Round(round % 2 == 0 ? contenders : [.. contenders.Reverse()], count, keep: true);
+            foreach (var many in callers)
+            {
+                // The first round warms up and does not count.
+                Round(contenders, count, many, keep: false);
+                for (var round = 0; round < rounds; round++)
+                    Round(round % 2 == 0 ? contenders : [.. contenders.Reverse()], count, many, keep: true);
+                Report(contenders, many);
+            }
         }
         finally
         {
-            using var host = NetworkNamespace.OpenCurrent();
             using var links = host.OpenLinks();
             links.Delete("calico-bench0");
             state.Delete(recursive: true);
         }
-        foreach (var command in Commands)
-        {
-            foreach (var c in contenders)
-                Console.WriteLine($"{c.Name,-8} {command} p50 {At(c, command, 50),7:F2} ms   p90 {At(c, command, 90),7:F2} ms   p99 {At(c, command, 99),7:F2} ms");
-            Console.WriteLine($"ratio    {command} p50 {At(contenders[0], command, 50) / At(contenders[1], command, 50):F2}");
-        }
         return 0;
     }
 
-    // The first round warms up and does not count.
-    private static void Round(Contender[] contenders, int count, bool keep)
+    private static void Round(CniContender[] contenders, int count, int callers, bool keep)
     {
         foreach (var contender in contenders)
         {
@@ -68,11 +60,7 @@ internal static class CniBench
             {
                 pods.ForEach(p => NetworkNamespace.CreateNamed(p).Dispose());
                 foreach (var command in Commands)
-                {
-                    var times = pods.Select(p => Call(contender, command, p)).ToList();
-                    if (keep)
-                        contender.Milliseconds[command].AddRange(times);
-                }
+                    contender.Run(command, pods, callers, keep);
             }
             finally
             {
@@ -81,30 +69,16 @@ internal static class CniBench
         }
     }
 
-    private static double Call(Contender contender, string command, string pod)
+    private static void Report(CniContender[] contenders, int callers)
     {
-        var start = new ProcessStartInfo(contender.Program) { RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false };
-        start.Environment["CNI_COMMAND"] = command;
-        start.Environment["CNI_CONTAINERID"] = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(pod)));
-        start.Environment["CNI_NETNS"] = "/run/netns/" + pod;
-        start.Environment["CNI_IFNAME"] = "eth0";
-        start.Environment["CNI_PATH"] = PeerPlugins;
-        start.Environment["CNI_ARGS"] = "";
-        var began = Stopwatch.GetTimestamp();
-        using var process = Process.Start(start)!;
-        process.StandardInput.Write(contender.Config);
-        process.StandardInput.Close();
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode == 0
-            ? Stopwatch.GetElapsedTime(began).TotalMilliseconds
-            : throw new InvalidOperationException($"{contender.Name} {command} of {pod}: {output}");
-    }
-
-    private static double At(Contender contender, string command, int percent)
-    {
-        var sorted = contender.Milliseconds[command].Order().ToList();
-        return sorted[sorted.Count * percent / 100];
+        foreach (var command in Commands)
+        {
+            foreach (var c in contenders)
+                Console.WriteLine($"{callers,2} callers {command} {c.Name,-7} p50 {c.At(command, callers, 50),8:F2} ms   p90 {c.At(command, callers, 90),8:F2} ms   p99 {c.At(command, callers, 99),8:F2} ms   {c.PerSecond(command, callers),6:F0}/s");
+            foreach (var other in contenders[1..])
+                Console.WriteLine($"{callers,2} callers {command} to {other.Name,-7} p50 {Ratio(50, other),5:F2}   p99 {Ratio(99, other),5:F2}");
+            double Ratio(int percent, CniContender other) => contenders[0].At(command, callers, percent) / other.At(command, callers, percent);
+        }
     }
 
     private static int Number(string[] args, int index, int otherwise) =>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using Calico.Core.Net;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
@@ -104,12 +105,29 @@ public sealed class FakeLinkTable : ILinkTable
             link.Mac = change.Mac ?? link.Mac;
             if (change.MasterIndex is { } master)
                 Enslave(home, link, master);
+            if (change.Ipv4 is { } ipv4)
+                Configure(home, link.Name, ipv4);
             if (change.Up is { } up && up != link.Up)
                 home.SetUp(link, up);
             else
                 home.Announce(link);
             WriteCount++;
         }
+    }
+
+    private static void Configure(FakeNamespaceState home, string name, Ipv4Settings settings)
+    {
+        void Set(string path, int? value)
+        {
+            if (value is { } number)
+                home.Sysctls.Set(path, number.ToString(CultureInfo.InvariantCulture));
+        }
+        Set($"ipv4/conf/{name}/forwarding", settings.Forwarding is { } f ? f ? 1 : 0 : null);
+        Set($"ipv4/conf/{name}/proxy_arp", settings.ProxyArp is { } p ? p ? 1 : 0 : null);
+        Set($"ipv4/conf/{name}/route_localnet", settings.RouteLocalnet is { } r ? r ? 1 : 0 : null);
+        Set($"ipv4/conf/{name}/rp_filter", settings.RpFilter);
+        // The sysctl counts in hundredths of a second.
+        Set($"ipv4/neigh/{name}/proxy_delay", (int?)settings.ProxyDelay?.TotalMilliseconds / 10);
     }
 
     public bool Delete(string name)

@@ -44,12 +44,30 @@ public sealed record VethPair(string Name, string PeerName, int PeerNamespaceFd)
     public int Queues { get; init; } = 1;
 }
 
+/// <summary>
+/// A device's sysctls of IPv4, as one request: as files they are opened, read and written one by one. Null leaves a setting
+/// as it is.
+/// </summary>
+public sealed record Ipv4Settings
+{
+    public bool? Forwarding { get; init; }
+    public bool? ProxyArp { get; init; }
+    public bool? RouteLocalnet { get; init; }
+    public int? RpFilter { get; init; }
+
+    /// <summary><c>neigh/…/proxy_delay</c>: how long an answer for another is held back at most.</summary>
+    public TimeSpan? ProxyDelay { get; init; }
+}
+
 /// <summary>What to change on a device; null leaves a property as it is.</summary>
 public sealed record LinkChange(int Index)
 {
     public bool? Up { get; init; }
     public uint? Mtu { get; init; }
     public MacAddress? Mac { get; init; }
+
+    /// <summary>In force before the device is up.</summary>
+    public Ipv4Settings? Ipv4 { get; init; }
     public string? Name { get; init; }
 
     /// <summary>0 removes the device from its bridge.</summary>

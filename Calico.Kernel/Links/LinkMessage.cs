@@ -59,6 +59,41 @@ internal static class LinkMessage
         w.EndMessage(message);
     }
 
+    /// <summary>The settings of the device that live in the device itself.</summary>
+    public static void WriteIpv4(ref NetlinkWriter w, int index, Ipv4Settings settings)
+    {
+        var message = w.BeginMessage(RouteMessageType.NewLink, NetlinkFlags.None);
+        WriteHeader(ref w, index, null);
+        var families = w.BeginNested(LinkAttribute.FamilySpec);
+        var family = w.BeginNested(AddressFamily.Ipv4);
+        var conf = w.BeginNested(LinkAttribute.InetConf);
+        if (settings.Forwarding is { } forwarding)
+            w.AttributeUInt32(Ipv4Setting.Forwarding, forwarding ? 1u : 0);
+        if (settings.ProxyArp is { } proxyArp)
+            w.AttributeUInt32(Ipv4Setting.ProxyArp, proxyArp ? 1u : 0);
+        if (settings.RouteLocalnet is { } routeLocalnet)
+            w.AttributeUInt32(Ipv4Setting.RouteLocalnet, routeLocalnet ? 1u : 0);
+        if (settings.RpFilter is { } rpFilter)
+            w.AttributeInt32(Ipv4Setting.RpFilter, rpFilter);
+        w.EndNested(conf);
+        w.EndNested(family);
+        w.EndNested(families);
+        w.EndMessage(message);
+    }
+
+    /// <summary>How long the device's proxied ARP answers are held back.</summary>
+    public static void WriteProxyDelay(ref NetlinkWriter w, int index, TimeSpan delay)
+    {
+        var message = w.BeginMessage(RouteMessageType.SetNeighbourTable, NetlinkFlags.None);
+        w.WriteBytes([AddressFamily.Ipv4, 0, 0, 0]);
+        w.AttributeString(NeighbourTableAttribute.Name, "arp_cache");
+        var parameters = w.BeginNested(NeighbourTableAttribute.Parameters);
+        w.AttributeInt32(NeighbourTableAttribute.LinkIndex, index);
+        w.AttributeUInt64(NeighbourTableAttribute.ProxyDelay, (ulong)delay.TotalMilliseconds);
+        w.EndNested(parameters);
+        w.EndMessage(message);
+    }
+
     /// <summary>Deletes one device, or every device of a group; exactly one of the three is given.</summary>
     public static void WriteDelete(ref NetlinkWriter w, int index = 0, string? name = null, uint? group = null)
     {

@@ -37,10 +37,19 @@ internal sealed class LinkTable(NetlinkSocket socket) : NetlinkTable(socket), IL
     public void Change(LinkChange change)
     {
         var w = Begin();
+        if (change.Ipv4 is { } ipv4)
+        {
+            LinkMessage.WriteIpv4(ref w, change.Index, ipv4);
+            if (ipv4.ProxyDelay is { } delay)
+                LinkMessage.WriteProxyDelay(ref w, change.Index, delay);
+        }
         LinkMessage.WriteChange(ref w, change);
-        var answer = TryWrite(out var detail);
-        if (answer != Errno.None)
-            throw new KernelException(answer, "change link", NameOf(change.Index), detail);
+        Span<Errno> results = stackalloc Errno[3];
+        var failures = new List<NetlinkFailure>(0);
+        Batch.AcknowledgeLast();
+        WriteCount += Batch.Count - Socket.Exchange(Batch, results, failures);
+        if (failures.Count > 0)
+            throw new KernelException(failures[0].Errno, "change link", NameOf(change.Index), failures[0].Message);
     }
 
     public bool Delete(string name)

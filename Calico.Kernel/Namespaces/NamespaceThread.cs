@@ -15,6 +15,10 @@ internal static class NamespaceThread
     [ThreadStatic]
     private static bool _moved;
 
+    // The namespace to come back to, where the thread may leave it at all.
+    [ThreadStatic]
+    private static FdHandle? _home;
+
     /// <summary>The calling thread has left the namespace that the process runs in.</summary>
     public static bool HasMoved => _moved;
 
@@ -47,14 +51,45 @@ internal static class NamespaceThread
         return result;
     }
 
+    /// <summary>The calling thread may visit other namespaces, and is not in one now.</summary>
+    public static bool MayVisit => _home is not null && !_moved;
+
+    /// <summary>From now on the calling thread, which must be ours alone, may visit other namespaces.</summary>
+    public static void AllowVisits()
+    {
+        const string path = "/proc/thread-self/ns/net";
+        if (_home is not null)
+            return;
+        var fd = Libc.Open(path, Libc.OReadOnly | Libc.OCloexec);
+        _home = fd >= 0 ? new FdHandle(fd) : throw new KernelException(Libc.LastErrno, "open network namespace", path);
+    }
+
+    /// <summary>Runs code inside the namespace on the calling thread, which then comes back.</summary>
+    /// <exception cref="KernelException">The namespace cannot be entered.</exception>
+    public static T Visit<T>(int namespaceFd, Func<T> action)
+    {
+        Enter(namespaceFd);
+        try
+        {
+            return action();
+        }
+        finally
+        {
+            // Whatever this thread did next would be done to a pod instead of the node.
+            if (Libc.SetNs(_home!.Fd, Libc.CloneNewNet) < 0)
+                Environment.FailFast($"cannot come back from a network namespace: {Libc.LastErrno}");
+            _moved = false;
+        }
+    }
+
     public static Thread Create(Action body) => new(() => body(), StackBytes) { IsBackground = true, Name = "netns" };
 
     /// <summary>Moves the calling thread, which must be ours alone, into the namespace.</summary>
     public static void Enter(int namespaceFd)
     {
-        _moved = true;
         if (Libc.SetNs(namespaceFd, Libc.CloneNewNet) < 0)
             throw new KernelException(Libc.LastErrno, "enter network namespace", $"fd {namespaceFd}");
+        _moved = true;
     }
 
     /// <summary>Moves the calling thread, which must be ours alone, into a new namespace.</summary>

@@ -6,7 +6,8 @@ namespace Calico.Kernel.Namespaces;
 /// <summary>
 /// A thread that stays inside one network namespace and does short jobs there: opening sockets, reading and writing
 /// sysctls. It starts with the first job and ends when the last holder lets go, who closes the descriptor, too. Jobs for
-/// the namespace that the process itself runs in are done on the calling thread.
+/// the namespace that the process itself runs in are done on the calling thread, and so are all jobs of a thread that may
+/// visit namespaces: two system calls instead of a thread.
 /// </summary>
 internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDisposable
 {
@@ -36,6 +37,14 @@ internal sealed class NamespaceWorker(FdHandle space, bool isOwnNamespace) : IDi
     {
         if (isOwnNamespace && !NamespaceThread.HasMoved)
             return action();
+        if (NamespaceThread.MayVisit)
+        {
+            lock (_gate)
+            {
+                ObjectDisposedException.ThrowIf(_holders == 0, this);
+                return NamespaceThread.Visit(space.Fd, action);
+            }
+        }
         T result = default!;
         ExceptionDispatchInfo? fault = null;
         lock (_gate)

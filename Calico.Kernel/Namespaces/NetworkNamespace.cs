@@ -96,6 +96,13 @@ public sealed class NetworkNamespace : INetworkNamespace
     public ISysctl OpenSysctl() => new ProcSysctl(_worker.Hold());
     public IKernelMonitor OpenMonitor(KernelEventGroups groups) => KernelMonitor.Start(OpenSocket(), groups);
 
+    /// <summary>
+    /// Says that the calling thread is the caller's alone for good. It then does its jobs inside other namespaces itself and
+    /// comes back after each, instead of having a thread made for them.
+    /// </summary>
+    /// <exception cref="KernelException">The thread's own namespace cannot be opened.</exception>
+    public static void LendThread() => NamespaceThread.AllowVisits();
+
     /// <summary>Opens a netlink socket that lives in this namespace.</summary>
     public NetlinkSocket OpenSocket(NetlinkProtocol protocol = NetlinkProtocol.Route) =>
         _worker.Run(() => NetlinkSocket.Open(protocol));

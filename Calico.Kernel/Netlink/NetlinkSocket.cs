@@ -42,7 +42,8 @@ public sealed unsafe class NetlinkSocket : IDisposable
     private static readonly Libc.TimeVal Patience = new() { Seconds = 30 };
 
     private readonly FdHandle _fd;
-    private readonly byte[] _receive = GC.AllocateUninitializedArray<byte>(ReceiveSize, pinned: true);
+    // Not among the pinned objects, which only a full collection frees: some of these live for a single pod.
+    private readonly byte[] _receive = GC.AllocateUninitializedArray<byte>(ReceiveSize);
     private int _sendBuffer;
     private uint _sequence = 1;
 

@@ -3,8 +3,11 @@ namespace Calico.Kernel.Netlink;
 /// <summary>What the tables of a namespace have in common: a socket, a reused batch and the count of writes.</summary>
 internal abstract class NetlinkTable(NetlinkSocket socket) : IDisposable
 {
+    // A table of a pod lives for a few requests; a batch that needs more grows.
+    private const int SmallBatch = 4 * 1024;
+
     protected NetlinkSocket Socket { get; } = socket;
-    protected NetlinkBatch Batch { get; } = new();
+    protected NetlinkBatch Batch { get; } = new(SmallBatch);
 
     public long WriteCount { get; protected set; }
 

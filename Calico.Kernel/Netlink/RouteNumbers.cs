@@ -20,6 +20,7 @@ internal static class RouteMessageType
     public const ushort NewRule = 32;
     public const ushort DelRule = 33;
     public const ushort GetRule = 34;
+    public const ushort SetNeighbourTable = 67;
 }
 
 internal static class RouteGroup
@@ -73,6 +74,7 @@ internal static class LinkAttribute
     public const int Link = 5;
     public const int Master = 10;
     public const int Info = 18;
+    public const int FamilySpec = 26;
     public const int Group = 27;
     public const int NamespaceFd = 28;
     public const int ExtendedMask = 29;
@@ -83,9 +85,29 @@ internal static class LinkAttribute
     public const int InfoData = 2;
     public const int VethPeer = 1;
 
+    public const int InetConf = 1;
+
     public const uint FlagUp = 1;
     public const uint FlagRunning = 0x40;
     public const uint SkipStatistics = 8;
+}
+
+/// <summary>IPV4_DEVCONF_* of linux/ip.h: the places of a device's IPv4 settings.</summary>
+internal static class Ipv4Setting
+{
+    public const int Forwarding = 1;
+    public const int ProxyArp = 3;
+    public const int RpFilter = 8;
+    public const int RouteLocalnet = 26;
+}
+
+/// <summary>struct ndtmsg, NDTA_* and NDTPA_*: what a device's entries of a neighbour table go by.</summary>
+internal static class NeighbourTableAttribute
+{
+    public const int Name = 1;
+    public const int Parameters = 6;
+    public const int LinkIndex = 1;
+    public const int ProxyDelay = 13;
 }
 
 /// <summary>struct ifaddrmsg and IFA_*.</summary>

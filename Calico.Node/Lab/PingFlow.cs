@@ -74,10 +74,11 @@ internal sealed class PingFlow : IAsyncDisposable
 
     private async Task ReceiveAsync()
     {
-        // Ends when everything was answered after the stop, or nothing came for a while after it.
-        while (!_stop.IsCancellationRequested || _answered.Count < _sent)
+        // Ends when everything was answered after the last was sent, or nothing came for a while after it. The stop itself
+        // is too early: one more may be on its way out.
+        while (!_sending.IsCompleted || _answered.Count < _sent)
         {
-            var stopped = _stop.IsCancellationRequested;
+            var stopped = _sending.IsCompleted;
             if (await _echo.ReceiveAsync(Straggler) is { } sequence)
             {
                 _answered.Add(sequence);

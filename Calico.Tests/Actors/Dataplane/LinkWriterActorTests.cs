@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Akka.Actor;
 using Calico.Actors.Dataplane;
 using Calico.Core.Net;
@@ -29,9 +30,10 @@ public class LinkWriterActorTests : NodeActorFixture
         return refuse(operation, subject);
     };
 
-    private async Task<LinkProtocol.Wired> WireAsync(string name, string inside)
+    private async Task<LinkProtocol.Wired> WireAsync(string name, string inside, params ImmutableArray<IpAddr> addresses)
     {
         _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest(name, inside), _pod), TestActor);
+        _writer.Tell(new LinkProtocol.Address(1, addresses), TestActor);
         return await ExpectMsgAsync<LinkProtocol.Wired>();
     }
 
@@ -55,12 +57,10 @@ public class LinkWriterActorTests : NodeActorFixture
     [Fact]
     public async Task A_pair_is_made_addressed_and_opened()
     {
-        var wired = await WireAsync("cali1", "eth0");
-        _writer.Tell(new LinkProtocol.Address(2, wired.Pod.Pod, [IpAddr.Parse("10.65.1.7")]), TestActor);
-        await ExpectMsgAsync<LinkProtocol.Addressed>();
+        var wired = await WireAsync("cali1", "eth0", IpAddr.Parse("10.65.1.7"));
         Assert.False(Links.Find("cali1")!.Up);
 
-        _writer.Tell(new LinkProtocol.Activate(3, "cali1", wired.Pod.HostIndex, Ipv6: false), TestActor);
+        _writer.Tell(new LinkProtocol.Activate(3, "cali1", wired.HostIndex, Ipv6: false), TestActor);
         await ExpectMsgAsync<LinkProtocol.Activated>();
 
         Assert.True(Links.Find("cali1")!.Up);
@@ -71,7 +71,7 @@ public class LinkWriterActorTests : NodeActorFixture
     [Fact]
     public async Task What_is_to_go_while_the_writer_is_busy_goes_in_one_request()
     {
-        _busy = (await WireAsync("busy", "eth0")).Pod.HostIndex;
+        _busy = (await WireAsync("busy", "eth0")).HostIndex;
         for (var i = 0; i < 20; i++)
             await WireAsync($"cali{i}", $"eth{i + 1}");
         var before = Links.Dump().Length;
@@ -93,14 +93,15 @@ public class LinkWriterActorTests : NodeActorFixture
     [Fact]
     public async Task A_name_that_is_wired_again_before_its_removal_keeps_its_new_link()
     {
-        _busy = (await WireAsync("busy", "eth0")).Pod.HostIndex;
+        _busy = (await WireAsync("busy", "eth0")).HostIndex;
         var old = await WireAsync("cali1", "eth1");
-        await TellAtOnceAsync(new LinkProtocol.Unwire(10, "cali1"), new LinkProtocol.Wire(11, new WiringRequest("cali1", "eth1"), _pod));
+        await TellAtOnceAsync(new LinkProtocol.Unwire(10, "cali1"), new LinkProtocol.Wire(11, new WiringRequest("cali1", "eth1"), _pod),
+            new LinkProtocol.Address(11, []));
 
         var wired = await ExpectMsgAsync<LinkProtocol.Wired>();
         Assert.Equal(10, (await ExpectMsgAsync<LinkProtocol.Unwired>()).RequestId);
-        Assert.NotEqual(old.Pod.HostIndex, wired.Pod.HostIndex);
-        Assert.Equal(wired.Pod.HostIndex, Links.Find("cali1")!.Index);
+        Assert.NotEqual(old.HostIndex, wired.HostIndex);
+        Assert.Equal(wired.HostIndex, Links.Find("cali1")!.Index);
     }
 
     [Fact]
@@ -125,8 +126,36 @@ public class LinkWriterActorTests : NodeActorFixture
         Record((operation, subject) => operation == "change link" && subject == "eth0" ? Errno.ENOMEM : Errno.None);
 
         _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest("cali1", "eth0"), _pod), TestActor);
+        _writer.Tell(new LinkProtocol.Address(1, []), TestActor);
 
         Assert.Contains("eth0", (await ExpectMsgAsync<LinkProtocol.Refused>()).Reason, StringComparison.Ordinal);
         Assert.Null(Links.Find("cali1"));
+    }
+
+    [Fact]
+    public async Task The_routes_of_a_link_are_asked_for_in_the_name_of_whoever_opens_it()
+    {
+        var wired = await WireAsync("cali1", "eth0");
+        var change = new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [], [], 5);
+        var routes = CreateTestProbe();
+
+        _writer.Tell(new LinkProtocol.Activate(3, "cali1", wired.HostIndex, Ipv6: false) { Routes = (routes.Ref, change) }, TestActor);
+
+        Assert.Same(change, await routes.ExpectMsgAsync<RouteProtocol.ChangeRoutes>());
+        Assert.True(Links.Find("cali1")!.Up);
+        routes.Reply("written");
+        await ExpectMsgAsync("written");
+    }
+
+    [Fact]
+    public async Task Who_gives_a_pair_up_hears_when_the_writer_is_done_with_the_pod()
+    {
+        _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest("cali1", "eth0"), _pod), TestActor);
+        _writer.Tell(new LinkProtocol.Abandon(1), TestActor);
+        await ExpectMsgAsync<LinkProtocol.Abandoned>();
+        _writer.Tell(new LinkProtocol.Address(1, []), TestActor);
+
+        await ExpectMsgAsync<LinkProtocol.Refused>();
+        Assert.NotNull(Links.Find("cali1"));
     }
 }

@@ -33,6 +33,32 @@ public abstract class LinkTableContract(ITestWorld world) : IDisposable
     }
 
     [Fact]
+    public void Ipv4_settings_come_with_the_change_and_what_is_not_named_stays()
+    {
+        using var sysctl = _host.OpenSysctl();
+        var link = Links.CreateVeth(new VethPair("left", "right", -1), up: false);
+        sysctl.Write("ipv4/conf/left/rp_filter", "2");
+
+        Links.Change(new LinkChange(link.Index)
+        {
+            Up = true,
+            Ipv4 = new Ipv4Settings { Forwarding = true, ProxyArp = true, RouteLocalnet = true, ProxyDelay = TimeSpan.Zero },
+        });
+
+        Assert.True(Links.Find("left")!.Up);
+        Assert.Equal(["1", "1", "1", "2", "0"], ((string[])["conf/left/forwarding", "conf/left/proxy_arp", "conf/left/route_localnet",
+            "conf/left/rp_filter", "neigh/left/proxy_delay"]).Select(p => sysctl.Read($"ipv4/{p}")));
+
+        Links.Change(new LinkChange(link.Index) { Ipv4 = new Ipv4Settings { ProxyArp = false, RpFilter = 0, ProxyDelay = TimeSpan.FromMilliseconds(800) } });
+
+        Assert.Equal(["1", "0", "0", "80"], ((string[])["conf/left/forwarding", "conf/left/proxy_arp", "conf/left/rp_filter",
+            "neigh/left/proxy_delay"]).Select(p => sysctl.Read($"ipv4/{p}")));
+        Assert.Equal(Errno.ENODEV, KernelErrno(() => Links.Change(new LinkChange(9999) { Ipv4 = new Ipv4Settings { ProxyArp = true } })));
+    }
+
+    private static Errno KernelErrno(Action action) => Assert.Throws<KernelException>(action).Errno;
+
+    [Fact]
     public void A_veth_pair_is_born_with_everything_in_both_namespaces_by_one_request()
     {
         var pod = world.Create();

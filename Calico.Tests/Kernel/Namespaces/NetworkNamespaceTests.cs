@@ -30,6 +30,41 @@ public sealed class NetworkNamespaceTests : IDisposable
     }
 
     [Fact]
+    public void A_thread_that_is_lent_does_its_jobs_itself_and_comes_back()
+    {
+        var other = _world.Create();
+        ulong before = 0, after = 0;
+        int inside = 0, mine = 0;
+        string[] names = [];
+        var thread = new Thread(() =>
+        {
+            NetworkNamespace.LendThread();
+            before = IdentityHere();
+            mine = Environment.CurrentManagedThreadId;
+            using (var links = other.OpenLinks())
+                names = [.. links.Dump().Select(l => l.Name)];
+            using var visited = NetworkNamespace.Open(other.Path);
+            using var sysctl = visited.OpenSysctl();
+            Assert.Throws<KernelException>(() => sysctl.Write("ipv4/no_such_thing", "1"));
+            inside = NamespaceThread.Visit(other.Fd, () => Environment.CurrentManagedThreadId);
+            after = IdentityHere();
+        });
+        thread.Start();
+        thread.Join();
+
+        Assert.Equal(["lo"], names);
+        Assert.Equal(mine, inside);
+        Assert.Equal(before, after);
+        Assert.NotEqual(other.Identity, after);
+    }
+
+    private static ulong IdentityHere()
+    {
+        using var here = NetworkNamespace.OpenCurrent();
+        return here.Identity;
+    }
+
+    [Fact]
     public void A_name_is_taken_once_and_deleted_once()
     {
         var created = _world.Create();
