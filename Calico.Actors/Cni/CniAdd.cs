@@ -22,26 +22,26 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
 {
     private readonly CniServices _services = steps.Services;
 
-    public async Task<CniReply> RunAsync(CniCall call, CniNetworkConfig config)
+    public async Task<CniReply> RunAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation)
     {
         using var timing = metrics.Start();
         using var pod = call.OpenPod();
         var plan = await new CniPlanner(steps).PlanAsync(call, config);
         var admitted = await AdmitAsync(plan.Draft);
         if (admitted.IsKnown && IsWired(admitted.Workload, pod))
-            return CniReply.Result(ResultOf(await JoinAsync(admitted.Workload, config), plan), config.Version);
+            return CniReply.Result(ResultOf(await JoinAsync(admitted.Workload, config, cancellation), plan), config.Version);
         if (admitted.IsKnown)
         {
             // The namespace is another one under the old container's id: what there was in the old one is gone.
             await steps.RemoveAsync(admitted.Workload);
             admitted = await AdmitAsync(plan.Draft);
         }
-        plan = plan with { Draft = admitted.Workload };
+        plan = plan with { Draft = admitted.Workload, IsFurther = admitted.IsFurther };
         try
         {
             if (admitted.Replaces is { } earlier)
                 await ReplaceAsync(earlier);
-            return CniReply.Result(ResultOf(await MakeAsync(plan, config, pod, timing), plan), config.Version);
+            return CniReply.Result(ResultOf(await MakeAsync(plan, config, pod, timing, cancellation), plan), config.Version);
         }
         catch (Exception e)
         {
@@ -57,7 +57,8 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
         steps.AskAsync<RegistryProtocol.Admitted>(_services.Registry, new RegistryProtocol.Admit(draft));
 
     // Pair and rules need only the interface's name: both are being made while the addresses become durable.
-    private async Task<Workload> MakeAsync(CniPlan plan, CniNetworkConfig config, INetworkNamespace pod, CniTiming timing)
+    private async Task<Workload> MakeAsync(CniPlan plan, CniNetworkConfig config, INetworkNamespace pod, CniTiming timing,
+        CancellationToken cancellation)
     {
         var workload = plan.Draft;
         _services.Enforcer.Tell(new EnforcerProtocol.ExpectEndpoint(workload.ToLocalEndpoint()));
@@ -70,6 +71,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
                 Ipv6 = plan.Families.Contains(IpVersion.V6) || workload.ParsedAddresses.Any(a => a.IsV6),
                 AllowForwarding = config.AllowIpForwarding,
                 PodMac = plan.PodMac,
+                IsFurther = plan.IsFurther,
             }, pod));
         try
         {
@@ -81,7 +83,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
             { Destinations = plan.Destinations });
             timing.Phase("wire");
             workload = workload with { PodMac = wired.PodMac.ToString() };
-            await PolicyInForceAsync(enforced, workload);
+            await PolicyInForceAsync(enforced, workload, cancellation);
             timing.Phase("policy");
             await OpenAsync(workload, wired.HostIndex, plan.AllowsSpoofing);
             timing.Phase("route");
@@ -98,7 +100,8 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
 
     // policy_setup_timeout_seconds bounds the wait; without it the wait is as long as that of any step.
     private TimeSpan PatienceWithPolicy(CniNetworkConfig config) =>
-        config.PolicySetupTimeout > TimeSpan.Zero ? config.PolicySetupTimeout : _services.StepTimeout;
+        config.PolicySetupTimeout > _services.MaxPolicyPatience ? _services.MaxPolicyPatience
+        : config.PolicySetupTimeout > TimeSpan.Zero ? config.PolicySetupTimeout : _services.StepTimeout;
 
     // The last step: the pod can be reached, and is remembered.
     private async Task OpenAsync(Workload workload, int hostIndex, bool allowsSpoofing)
@@ -146,7 +149,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     }
 
     // The container joins a second network: it gets that one's profile, and keeps its interface and addresses.
-    private async Task<Workload> JoinAsync(Workload known, CniNetworkConfig config)
+    private async Task<Workload> JoinAsync(Workload known, CniNetworkConfig config, CancellationToken cancellation)
     {
         if (known.Network == config.Name || known.Orchestrator == Workload.KubernetesOrchestrator || known.IsAddressOnly
             || known.Profiles.Contains(config.Name))
@@ -154,7 +157,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
         var joined = known with { Profiles = known.Profiles.Add(config.Name) };
         await steps.AllocateAsync(new CniPlan(joined with { HasForeignAddresses = true }, [], [], []));
         await PolicyInForceAsync(steps.AskAsync<EnforcerProtocol.Enforced>(_services.Enforcer,
-            new EnforcerProtocol.SetEndpoint(steps.NextId(), joined.ToLocalEndpoint()), PatienceWithPolicy(config)), joined);
+            new EnforcerProtocol.SetEndpoint(steps.NextId(), joined.ToLocalEndpoint()), PatienceWithPolicy(config)), joined, cancellation);
         var recorded = await steps.AskAsync<RegistryProtocol.Recorded>(_services.Registry, new RegistryProtocol.Record(joined));
         return recorded.Fault is { } fault ? throw CniSteps.Failure(CniErrorCode.IoFailure, $"the workload cannot be recorded: {fault}") : joined;
     }
@@ -166,11 +169,11 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
         return steps.ForgetAsync(earlier);
     }
 
-    private async Task PolicyInForceAsync(Task<EnforcerProtocol.Enforced> enforced, Workload workload)
+    private async Task PolicyInForceAsync(Task<EnforcerProtocol.Enforced> enforced, Workload workload, CancellationToken cancellation)
     {
         try
         {
-            await enforced;
+            await enforced.WaitAsync(cancellation);
         }
         catch (AskTimeoutException)
         {

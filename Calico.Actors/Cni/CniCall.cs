@@ -25,6 +25,12 @@ public sealed class CniCall
 
     public CniRequest Request { get; }
 
+    /// <summary>
+    /// The record of a DEL that waited for the node. Without it the DEL has been carried out meanwhile, by an ADD that looked
+    /// for it, and must not be again.
+    /// </summary>
+    internal string? Record { get; init; }
+
     /// <summary>The pod's network namespace; null where the runtime named none or, for a DEL, where it is gone.</summary>
     public SafeFileHandle? Netns { get; }
 

@@ -27,11 +27,20 @@ internal sealed partial class CniConnection(Socket socket, TimeSpan deadline) : 
     {
         using var timer = new CancellationTokenSource(deadline);
         SafeFileHandle? netns = null;
-        var (request, problem) = await ReadAsync(handle => netns = handle, timer.Token);
-        if (request is not null && request.NetnsAttached == (netns is not null))
+        var isPassedOn = false;
+        try
+        {
+            var (request, problem) = await ReadAsync(handle => netns = handle, timer.Token);
+            if (request is null || request.NetnsAttached != (netns is not null))
+                return (null, null, problem ?? "the namespace's descriptor is missing or was not announced");
+            isPassedOn = true;
             return (request, netns, null);
-        netns?.Dispose();
-        return (null, null, problem ?? "the namespace's descriptor is missing or was not announced");
+        }
+        finally
+        {
+            if (!isPassedOn)
+                netns?.Dispose();
+        }
     }
 
     /// <summary>Writes the answer and closes this direction. False: the peer is gone or does not read.</summary>

@@ -18,6 +18,8 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
 {
     private readonly KeyedGate _gate = new();
     private readonly CniSteps _steps = new(services);
+    private int _netkitReported;
+    private int _patienceReported;
 
     public async Task HandleAsync(CniCall call, CancellationToken cancellation)
     {
@@ -34,11 +36,12 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
             else
             {
                 version = config.Version;
-                // By pod, not by container: a pod's new sandbox may come while its old one is being removed.
+                // By pod, not by container: a pod's new sandbox may come while its old one is being removed. All its interfaces
+                // in one line: which of them has the usual handle must not change between two of a call's steps.
                 using var turn = call.Request.Command.ConcernsContainer() && !call.Request.OnlyExpand
-                    ? await _gate.EnterAsync(Workload.From(call.Request, config, services.InterfacePrefix).Id, cancellation)
+                    ? await _gate.EnterAsync(Workload.From(call.Request, config, services.InterfacePrefix).PodId, cancellation)
                     : null;
-                reply = await DispatchAsync(call, config, cancellation);
+                reply = call.Record is { } record && !File.Exists(record) ? CniReply.Done : await DispatchAsync(call, config, cancellation);
             }
         }
         catch (Exception e) when (CniSteps.ReplyTo(e, version) is { } failure)
@@ -57,29 +60,39 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
     /// <summary>Removes such a pod, if it still is one when its turn comes.</summary>
     internal async Task<bool> RemoveVanishedAsync(Workload workload, CancellationToken cancellation)
     {
-        using var turn = await _gate.EnterAsync(workload.Id, cancellation);
+        using var turn = await _gate.EnterAsync(workload.PodId, cancellation);
         if ((await VanishedAsync(new HashSet<string> { workload.HostInterface })).FirstOrDefault(w => w.Attachment == workload.Attachment) is not { } gone)
             return false;
+        await _steps.RefuseWhileLockedAsync();
         await _steps.RemoveAsync(gone);
         return true;
     }
 
-    private Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation) => call.Request switch
+    private async Task<CniReply> DispatchAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation)
     {
-        { OnlyExpand: true } => ExpandAsync(config),
-        { Command: CniCommand.Add } => AddAsync(call, config),
-        { Command: CniCommand.Del } => DelAsync(call.Request, config),
-        { Command: CniCommand.Check } => new CniCheck(_steps).RunAsync(call, config),
-        { Command: CniCommand.Status } => StatusAsync(call.Request.Plugin),
-        { Command: CniCommand.Gc } => GcAsync(call.Request.Plugin, config, cancellation),
-        _ => throw CniSteps.Failure(CniErrorCode.InvalidEnvironment, $"the node does not answer {call.Request.Command}"),
-    };
+        if (call.Request is { OnlyExpand: false, Command: CniCommand.Add or CniCommand.Del or CniCommand.Gc })
+            await _steps.RefuseWhileLockedAsync();
+        return await (call.Request switch
+        {
+            { OnlyExpand: true } => ExpandAsync(config),
+            { Command: CniCommand.Add } => AddAsync(call, config, cancellation),
+            { Command: CniCommand.Del } => DelAsync(call.Request, config),
+            { Command: CniCommand.Check } => new CniCheck(_steps).RunAsync(call, config),
+            { Command: CniCommand.Status } => StatusAsync(call.Request.Plugin),
+            { Command: CniCommand.Gc } => GcAsync(call.Request.Plugin, config, cancellation),
+            _ => throw CniSteps.Failure(CniErrorCode.InvalidEnvironment, $"the node does not answer {call.Request.Command}"),
+        });
+    }
+
+    /// <summary>Prefix of host interface names.</summary>
+    internal string InterfacePrefix => services.InterfacePrefix;
 
     // ---- ADD ---------------------------------------------------------------------------------------------------------
 
     // A DEL of the same container that found no node comes first, though nobody has looked for it yet.
-    private async Task<CniReply> AddAsync(CniCall call, CniNetworkConfig config)
+    private async Task<CniReply> AddAsync(CniCall call, CniNetworkConfig config, CancellationToken cancellation)
     {
+        ReportWhatIsNotDone(config);
         if (PendingDelete(call.Request, config) is { } path && File.Exists(path))
         {
             if (CniPending.Read(path, out _) is { } pending && CniNetworkConfig.TryParse(pending.Config, pending.Command, out var theirs, out _))
@@ -89,7 +102,17 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
         }
         return call.Request.Plugin == CniPlugin.Ipam
             ? await new CniIpam(_steps).AddAsync(call, config)
-            : await new CniAdd(_steps, metrics).RunAsync(call, config);
+            : await new CniAdd(_steps, metrics).RunAsync(call, config, cancellation);
+    }
+
+    // Accepted, because configurations have it, and not carried out to the letter: a person hears of it once.
+    private void ReportWhatIsNotDone(CniNetworkConfig config)
+    {
+        if (config.IsNetkitWanted && Interlocked.Exchange(ref _netkitReported, 1) == 0)
+            services.Report($"network {config.Name} asks for device_type netkit; its pods get veth pairs");
+        if (config.PolicySetupTimeout > services.MaxPolicyPatience && Interlocked.Exchange(ref _patienceReported, 1) == 0)
+            services.Report($"network {config.Name} asks for a policy_setup_timeout_seconds of {config.PolicySetupTimeout.TotalSeconds:0}; an ADD waits for "
+                + $"{services.MaxPolicyPatience.TotalSeconds:0} s at most, because the runtime has its answer soon after");
     }
 
     private string? PendingDelete(CniRequest request, CniNetworkConfig config) => services.PendingDeletes is { } folder
@@ -111,8 +134,11 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
         {
             // Unknown is success: the ADD never finished, or this DEL is a repetition. Its addresses go back all the same; an
             // endpoint that was left behind may be its pod's next sandbox's by now, and is for the reconciler to judge.
+            // Nor is it known whether it had the usual handle, which may be another interface's.
             var unknown = Workload.From(request, config, services.InterfacePrefix);
-            await _steps.ReleaseAddressesAsync(unknown, []);
+            var handles = (string[])[unknown.HandleId, unknown.OwnHandle];
+            await Task.WhenAll(handles.Where(h => found.Siblings.All(s => s.HandleId != h))
+                .Select(h => _steps.ReleaseAddressesAsync(unknown with { Handle = h }, [])));
             await _steps.ForgetAsync(unknown);
         }
         Settle(request, config);
@@ -139,6 +165,7 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
 
     private async Task<CniReply> StatusAsync(CniPlugin plugin)
     {
+        await _steps.RefuseWhileLockedAsync(CniErrorCode.NotAvailable);
         var lease = await _steps.AskAsync<LeaseProtocol.Status>(services.Lease, new LeaseProtocol.GetStatus());
         if (!lease.Loaded)
             throw CniSteps.Failure(CniErrorCode.NotAvailable, "the node has not read its address blocks yet");
@@ -158,7 +185,7 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
         foreach (var stale in all.Workloads.Where(w => w.Network == config.Name && w.IsAddressOnly == (plugin == CniPlugin.Ipam)
             && !keep.Contains(new CniAttachment(w.ContainerId, w.PodInterface))))
         {
-            using var turn = await _gate.EnterAsync(stale.Id, cancellation);
+            using var turn = await _gate.EnterAsync(stale.PodId, cancellation);
             // Its own DEL, or its pod's next sandbox, may have come first.
             if ((await _steps.AskAsync<RegistryProtocol.Found>(services.Registry, new RegistryProtocol.Find(stale.ContainerId, stale.PodInterface))).Workload is { } workload)
                 await _steps.RemoveAsync(workload);

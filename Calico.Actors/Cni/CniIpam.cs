@@ -18,7 +18,7 @@ internal sealed class CniIpam(CniSteps steps)
         var admitted = await steps.AskAsync<RegistryProtocol.Admitted>(services.Registry, new RegistryProtocol.Admit(draft));
         if (admitted.IsKnown)
             return Result(admitted.Workload, config);
-        var workload = await steps.AllocateAsync(plan, writesEndpoint: false);
+        var workload = await steps.AllocateAsync(plan with { Draft = admitted.Workload }, writesEndpoint: false);
         try
         {
             var recorded = await steps.AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Record(workload));

@@ -16,6 +16,9 @@ public sealed record CniListenerOptions(string SocketPath)
     /// <summary>How long a call may take; below the shim's own 90 s, so that the runtime hears why.</summary>
     public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(85);
 
+    /// <summary>Takes the next connection; a test has it fail.</summary>
+    internal Func<Socket, CancellationToken, ValueTask<Socket>> Accept { get; init; } = (socket, cancellation) => socket.AcceptAsync(cancellation);
+
     /// <summary>How long calls at work may go on when the listener stops.</summary>
     public TimeSpan DrainDeadline { get; init; } = TimeSpan.FromSeconds(5);
 }
@@ -158,12 +161,16 @@ public sealed class CniListener : IAsyncDisposable
 
     private async Task AcceptAsync()
     {
+        var failures = 0;
         while (!_accepting.IsCancellationRequested)
         {
             Socket peer;
             try
             {
-                peer = await _socket.AcceptAsync(_accepting.Token);
+                peer = await _options.Accept(_socket, _accepting.Token);
+                if (failures > 0)
+                    _onFault($"shims' connections are accepted again, after {failures} failures", null);
+                failures = 0;
             }
             catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
             {
@@ -172,7 +179,8 @@ public sealed class CniListener : IAsyncDisposable
             catch (SocketException e)
             {
                 // Out of descriptors: the connection waits in the backlog until some are free again.
-                _onFault("cannot accept a shim's connection", e);
+                if (failures++ == 0)
+                    _onFault($"cannot accept a shim's connection: {e.Message}; trying again ten times a second", null);
                 await Task.Delay(TimeSpan.FromMilliseconds(100), CancellationToken.None);
                 continue;
             }

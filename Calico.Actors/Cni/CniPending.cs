@@ -148,7 +148,8 @@ public sealed class CniPending : IAsyncDisposable
         {
             outcome = reply;
             return Task.FromResult(true);
-        }), _stopped.Token);
+        })
+        { Record = path }, _stopped.Token);
         if (outcome is { ExitCode: 0 })
         {
             _failing.Remove(path);

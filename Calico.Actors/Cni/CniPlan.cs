@@ -29,6 +29,9 @@ internal sealed record CniPlan(Workload Draft, ImmutableArray<IpVersion> Familie
 
     public CniDns Dns { get; init; } = CniDns.None;
     public bool AllowsSpoofing { get; init; }
+
+    /// <summary>The pod has another interface of ours, by which its routes lead.</summary>
+    public bool IsFurther { get; init; }
 }
 
 /// <summary>
@@ -42,6 +45,9 @@ internal sealed class CniPlanner(CniSteps steps)
     public async Task<CniPlan> PlanAsync(CniCall call, CniNetworkConfig config)
     {
         var draft = steps.DraftOf(call.Request, config) with { Mtu = Mtu(config) };
+        // There the endpoint is the pod itself, which has one interface.
+        if (_services.Datastore is null && draft.Orchestrator == Workload.KubernetesOrchestrator && draft.PodInterface != KubernetesInterface)
+            throw CniSteps.Failure(CniErrorCode.InvalidConfig, $"CNI_IFNAME is {draft.PodInterface}; with Kubernetes as the datastore a pod's endpoint is its {KubernetesInterface} and no other");
         if (!config.ReadinessGates.IsEmpty)
             await ReadinessGates.WaitAsync(config.ReadinessGates, _services.Time);
         var wishes = CniPodWishes.None;
@@ -61,6 +67,8 @@ internal sealed class CniPlanner(CniSteps steps)
             AllowsSpoofing = plan.Draft.Template is not null && plan.Draft.ToLocalEndpoint().AllowedSources.Length > 0,
         };
     }
+
+    private const string KubernetesInterface = "eth0";
 
     private static readonly ImmutableArray<Cidr> DefaultRoutes = [new(IpAddr.AnyV4, 0), new(IpAddr.AnyV6, 0)];
 
@@ -196,8 +204,10 @@ internal sealed class CniPlanner(CniSteps steps)
         var facts = await FactsAsync(draft);
         await EnsureProfileAsync(draft, facts);
         var wanted = Wanted(wishes, call.Request);
-        var families = wishes.Addresses is { IsEmpty: false } particular ? [.. particular.Select(a => a.Version)]
-            : wishes.Families ?? [.. Families(config)];
+        var enabled = wishes.Families ?? [.. Families(config)];
+        if (wishes.Addresses.IsEmpty && wanted is [var asked] && !enabled.Contains(asked.Version))
+            throw CniSteps.Failure(CniErrorCode.InvalidConfig, $"CNI_ARGS has IP={asked}, and ipam assigns no IP{asked.Version.ToString().ToLowerInvariant()} addresses here");
+        var families = wanted.IsEmpty ? enabled : [.. wanted.Select(a => a.Version)];
         if (families.IsEmpty)
             throw CniSteps.Failure(CniErrorCode.InvalidConfig, "ipam assigns neither IPv4 nor IPv6 addresses");
         var pools = ImmutableArray.CreateBuilder<PoolRef>();

@@ -1,5 +1,6 @@
 using Akka.Actor;
 using Calico.Core.Cni;
+using Calico.Core.Model.Kubernetes;
 using Calico.Datastore;
 using Calico.Kernel.Namespaces;
 
@@ -9,7 +10,8 @@ namespace Calico.Actors.Cni;
 public sealed record CniServices(string Node, IActorRef Lease, IActorRef Links, IActorRef Routes, IActorRef Enforcer,
     IActorRef Registry, IActorRef Facts, TimeProvider Time)
 {
-    public string InterfacePrefix { get; init; } = "cali";
+    /// <summary>Prefix of host interface names; the same that routes and rules go by.</summary>
+    public string InterfacePrefix { get; init; } = KubeNames.DefaultInterfacePrefix;
 
     /// <summary>MTU of pods for which neither the configuration nor <see cref="MtuFile"/> says one, in bytes.</summary>
     public uint DefaultMtu { get; init; } = 1500;
@@ -20,7 +22,14 @@ public sealed record CniServices(string Node, IActorRef Lease, IActorRef Links, 
     /// <summary>How long one step may take before the runtime is told to try again.</summary>
     public TimeSpan StepTimeout { get; init; } = TimeSpan.FromSeconds(25);
 
-    /// <summary>Where profiles of networks without a policy are made if they are missing; null where nobody may.</summary>
+    /// <summary>
+    /// The longest that <c>policy_setup_timeout_seconds</c> may have an ADD wait: the runtime must hear why before the deadline of
+    /// the call has spoken (<see cref="CniListenerOptions.CallDeadline"/>).
+    /// </summary>
+    public TimeSpan MaxPolicyPatience { get; init; } = TimeSpan.FromSeconds(75);
+
+    /// <summary>Where profiles of networks without a policy are made if they are missing; null where Kubernetes is the datastore, whose profiles and
+    /// endpoints are objects of its own.</summary>
     public IDatastore? Datastore { get; init; }
 
     /// <summary>Where Kubernetes' pods are read; null without Kubernetes.</summary>

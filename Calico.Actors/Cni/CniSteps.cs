@@ -43,9 +43,12 @@ internal sealed class CniSteps(CniServices services)
     public Workload DraftOf(CniRequest request, CniNetworkConfig config)
     {
         var draft = Workload.From(request, config, services.InterfacePrefix);
-        var node = config.NodeName ?? NodeNameIn(config) ?? config.HostName;
+        var (node, place) = config.NodeName is { } given ? (given, "nodename of the network configuration")
+            : NodeNameIn(config) is { } written ? (written, $"nodename_file of the network configuration, {config.NodeNameFile},")
+            : (config.HostName, "hostname of the network configuration");
         if (node is not null && node != services.Node)
-            draft = draft with { Node = node };
+            throw Failure(CniErrorCode.InvalidConfig, $"{place} says '{node}', and the agent of this machine is '{services.Node}' (NODENAME of calico-node): "
+                + "the pod's endpoint would be another node's, which deletes it; give both the same name");
         try
         {
             _ = draft.EndpointKey(services.Node);
@@ -55,6 +58,18 @@ internal sealed class CniSteps(CniServices services)
         {
             throw Failure(CniErrorCode.InvalidConfig, e.Message);
         }
+    }
+
+    /// <summary>
+    /// Nothing is given or taken while the datastore is being moved: whoever locked it has copied what was there, and would not
+    /// see a change.
+    /// </summary>
+    /// <exception cref="CniCallException">It is locked.</exception>
+    public async Task RefuseWhileLockedAsync(CniErrorCode code = CniErrorCode.TryAgainLater)
+    {
+        if ((await AskAsync<FactsProtocol.Lock>(services.Facts, new FactsProtocol.GetLock())).IsLocked)
+            throw Failure(code, "the datastore is locked for a migration (datastoreReady of ClusterInformation default is false); "
+                + "calicoctl datastore migrate unlock ends it");
     }
 
     private static string? NodeNameIn(CniNetworkConfig config)
@@ -167,8 +182,12 @@ internal sealed class CniSteps(CniServices services)
         }
     }
 
-    public Task ForgetAsync(Workload workload) =>
-        AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Forget(workload));
+    /// <exception cref="CniCallException">The journal keeps it: after a restart it would be taken for a pod again.</exception>
+    public async Task ForgetAsync(Workload workload)
+    {
+        if ((await AskAsync<RegistryProtocol.Recorded>(services.Registry, new RegistryProtocol.Forget(workload))).Fault is { } fault)
+            throw Failure(CniErrorCode.IoFailure, $"{workload.Id} is removed, and the record of it cannot be: {fault}");
+    }
 
     public async Task ReleaseAddressesAsync(Workload workload, ImmutableArray<Write> alongside)
     {

@@ -25,6 +25,12 @@ public static class FactsProtocol
         public bool HasProfile { get; init; }
     }
 
+    /// <summary>May the datastore be written? Answered with <see cref="Lock"/>.</summary>
+    public sealed record GetLock : ILocalMessage;
+
+    /// <summary><c>datastoreReady</c> of the cluster information is false: somebody moves the datastore.</summary>
+    public sealed record Lock(bool IsLocked) : ILocalMessage;
+
     public sealed record GetPodNetworks : ILocalMessage;
 
     /// <summary>The networks that Kubernetes gave to the pods of this node.</summary>
@@ -32,7 +38,7 @@ public static class FactsProtocol
 }
 
 /// <summary>
-/// Pools, labels of this node and of namespaces, as the mesh tells them; answers calls of the runtime. Child of the
+/// Pools, labels of this node and of namespaces, the lock of the datastore, as the mesh tells them; answers calls of the runtime. Child of the
 /// node's guardian. Keeps answering with what it knows while there is no mesh.
 /// </summary>
 public sealed class FactsActor : ReceiveActor
@@ -46,6 +52,7 @@ public sealed class FactsActor : ReceiveActor
     private IReadOnlyDictionary<string, string> _nodeLabels = ImmutableDictionary<string, string>.Empty;
     private readonly HashSet<string> _profiles = new(StringComparer.Ordinal);
     private ImmutableArray<string> _podNetworks = [];
+    private bool _isLocked;
     private bool _inSync;
 
     public static Props Props(string node, IActorRef upstream) => Akka.Actor.Props.Create(() => new FactsActor(node, upstream));
@@ -61,6 +68,7 @@ public sealed class FactsActor : ReceiveActor
         Receive<FactsProtocol.GetPools>(g => Sender.Tell(new FactsProtocol.Pools([.. _pools.Values], _nodeLabels,
             _namespaces.GetValueOrDefault(g.Namespace, ImmutableDictionary<string, string>.Empty), _inSync)
         { HasProfile = _profiles.Contains(g.Profile) }));
+        Receive<FactsProtocol.GetLock>(_ => Sender.Tell(new FactsProtocol.Lock(_isLocked)));
         Receive<FactsProtocol.GetPodNetworks>(_ => Sender.Tell(new FactsProtocol.PodNetworks(_podNetworks)));
     }
 
@@ -98,6 +106,11 @@ public sealed class FactsActor : ReceiveActor
             var self = (NodeResource)ResourceCodec.Decode(key.Kind, node.Span);
             _nodeLabels = self.Metadata.Labels;
             _podNetworks = [.. self.Status.PodCIDRs];
+        }
+        else if (key.Kind == ResourceKind.ClusterInformation && key.Name == ClusterInformation.DefaultName)
+        {
+            _isLocked = item.Value is { } information
+                && ((ClusterInformation)ResourceCodec.Decode(key.Kind, information.Span)).Spec.DatastoreReady == false;
         }
         else if (key.Kind == ResourceKind.Profile)
         {

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using Akka.Actor;
 using Akka.Event;
+using Calico.Core.Model.Kubernetes;
 using Calico.Kernel;
 using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
@@ -15,7 +16,7 @@ public sealed record RouteWriterOptions
     public const byte CalicoProtocol = 80;
     public const byte BootProtocol = 3;
 
-    public string InterfacePrefix { get; init; } = "cali";
+    public string InterfacePrefix { get; init; } = KubeNames.DefaultInterfacePrefix;
 }
 
 /// <summary>

@@ -5,6 +5,7 @@ using Calico.Kernel;
 using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
+using Calico.Kernel.Rules;
 
 namespace Calico.Actors.Dataplane;
 
@@ -23,6 +24,9 @@ public sealed record WiringRequest(string HostInterface, string PodInterface)
     /// <summary>The pod's MAC where an annotation gives one, else random.</summary>
     public MacAddress? PodMac { get; init; }
 
+    /// <summary>The pod has other interfaces of ours, whose routes are to stay.</summary>
+    public bool IsFurther { get; init; }
+
     /// <summary>Whether the pod itself may forward packets (container_settings.allow_ip_forwarding).</summary>
     public bool AllowForwarding { get; init; }
 }
@@ -36,6 +40,11 @@ public sealed class PodSide(INetworkNamespace pod) : IDisposable
     public ILinkTable Links { get; } = pod.OpenLinks();
     public IRouteTable Routes { get; } = pod.OpenRoutes();
     public int LinkIndex { get; set; }
+
+    /// <summary>The pod has other interfaces of ours, whose routes are to stay.</summary>
+    public bool IsFurther { get; init; }
+
+    public IRuleTable OpenRules() => pod.OpenRules();
 
     public void Dispose()
     {
@@ -76,7 +85,7 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             PeerMac = mac,
             Queues = request.Queues,
         });
-        var side = new PodSide(pod);
+        var side = new PodSide(pod) { IsFurther = request.IsFurther };
         try
         {
             Prepare(request, pod, side, host.PeerIndex);
@@ -103,7 +112,11 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
         }
     }
 
-    /// <summary>Gives the pod its addresses and the routes that they need.</summary>
+    /// <summary>
+    /// Gives the pod its addresses and the routes that they need. Those of a further interface are in a table of its own, which
+    /// packets from its addresses are sent by: the pod goes on using its first interface for whatever it begins itself, and
+    /// answers by the interface that was asked.
+    /// </summary>
     /// <param name="pod">Inside the pod.</param>
     /// <param name="addresses">At most one of each family.</param>
     /// <param name="destinations">Where its routes lead, all by the one gateway; empty for everywhere.</param>
@@ -112,7 +125,8 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
     {
         foreach (var address in addresses)
             pod.Links.AddAddress(new LinkAddress(pod.LinkIndex, Cidr.Host(address)));
-        var routes = RoutesOf(pod.LinkIndex, addresses, destinations).Select(r => new RouteChange(r, Delete: false)).ToArray();
+        var table = pod.IsFurther && LeadsElsewhere(pod) ? FirstFurtherTable + (uint)pod.LinkIndex : RouteKey.MainTable;
+        var routes = RoutesOf(pod.LinkIndex, addresses, destinations, table).Select(r => new RouteChange(r, Delete: false)).ToArray();
         var results = new Errno[routes.Length];
         pod.Routes.Apply(routes, results);
         for (var i = 0; i < results.Length; i++)
@@ -120,7 +134,16 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
             if (results[i] is not Errno.None)
                 throw new KernelException(results[i], "add route", routes[i].Route.Key.Destination.ToString(), "in the pod's namespace");
         }
+        if (table == RouteKey.MainTable)
+            return;
+        using var rules = pod.OpenRules();
+        foreach (var address in addresses)
+            rules.Add(new RoutingRule(address.Version, FurtherRule, table) { Source = Cidr.Host(address) });
     }
+
+    // The other interface may be gone, and its routes with it.
+    private static bool LeadsElsewhere(PodSide pod) => pod.Routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.BootProtocol))
+        .Any(r => r.NextHops.Any(h => h.Gateway is { } gateway && (gateway == GatewayV4 || gateway == GatewayV6) && h.LinkIndex != pod.LinkIndex));
 
     /// <summary>
     /// Opens the link: sysctls of the host end, then up. A pod that may use other source addresses than its own is not
@@ -173,26 +196,33 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
         side.Links.Change(new LinkChange(side.LinkIndex) { Up = true });
     }
 
+    /// <summary>Tables of a pod's further interfaces: this and the interface's index.</summary>
+    private const uint FirstFurtherTable = 1000;
+
+    /// <summary>Before the kernel's rule for the main table.</summary>
+    private const uint FurtherRule = 1000;
+
     /// <summary>Every network of a family, for pods without routes of their own.</summary>
     private static readonly ImmutableArray<Cidr> Everywhere = [new(IpAddr.AnyV4, 0), new(IpAddr.AnyV6, 0)];
 
     /// <summary>The routes of a pod.</summary>
-    public static IEnumerable<Route> RoutesOf(int link, ImmutableArray<IpAddr> addresses, ImmutableArray<Cidr> destinations)
+    public static IEnumerable<Route> RoutesOf(int link, ImmutableArray<IpAddr> addresses, ImmutableArray<Cidr> destinations,
+        uint table = RouteKey.MainTable)
     {
         if (destinations.IsDefaultOrEmpty)
             destinations = Everywhere;
         if (addresses.Any(a => a.IsV4))
         {
-            yield return new Route(new RouteKey(Cidr.Host(GatewayV4), 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
+            yield return new Route(new RouteKey(Cidr.Host(GatewayV4), 0, table), RouteKind.Unicast, RouteWriterOptions.BootProtocol,
                 [new NextHop(null, link)])
             { Scope = RouteScope.Link };
             foreach (var destination in destinations.Where(d => d.IsV4))
-                yield return new Route(new RouteKey(destination, 0), RouteKind.Unicast, RouteWriterOptions.BootProtocol, [new NextHop(GatewayV4, link)]);
+                yield return new Route(new RouteKey(destination, 0, table), RouteKind.Unicast, RouteWriterOptions.BootProtocol, [new NextHop(GatewayV4, link)]);
         }
         if (addresses.Any(a => a.IsV6))
         {
             foreach (var destination in destinations.Where(d => !d.IsV4))
-                yield return new Route(new RouteKey(destination, 1024), RouteKind.Unicast, RouteWriterOptions.BootProtocol, [new NextHop(GatewayV6, link)]);
+                yield return new Route(new RouteKey(destination, 1024, table), RouteKind.Unicast, RouteWriterOptions.BootProtocol, [new NextHop(GatewayV6, link)]);
         }
     }
 

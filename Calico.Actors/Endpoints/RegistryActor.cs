@@ -17,7 +17,8 @@ public static class RegistryProtocol
     /// <summary>The workload of this container and interface, if there is one; answered with <see cref="Found"/>.</summary>
     public sealed record Find(string ContainerId, string PodInterface) : ILocalMessage;
 
-    public sealed record Found(Workload? Workload) : ILocalMessage;
+    /// <param name="Siblings">The container's other interfaces.</param>
+    public sealed record Found(Workload? Workload, ImmutableArray<Workload> Siblings) : ILocalMessage;
 
     /// <summary>
     /// The workloads of these host interfaces, or of any if none are named, whose interface does not exist; answered with
@@ -33,7 +34,11 @@ public static class RegistryProtocol
     /// <param name="Workload">The draft under the host interface name that is now reserved for it.</param>
     /// <param name="IsKnown">It is here already, as given: nothing is to be made.</param>
     /// <param name="Replaces">An earlier container of the same pod that still has the interface.</param>
-    public sealed record Admitted(Workload Workload, bool IsKnown, Workload? Replaces) : ILocalMessage;
+    public sealed record Admitted(Workload Workload, bool IsKnown, Workload? Replaces) : ILocalMessage
+    {
+        /// <summary>The container has another interface here.</summary>
+        public bool IsFurther { get; init; }
+    }
 
     /// <summary>The workload is wired, its policy in force: remember it. Answered with <see cref="Recorded"/>.</summary>
     public sealed record Record(Workload Workload) : ILocalMessage;
@@ -93,6 +98,7 @@ public sealed class RegistryActor : ReceiveActor
     private readonly Dictionary<(string Container, string Interface), Workload> _workloads = [];
     private readonly LocalAddresses _addresses = new();
     private readonly HashSet<IActorRef> _followers = [];
+    private readonly HashSet<(string Container, string Interface)> _unwritten = [];
 
     // Host interfaces, of workloads and of calls under way.
     private readonly Dictionary<string, (string Container, string Interface)> _names;
@@ -115,7 +121,8 @@ public sealed class RegistryActor : ReceiveActor
         _routes = routes;
         _lease = lease;
 
-        Receive<RegistryProtocol.Find>(f => Sender.Tell(new RegistryProtocol.Found(_workloads.GetValueOrDefault((f.ContainerId, f.PodInterface)))));
+        Receive<RegistryProtocol.Find>(f => Sender.Tell(new RegistryProtocol.Found(_workloads.GetValueOrDefault((f.ContainerId, f.PodInterface)),
+            [.. SiblingsOf((f.ContainerId, f.PodInterface))])));
         Receive<RegistryProtocol.Admit>(a => Sender.Tell(Admit(a.Draft)));
         Receive<RegistryProtocol.Record>(OnRecord);
         Receive<RegistryProtocol.Forget>(OnForget);
@@ -177,7 +184,7 @@ public sealed class RegistryActor : ReceiveActor
 
     private void Load()
     {
-        foreach (var workload in _journal.Load((path, e) => _log.Error("workload journal: {Path} cannot be read: {Cause}", path, e.Message)))
+        foreach (var workload in _journal.Load((path, cause) => _log.Error("workload journal: {Path} cannot be read: {Cause}", path, cause)))
             Remember(workload);
     }
 
@@ -218,6 +225,8 @@ public sealed class RegistryActor : ReceiveActor
     {
         if (_workloads.TryGetValue(draft.Attachment, out var known))
             return new RegistryProtocol.Admitted(known, IsKnown: true, null);
+        if (_workloads.Values.Any(w => w.HandleId == draft.HandleId))
+            draft = draft with { Handle = draft.OwnHandle };
         if (draft.IsAddressOnly)
             return new RegistryProtocol.Admitted(draft, IsKnown: false, null);
         Workload? replaces = null;
@@ -228,8 +237,11 @@ public sealed class RegistryActor : ReceiveActor
                 draft = draft with { HostInterface = draft.HashedInterface(_interfacePrefix) };
         }
         _names[draft.HostInterface] = draft.Attachment;
-        return new RegistryProtocol.Admitted(draft, IsKnown: false, replaces);
+        return new RegistryProtocol.Admitted(draft, IsKnown: false, replaces) { IsFurther = SiblingsOf(draft.Attachment).Any(s => !s.IsAddressOnly) };
     }
+
+    private IEnumerable<Workload> SiblingsOf((string Container, string Interface) attachment) =>
+        _workloads.Values.Where(w => w.ContainerId == attachment.Container && w.PodInterface != attachment.Interface);
 
     private void Remember(Workload workload)
     {
@@ -257,33 +269,38 @@ public sealed class RegistryActor : ReceiveActor
 
     private void OnRecord(RegistryProtocol.Record record)
     {
-        var fault = Try(() => _journal.Put(record.Workload, record.Workload.IsPromise));
+        var fault = Yield(record.Workload) ?? Try(() => _journal.Put(record.Workload, record.Workload.IsPromise));
         if (fault is null)
-        {
-            Yield(record.Workload);
             Remember(record.Workload);
-        }
         Sender.Tell(new RegistryProtocol.Recorded(fault));
     }
 
     // A workload whose removal has released its addresses and then failed is still here. IPAM has given one of them to
-    // another: when the removal is repeated it must not take the other's route.
-    private void Yield(Workload to)
+    // another: when the removal is repeated it must not take the other's route. That has to be on disk before the other is,
+    // or a restart would find two of them.
+    private string? Yield(Workload to)
     {
+        string? fault = null;
         foreach (var holder in _workloads.Values.Where(w => w.Attachment != to.Attachment && w.Addresses.Any(to.Addresses.Contains)).ToList())
         {
             var without = holder with { Addresses = [.. holder.Addresses.Except(to.Addresses)] };
-            _ = Try(() => _journal.Put(without));
+            fault = Try(() => _journal.Put(without)) ?? fault;
             Remember(without);
         }
+        return fault;
     }
 
     private Workload? Fence(Workload asked)
     {
-        if (!_workloads.TryGetValue(asked.Attachment, out var known) || known.IsFenced == asked.IsFenced || known.HandleId != asked.HandleId)
+        if (!_workloads.TryGetValue(asked.Attachment, out var known) || known.HandleId != asked.HandleId
+            || (known.IsFenced == asked.IsFenced && !_unwritten.Contains(asked.Attachment)))
             return known;
+        // What cannot be written is true all the same, and is written when the reconciler asks again.
         var now = known with { IsFenced = asked.IsFenced };
-        _ = Try(() => _journal.Put(now));
+        if (Try(() => _journal.Put(now)) is null)
+            _unwritten.Remove(now.Attachment);
+        else
+            _unwritten.Add(now.Attachment);
         Remember(now);
         if (now.IsFenced)
             _routes.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Workloads, [], [.. RoutesOf(now, 0).Select(r => r.Key)]));
@@ -298,6 +315,7 @@ public sealed class RegistryActor : ReceiveActor
     private string? Drop(Workload workload)
     {
         var fault = Try(() => _journal.Remove(workload));
+        _unwritten.Remove(workload.Attachment);
         if (_workloads.Remove(workload.Attachment, out var known))
             Publish(known, null);
         if (_names.GetValueOrDefault(workload.HostInterface) == workload.Attachment)

@@ -40,9 +40,6 @@ public sealed record Workload
     public string PodMac { get; init; } = "";
     public uint Mtu { get; init; }
 
-    /// <summary>The node that its endpoint names, where the network configuration names another than this node's own.</summary>
-    public string? Node { get; init; }
-
     /// <summary>Addresses from outside that lead to it.</summary>
     public ImmutableArray<string> FloatingIps { get; init; } = [];
 
@@ -72,8 +69,22 @@ public sealed record Workload
     [JsonIgnore]
     public (string Container, string Interface) Attachment => (ContainerId, PodInterface);
 
-    /// <summary>Owner of the addresses in IPAM.</summary>
-    public string HandleId => $"{Network}.{ContainerId}";
+    /// <summary>Its handle where that is not the usual one.</summary>
+    public string? Handle { get; init; }
+
+    /// <summary>
+    /// Owner of the addresses in IPAM. Calico's handle has no interface in it; a further interface of a container in the same
+    /// network has <see cref="OwnHandle"/>.
+    /// </summary>
+    public string HandleId => Handle ?? $"{Network}.{ContainerId}";
+
+    /// <summary>The handle that no other interface of the container can have.</summary>
+    [JsonIgnore]
+    public string OwnHandle => $"{Network}.{ContainerId}.{PodInterface}";
+
+    /// <summary>The pod, with whatever interfaces it has; outside Kubernetes the container.</summary>
+    [JsonIgnore]
+    public string PodId => $"{Namespace}/{Name}";
 
     /// <summary>Unique on the node, also in messages: <c>namespace/name</c> and the interface.</summary>
     public string Id => $"{Namespace}/{Name}/{PodInterface}";
@@ -119,7 +130,7 @@ public sealed record Workload
     /// <summary>The key of its WorkloadEndpoint.</summary>
     /// <exception cref="FormatException">A part of the name cannot be in a name.</exception>
     public ResourceKey EndpointKey(string node) =>
-        new WorkloadEndpointName(Node ?? node, Orchestrator, Name, PodInterface).TryFormat(out var name, out var problem)
+        new WorkloadEndpointName(node, Orchestrator, Name, PodInterface).TryFormat(out var name, out var problem)
             ? new ResourceKey(ResourceKind.WorkloadEndpoint, Namespace, name)
             : throw new FormatException($"no name for the workload endpoint of {Id}: {problem}");
 
@@ -151,7 +162,7 @@ public sealed record Workload
     {
         Orchestrator = Orchestrator,
         Workload = Orchestrator == KubernetesOrchestrator ? null : Name,
-        Node = Node ?? node,
+        Node = node,
         ContainerID = ContainerId,
         Pod = Orchestrator == KubernetesOrchestrator ? Name : null,
         Endpoint = PodInterface,

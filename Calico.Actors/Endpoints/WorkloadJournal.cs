@@ -18,11 +18,19 @@ public sealed class WorkloadJournal
     {
         _directory = directory;
         Directory.CreateDirectory(directory);
+        // It says which pods are whose.
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
-    /// <summary>Everything that is there; a file that cannot be read is reported and left alone.</summary>
-    public ImmutableArray<Workload> Load(Action<string, Exception> unreadable)
+    /// <summary>
+    /// Everything that is there. A file that is no workload, as a power cut leaves it, is reported and put aside as
+    /// <c>….bad</c>; one that cannot be read is reported and left alone. What a kill left half written is removed.
+    /// </summary>
+    public ImmutableArray<Workload> Load(Action<string, string> unreadable)
     {
+        foreach (var half in Directory.EnumerateFiles(_directory, "*.tmp"))
+            File.Delete(half);
         var workloads = ImmutableArray.CreateBuilder<Workload>();
         foreach (var path in Directory.EnumerateFiles(_directory, "*.json").Order(StringComparer.Ordinal))
         {
@@ -31,9 +39,14 @@ public sealed class WorkloadJournal
                 if (JsonSerializer.Deserialize<Workload>(File.ReadAllBytes(path)) is { } workload)
                     workloads.Add(workload);
             }
-            catch (Exception e) when (e is JsonException or IOException)
+            catch (JsonException e)
             {
-                unreadable(path, e);
+                File.Move(path, path + ".bad", overwrite: true);
+                unreadable(path, $"{e.Message} It is put aside as {path}.bad");
+            }
+            catch (IOException e)
+            {
+                unreadable(path, e.Message);
             }
         }
         return workloads.ToImmutable();
@@ -52,8 +65,16 @@ public sealed class WorkloadJournal
             return;
         }
         var temporary = path + ".tmp";
-        File.WriteAllBytes(temporary, content);
-        File.Move(temporary, path, overwrite: true);
+        try
+        {
+            File.WriteAllBytes(temporary, content);
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
     }
 
     public void Remove(Workload workload) => File.Delete(PathOf(workload));

@@ -12,7 +12,6 @@ public sealed record CniArgs(FrozenDictionary<string, string> Values)
 
     public string? PodName => this["K8S_POD_NAME"];
     public string? PodNamespace => this["K8S_POD_NAMESPACE"];
-    public string? PodUid => this["K8S_POD_UID"];
 
     /// <summary>A wanted address.</summary>
     public string? Ip => this["IP"];

@@ -45,7 +45,6 @@ internal sealed class IpamDto
     [JsonPropertyName("assign_ipv6")] public string? AssignIpv6 { get; set; }
     [JsonPropertyName("ipv4_pools")] public List<string?>? Ipv4Pools { get; set; }
     [JsonPropertyName("ipv6_pools")] public List<string?>? Ipv6Pools { get; set; }
-    public string? Subnet { get; set; }
 }
 
 internal sealed class PolicyDto

@@ -7,7 +7,6 @@ namespace Calico.Core.Cni;
 public enum CniErrorCode : uint
 {
     IncompatibleVersion = 1,
-    UnsupportedField = 2,
 
     /// <summary>The container is unknown: the runtime need not clean up after it.</summary>
     UnknownContainer = 3,
@@ -23,8 +22,6 @@ public enum CniErrorCode : uint
     /// <summary>STATUS: an ADD would fail now.</summary>
     NotAvailable = 50,
 
-    /// <summary>STATUS: an ADD would fail now and running containers have limited connectivity.</summary>
-    LimitedConnectivity = 51,
     Internal = 999,
 }
 

@@ -70,13 +70,22 @@ public sealed record CniInvocation(CniCommand Command, CniPlugin Plugin)
             missing.Add("CNI_PATH");
         if (missing.Count > 0)
             return Invalid($"required env variables [{string.Join(',', missing)}] missing");
-        if (ContainerId.Length > 0 && !IsIdentifier(ContainerId))
-            return Invalid($"CNI_CONTAINERID '{ContainerId}' must start with a letter or digit and contain only letters, digits, '_', '.' and '-'");
-        if (InterfaceName.Length > 0 && InterfaceNameFault(InterfaceName) is { } fault)
-            return Invalid($"CNI_IFNAME '{InterfaceName}' {fault}");
-        return CniArgs.TryParse(Args, out _, out var pair)
+        return FaultOf(ContainerId, InterfaceName, Args) is { } fault ? Invalid(fault) : null;
+    }
+
+    /// <summary>
+    /// What is wrong with the form of the variables that name files, interfaces and keys, or null; for the node too, which
+    /// need not be called by the shim. Empty ones are not looked at.
+    /// </summary>
+    internal static string? FaultOf(string containerId, string interfaceName, string args)
+    {
+        if (containerId.Length > 0 && !IsIdentifier(containerId))
+            return $"CNI_CONTAINERID '{containerId}' must start with a letter or digit and contain only letters, digits, '_', '.' and '-'";
+        if (interfaceName.Length > 0 && InterfaceNameFault(interfaceName) is { } fault)
+            return $"CNI_IFNAME '{interfaceName}' {fault}";
+        return CniArgs.TryParse(args, out _, out var pair)
             ? null
-            : Invalid($"CNI_ARGS has the invalid pair '{pair}'; it must be KEY=value pairs separated by ';'");
+            : $"CNI_ARGS has the invalid pair '{pair}'; it must be KEY=value pairs separated by ';'";
     }
 
     // What the kernel's dev_valid_name refuses: IFNAMSIZ is 16 with the terminating zero.

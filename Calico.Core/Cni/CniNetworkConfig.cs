@@ -18,11 +18,6 @@ public sealed record CniIpamConfig
     /// <summary>Pool names or networks; empty means every enabled pool.</summary>
     public ImmutableArray<string> V4Pools { get; init; } = [];
     public ImmutableArray<string> V6Pools { get; init; } = [];
-
-    /// <summary>host-local's subnet; <c>usePodCidr</c> and <c>usePodCidrIPv6</c> stand for the node's.</summary>
-    public string? Subnet { get; init; }
-
-    public bool IsCalico => Type == CalicoType;
 }
 
 /// <summary>A published port, from the runtime's <c>portMappings</c> capability; the WorkloadEndpoint lists it.</summary>
@@ -64,7 +59,6 @@ public sealed record CniNetworkConfig
 
     /// <summary><c>policy.type</c> is <c>k8s</c>: profiles and labels come from Kubernetes.</summary>
     public bool KubernetesPolicy { get; private init; }
-    public bool HasPolicyType { get; private init; }
     public bool AllowIpAddrsNoIpam { get; private init; }
     public bool AllowFloatingIps { get; private init; }
 
@@ -73,8 +67,8 @@ public sealed record CniNetworkConfig
     public bool IncludeDefaultRoutes { get; private init; }
     public bool RequireMtuFile { get; private init; }
 
-    /// <summary><c>netkit</c> was asked for; the node may fall back to veth.</summary>
-    public bool Netkit { get; private init; }
+    /// <summary><c>device_type</c> is <c>netkit</c>; the node makes veth pairs all the same, and says so once.</summary>
+    public bool IsNetkitWanted { get; private init; }
     public ImmutableArray<string> ReadinessGates { get; private init; } = [];
     public TimeSpan PolicySetupTimeout { get; private init; }
 
@@ -135,13 +129,12 @@ public sealed record CniNetworkConfig
         HostName = NotEmpty(dto.Hostname),
         Log = BuildLog(dto, problems),
         KubernetesPolicy = dto.Policy?.Type == "k8s",
-        HasPolicyType = !string.IsNullOrEmpty(dto.Policy?.Type),
         AllowIpAddrsNoIpam = dto.FeatureControl?.IpAddrsNoIpam ?? false,
         AllowFloatingIps = dto.FeatureControl?.FloatingIps ?? false,
         AllowIpForwarding = dto.ContainerSettings?.AllowIpForwarding ?? false,
         IncludeDefaultRoutes = dto.IncludeDefaultRoutes ?? false,
         RequireMtuFile = dto.RequireMtuFile ?? false,
-        Netkit = IsNetkit(dto.DeviceType, problems),
+        IsNetkitWanted = IsNetkit(dto.DeviceType, problems),
         ReadinessGates = Texts(dto.ReadinessGates),
         PolicySetupTimeout = TimeSpan.FromSeconds(
             InRange(dto.PolicySetupTimeoutSeconds ?? 0, 0, 3600, "policy_setup_timeout_seconds", problems)),
@@ -177,7 +170,6 @@ public sealed record CniNetworkConfig
         AssignV6 = ReadFlag(dto.AssignIpv6, false, "ipam.assign_ipv6", problems),
         V4Pools = ReadPools(dto.Ipv4Pools, IpVersion.V4, "ipam.ipv4_pools", problems),
         V6Pools = ReadPools(dto.Ipv6Pools, IpVersion.V6, "ipam.ipv6_pools", problems),
-        Subnet = NotEmpty(dto.Subnet),
     };
 
     // Calico compares with the exact text "true" or "false"; anything else cannot be meant.

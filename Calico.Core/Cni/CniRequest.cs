@@ -82,7 +82,10 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
         return frame;
     }
 
-    /// <summary>Decodes a body; <paramref name="error"/> says which field was wrong.</summary>
+    /// <summary>
+    /// Decodes a body; <paramref name="error"/> says which field was wrong. Whatever names a file or an interface has the form
+    /// that the specification gives it.
+    /// </summary>
     public static bool TryDecode(ReadOnlySpan<byte> body, out CniRequest? request, out string? error)
     {
         request = null;
@@ -112,7 +115,13 @@ public sealed record CniRequest(CniCommand Command, CniPlugin Plugin)
             return Fail("IPAM result", out error);
         if (!reader.AtEnd)
             return Fail("end", out error);
-        error = null;
+        if (((CniCommand)command).ConcernsContainer() && containerId.Length == 0)
+            return Fail("container id", out error);
+        if (((CniCommand)command).ConcernsContainer() && interfaceName.Length == 0)
+            return Fail("interface name", out error);
+        error = CniInvocation.FaultOf(containerId, interfaceName, args);
+        if (error is not null)
+            return false;
         request = new CniRequest((CniCommand)command, (CniPlugin)plugin)
         {
             ContainerId = containerId,

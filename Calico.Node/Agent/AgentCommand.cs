@@ -127,8 +127,8 @@ internal static class AgentCommand
         await using var listener = CniListener.Start(new CniListenerOptions(options.CniSocket), handler.HandleAsync,
             (what, cause) => Log.Warning(cause, "cni: {What}", what));
         await using var leftovers = CniPending.Start(pending, handler.HandleAsync, (what, cause) => Log.Information(cause, "cni: {What}", what));
-        await using var vanished = CniVanished.Start(host, handler, "cali", TimeProvider.System, (what, cause) => Log.Warning(cause, "cni: {What}", what));
-        await File.WriteAllTextAsync(Path.Combine(options.LibDirectory, "nodename"), options.Node, cancellation);
+        await using var vanished = CniVanished.Start(host, handler, TimeProvider.System, (what, cause) => Log.Warning(cause, "cni: {What}", what));
+        NodeNameFile.TryWrite(Path.Combine(options.LibDirectory, "nodename"), options.Node);
         agent.Started = true;
         Log.Information("node {Node} serves the runtime on {Socket}", options.Node, options.CniSocket);
         await Task.Delay(Timeout.Infinite, cancellation);

@@ -130,7 +130,7 @@ internal sealed partial class CniInstaller(InstallOptions options, TextWriter ou
         if (File.Exists(path) && DigestOf(File.ReadAllBytes(path)) == digest)
         {
             record[path] = [digest];
-            output.WriteLine($"{path} is up to date");
+            output.WriteLine($"{path} {SetMode(path, mode)}");
             return;
         }
         // Both digests until the new file is there: whichever a kill leaves is known to be ours.
@@ -140,6 +140,15 @@ internal sealed partial class CniInstaller(InstallOptions options, TextWriter ou
         WholeFile.Write(path, content, mode);
         record[path] = [digest];
         output.WriteLine($"wrote {path}");
+    }
+
+    // A program that nobody may execute is no program, and a configuration that all may read is no secret.
+    private static string SetMode(string path, UnixFileMode mode)
+    {
+        if (OperatingSystem.IsWindows() || File.GetUnixFileMode(path) is var had && had == mode)
+            return "is up to date";
+        File.SetUnixFileMode(path, mode);
+        return $"has the content that it should have; its mode was {Convert.ToString((int)had, 8)} and is {Convert.ToString((int)mode, 8)} now";
     }
 
     private Dictionary<string, List<string>> ReadRecord()

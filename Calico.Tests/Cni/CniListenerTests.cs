@@ -7,7 +7,7 @@ using Calico.Core.Cni;
 namespace Calico.Tests.Cni;
 
 [Layer("actor")]
-public sealed class CniListenerTests : IDisposable
+public sealed partial class CniListenerTests : IDisposable
 {
     private static readonly CniRequest Status = new(CniCommand.Status, CniPlugin.Interface)
     {
@@ -138,6 +138,38 @@ public sealed class CniListenerTests : IDisposable
 
         Assert.Null(await ReadAsync(shim));
         Assert.Equal(1, listener.Malformed);
+    }
+
+    [Fact]
+    public async Task The_namespace_of_a_caller_that_sends_too_slowly_is_closed_at_once()
+    {
+        await using var listener = CniListener.Start(Options with { TransferDeadline = TimeSpan.FromMilliseconds(50) },
+            (call, _) => call.ReplyAsync(CniReply.Done));
+        using var shim = await ConnectAsync();
+        using var pipe = new System.IO.Pipes.AnonymousPipeServerStream(System.IO.Pipes.PipeDirection.In);
+        SendWithDescriptor(shim, Status.ToFrame().AsSpan(0, 5), (int)pipe.ClientSafePipeHandle.DangerousGetHandle());
+        pipe.DisposeLocalCopyOfClientHandle();
+
+        Assert.Null(await ReadAsync(shim));
+
+        // Its reader comes to the end when nobody has the other side open any more.
+        Assert.Equal(0, await pipe.ReadAsync(new byte[1]).AsTask().WaitAsync(TimeSpan.FromSeconds(5)));
+    }
+
+    [Fact]
+    public async Task A_lack_of_descriptors_is_told_when_it_begins_and_when_it_ends()
+    {
+        var left = 5;
+        var faults = new List<string>();
+        await using var listener = CniListener.Start(Options with
+        {
+            Accept = (socket, token) => --left >= 0 ? throw new SocketException((int)SocketError.TooManyOpenSockets) : socket.AcceptAsync(token),
+        }, (call, _) => call.ReplyAsync(CniReply.Done), (fault, _) => faults.Add(fault));
+
+        Assert.Equal(CniReply.Done, await AskAsync(Status.ToFrame()));
+
+        Assert.Equal(2, faults.Count);
+        Assert.Contains("after 5 failures", faults[1], StringComparison.Ordinal);
     }
 
     [Fact]
@@ -301,6 +333,25 @@ public sealed class CniListenerTests : IDisposable
         return CniFrame.TryRead(bytes.ToArray(), out var frame) == CniFrameFault.None
             && CniReply.TryDecode(bytes.ToArray().AsSpan(CniFrame.HeaderLength, frame.Length), out var reply) ? reply : null;
     }
+
+    // 16 bytes of header and one descriptor (cmsg(3)).
+    private static unsafe void SendWithDescriptor(Socket socket, ReadOnlySpan<byte> bytes, int descriptor)
+    {
+        var control = stackalloc byte[24];
+        *(nuint*)control = 20;
+        *(int*)(control + 8) = 1;
+        *(int*)(control + 12) = 1;
+        *(int*)(control + 16) = descriptor;
+        fixed (byte* start = bytes)
+        {
+            var vector = stackalloc nint[] { (nint)start, bytes.Length };
+            var message = stackalloc nint[] { 0, 0, (nint)vector, 1, (nint)control, 24, 0 };
+            Assert.Equal(bytes.Length, sendmsg((int)socket.Handle, message, 0));
+        }
+    }
+
+    [System.Runtime.InteropServices.LibraryImport("libc", SetLastError = true)]
+    private static unsafe partial nint sendmsg(int fd, nint* message, int flags);
 
     private static (int Code, string Message) ErrorOf(CniReply? reply)
     {

@@ -59,6 +59,9 @@ internal sealed class NodeBed : IAsyncDisposable
         Resources = new ResourceStore(Store, TimeProvider.System);
     }
 
+    /// <summary>What the agent is called; it answers for no other node.</summary>
+    public string Name { get; private set; } = Node;
+
     public NetworkNamespace Host { get; }
     public IDatastore Store { get; }
     public ResourceStore Resources { get; }
@@ -133,9 +136,9 @@ internal sealed class NodeBed : IAsyncDisposable
     public async Task StartNodeAsync()
     {
         var link = new MeshLink();
-        _refs = NodeSystem.Start(new NodeOptions(Node, Path.Combine(_folder, "workloads")) { Loggers = "loggers = [], stdout-loglevel = OFF" },
+        _refs = NodeSystem.Start(new NodeOptions(Name, Path.Combine(_folder, "workloads")) { Loggers = "loggers = [], stdout-loglevel = OFF" },
             new NodePorts(Store, link, Host, table => NetlinkNftTable.Open(table, Host.Fd), TimeProvider.System, _ => Task.CompletedTask));
-        _mesh = MeshSystem.Start(new MeshOptions(Node, _meshAddress)
+        _mesh = MeshSystem.Start(new MeshOptions(Name, _meshAddress)
         {
             Port = _meshPort,
             GossipInterval = TimeSpan.FromMilliseconds(200),
@@ -146,7 +149,7 @@ internal sealed class NodeBed : IAsyncDisposable
             Loggers = "loggers = [], stdout-loglevel = OFF",
         }, new MeshPorts(Store, link, TimeProvider.System, new Silence()));
         _log = new CniLog(TimeProvider.System, Report);
-        var handler = new CniHandler(new CniServices(Node, _refs.Lease, _refs.Links, _refs.Routes, _refs.Enforcer, _refs.Registry, _refs.Facts, TimeProvider.System)
+        var handler = new CniHandler(new CniServices(Name, _refs.Lease, _refs.Links, _refs.Routes, _refs.Enforcer, _refs.Registry, _refs.Facts, TimeProvider.System)
         {
             Datastore = Store is Calico.Datastore.Kubernetes.KubernetesDatastore ? null : Store,
             Host = Host,
@@ -157,11 +160,20 @@ internal sealed class NodeBed : IAsyncDisposable
         }, new CniMetrics(Metrics.WithCustomRegistry(Metrics.NewCustomRegistry())), _log);
         _listener = CniListener.Start(new CniListenerOptions(Socket), handler.HandleAsync, Report);
         _pending = CniPending.Start(Pending, handler.HandleAsync, Report);
-        _vanished = CniVanished.Start(Host, handler, "cali", TimeProvider.System, Report);
+        _vanished = CniVanished.Start(Host, handler, TimeProvider.System, Report);
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while ((await RunAsync("STATUS", null, Config("net", version: "1.1.0"))).ExitCode != 0)
             await Task.Delay(100, limit.Token);
         await PoolsAreKnownAsync();
+    }
+
+    /// <summary>Another agent takes the place of the one that runs, under another name.</summary>
+    public async Task BecomeAsync(string name)
+    {
+        await StopNodeAsync();
+        Name = name;
+        await Resources.CreateAsync(new NodeResource { Metadata = new ObjectMeta { Name = name } });
+        await StartNodeAsync();
     }
 
     /// <summary>Stops the agent; the kernel and the runtime's pods stay.</summary>

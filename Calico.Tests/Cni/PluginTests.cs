@@ -74,6 +74,34 @@ public sealed class PluginTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_pod_with_two_interfaces_in_one_network_is_reached_at_either()
+    {
+        var (pod, other) = (_bed.CreatePod(), _bed.CreatePod());
+        var config = NodeBed.Config("net", Dual);
+        var first = NodeBed.AddressesOf(await _bed.AddAsync(pod, config));
+        var add = await _bed.RunAsync("ADD", pod, config, interfaceName: "net1");
+        Assert.True(add.ExitCode == 0, add.Output);
+        var second = NodeBed.AddressesOf(add);
+        var third = await _bed.AddAsync(other, config, "other");
+
+        Assert.Equal(4, first.Union(second).Count());
+        foreach (var address in first.Concat(second))
+            await NodeBed.AssertPingAsync(_bed, other, address);
+        Assert.Equal((6, 3), (await _bed.AllocatedAsync(), (await _bed.EndpointsAsync()).Length));
+        foreach (var name in (string[])["eth0", "net1"])
+            Assert.Equal(0, (await _bed.RunAsync("CHECK", pod, config, interfaceName: name)).ExitCode);
+        await NodeBed.AssertPingAsync(_bed, pod, NodeBed.AddressesOf(third)[0]);
+        await _bed.StopNodeAsync();
+        await _bed.StartNodeAsync();
+        Assert.Equal(6, await _bed.AllocatedAsync());
+        for (var i = 0; i < 2; i++)
+            Assert.Equal(0, (await _bed.RunAsync("DEL", pod, config, interfaceName: "net1")).ExitCode);
+        await NodeBed.AssertPingAsync(_bed, other, first[0]);
+        await _bed.DelAsync(pod, config);
+        Assert.Equal((2, 1), (await _bed.AllocatedAsync(), _bed.HostLinks()));
+    }
+
+    [Fact]
     public async Task A_pod_that_is_gone_without_a_delete_leaves_nothing_behind_for_long()
     {
         var (gone, stays) = (_bed.CreatePod(), _bed.CreatePod());
@@ -83,7 +111,7 @@ public sealed class PluginTests : IAsyncLifetime
 
         _bed.DeletePod(gone);
 
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10));
         while ((await _bed.WorkloadsAsync()).Length > 1)
             await Task.Delay(50, limit.Token);
         Assert.Equal("stays", Assert.Single(await _bed.WorkloadsAsync()).ContainerId);

@@ -112,6 +112,11 @@ public sealed class ScenarioCases
             if (!_sandboxes.TryGetValue(container, out var sandbox))
                 _sandboxes[container] = sandbox = bed.CreatePod();
 
+            // Upstream's plugin asks the datastore itself and is whatever node its configuration says; here that node's agent answers.
+            var node = (JsonNode.Parse(conf)!["nodename"] ?? JsonNode.Parse(conf)!["hostname"])?.GetValue<string>();
+            if (node is not null && node != bed.Name)
+                await bed.BecomeAsync(node);
+
             var run = await bed.RunAsync(step["command"]!.GetValue<string>(), sandbox, conf, container, step["run"]!.GetValue<string>(), args);
 
             foreach (var (what, wanted) in step["expect"]!.AsObject())

@@ -37,6 +37,19 @@ public sealed class CniInstallTests : IDisposable
     }
 
     [Fact]
+    public async Task Rights_that_somebody_changed_are_set_again()
+    {
+        await RunAsync();
+        File.SetUnixFileMode(Bin("calico"), UnixFileMode.UserRead);
+        File.SetUnixFileMode(Net("10-calico.conflist"), (UnixFileMode)0x1B6);
+
+        Assert.Equal((0, ""), await RunAsync());
+
+        Assert.True(File.GetUnixFileMode(Bin("calico")).HasFlag(UnixFileMode.OtherExecute | UnixFileMode.UserExecute));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Net("10-calico.conflist")));
+    }
+
+    [Fact]
     public async Task Every_placeholder_stands_for_its_variable()
     {
         string[] names = ["LOG_LEVEL", "LOG_FILE_PATH", "LOG_FILE_MAX_SIZE", "LOG_FILE_MAX_AGE", "LOG_FILE_MAX_COUNT", "DATASTORE_TYPE", "KUBERNETES_NODE_NAME",

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Calico.Core.Model.Kubernetes;
 using Calico.Core.Net;
 
 namespace Calico.Core.Policy.Render;
@@ -49,7 +50,7 @@ public enum ServiceLoopPrevention : byte
 public sealed record RenderOptions
 {
     /// <summary>Beginnings of names of workload interfaces (interfacePrefix), default <c>cali</c>.</summary>
-    public ImmutableArray<string> WorkloadPrefixes { get; init; } = ["cali"];
+    public ImmutableArray<string> WorkloadPrefixes { get; init; } = [KubeNames.DefaultInterfacePrefix];
 
     /// <summary>Mark bits (iptablesMarkMask, nftablesMarkMask).</summary>
     public Marks Marks { get; init; } = new();

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using Calico.Core.Net;
 
 namespace Calico.Node.Lab.Check;
 
@@ -9,6 +10,7 @@ namespace Calico.Node.Lab.Check;
 internal static class BadInputSteps
 {
     private const string TinyPool = "lab-tiny";
+    private const string TinyCidr = "10.66.0.0/30";
     private static readonly LabPod Stranger = new("shop", "stranger", "node1", "lab-stranger", "");
 
     public static async Task RunAsync(CheckRun run)
@@ -26,6 +28,7 @@ internal static class BadInputSteps
         await run.StepAsync("broken selector: refused with its place", () => BrokenSelectorAsync(run));
         await run.StepAsync("garbage on port 179: sessions stay", () => GarbageOnBgpAsync(run));
         await run.StepAsync("garbage on the CNI socket: the next call is served", () => GarbageOnCniAsync(run));
+        await run.StepAsync("the block of a pool that was deleted is given back, and nobody routes it any more", () => GivenBackAsync(run));
         await run.StepAsync("after all that every pod reaches every other", () => ConnectivitySteps.AllReachAllAsync(run, ConnectivitySteps.Web));
         await run.StepAsync("and every agent is ready", async () =>
         {
@@ -70,7 +73,7 @@ internal static class BadInputSteps
             ["apiVersion"] = "projectcalico.org/v3",
             ["kind"] = "IPPool",
             ["metadata"] = new JsonObject { ["name"] = TinyPool },
-            ["spec"] = new JsonObject { ["cidr"] = "10.66.0.0/30", ["blockSize"] = 30, ["nodeSelector"] = "all()" },
+            ["spec"] = new JsonObject { ["cidr"] = TinyCidr, ["blockSize"] = 30, ["nodeSelector"] = "all()" },
         }.ToJsonString());
         var made = new List<LabPod>();
         try
@@ -90,7 +93,7 @@ internal static class BadInputSteps
             CheckRun.Require(refusal is not null, "a pool of four addresses gave five");
             CheckRun.Require(made.Count == 4, $"a pool of four addresses gave only {made.Count}: {refusal}");
             CheckRun.Require(made.DistinctBy(p => p.Address).Count() == made.Count, $"addresses were given twice: {string.Join(' ', made.Select(p => p.Address))}");
-            CheckRun.Require(refusal!.Contains(TinyPool, StringComparison.Ordinal) || refusal.Contains("10.66.0.0/30", StringComparison.Ordinal),
+            CheckRun.Require(refusal!.Contains(TinyPool, StringComparison.Ordinal) || refusal.Contains(TinyCidr, StringComparison.Ordinal),
                 $"the pool is not named: {refusal}");
             return refusal;
         }
@@ -101,6 +104,13 @@ internal static class BadInputSteps
             await run.Lab.Ctl.RunAsync(null, "delete", "ippool", TinyPool);
         }
     }
+
+    private static async Task GivenBackAsync(CheckRun run) => await CheckRun.UntilRightAsync(TimeSpan.FromSeconds(90), () =>
+    {
+        var routed = run.Lab.State.AllNodes.Where(n => NodeRoutes.Read(run.Lab.Topology, n).Others.Any(r => r.Key.Destination == Cidr.Parse(TinyCidr)))
+            .Select(n => n.Name).ToList();
+        return Task.FromResult(routed.Count == 0 ? "" : $"{TinyCidr} is routed by {string.Join(", ", routed)}");
+    });
 
     private static async Task<string> BrokenSelectorAsync(CheckRun run)
     {

@@ -287,6 +287,39 @@ public sealed class RegistryActorTests : NodeActorFixture
         Assert.Equal(IpAddr.Parse("10.9.0.1"), Assert.Single(adopt.Endpoints.Single(e => e.Id == "default/web/eth0").Addresses));
     }
 
+    [Fact]
+    public async Task Who_gets_another_s_address_is_recorded_only_when_the_other_s_loss_of_it_is()
+    {
+        var registry = await Started();
+        await Record(registry, Pod("c1", "web") with { Addresses = ["10.9.0.1"] });
+        var file = Path.Combine(_journal.Path, "c1@eth0.json");
+        File.Delete(file);
+        Directory.CreateDirectory(file);
+        var second = Pod("c2", "db") with { Addresses = ["10.9.0.1"] };
+
+        var refused = await registry.Ask<RegistryProtocol.Recorded>(new RegistryProtocol.Record(second), Patience);
+
+        Assert.NotNull(refused.Fault);
+        Assert.Empty(Journal());
+    }
+
+    [Fact]
+    public async Task A_cut_that_could_not_be_written_is_written_when_it_is_asked_for_again()
+    {
+        var registry = await Started();
+        var pod = Pod("c1", "web") with { Addresses = ["10.9.0.1"] };
+        await Record(registry, pod);
+        var file = Path.Combine(_journal.Path, "c1@eth0.json");
+        File.Delete(file);
+        Directory.CreateDirectory(file);
+        await Fence(registry, pod, fenced: true);
+        Directory.Delete(file);
+
+        await Fence(registry, pod, fenced: true);
+
+        Assert.True(Assert.Single(Journal()).IsFenced);
+    }
+
     protected override void AfterAll()
     {
         base.AfterAll();

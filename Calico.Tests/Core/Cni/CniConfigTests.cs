@@ -34,7 +34,7 @@ public class CniConfigTests
 
         Assert.Equal((new CniVersion(1, 0, 0), "k8s-pod-network", "calico"), (config.Version, config.Name, config.Type));
         Assert.Equal(("node-1", 1450u, 4), (config.NodeName, config.Mtu, config.NumQueues));
-        Assert.True(config.Ipam is { IsCalico: true, AssignV4: true, AssignV6: true });
+        Assert.True(config.Ipam is { Type: CniIpamConfig.CalicoType, AssignV4: true, AssignV6: true });
         Assert.Equal(["10.65.0.0/16", "blue"], config.Ipam.V4Pools.AsEnumerable());
         Assert.Equal(["fd00::/48"], config.Ipam.V6Pools.AsEnumerable());
         Assert.True(config is
@@ -44,7 +44,7 @@ public class CniConfigTests
             AllowFloatingIps: true,
             AllowIpForwarding: true,
             IncludeDefaultRoutes: true,
-            Netkit: true,
+            IsNetkitWanted: true,
             RequireMtuFile: true,
         });
         Assert.Equal(TimeSpan.FromSeconds(7), config.PolicySetupTimeout);
@@ -68,7 +68,7 @@ public class CniConfigTests
         Assert.True(Parse("""{"name": "net1"}""", out var config, out _));
 
         Assert.Equal(CniVersion.Unspecified, config.Version);
-        Assert.True(config is { Mtu: 0, NumQueues: 1, NodeName: null, KubernetesPolicy: false, Netkit: false, PreviousResult: null, ValidAttachments: null });
+        Assert.True(config is { Mtu: 0, NumQueues: 1, NodeName: null, KubernetesPolicy: false, IsNetkitWanted: false, PreviousResult: null, ValidAttachments: null });
         Assert.True(config.Ipam is { AssignV4: true, AssignV6: false, Type: "" });
     }
 

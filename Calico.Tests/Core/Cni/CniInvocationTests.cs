@@ -105,7 +105,7 @@ public class CniInvocationTests
         Assert.True(CniArgs.TryParse("K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=;IP=10.0.0.1", out var args, out _));
 
         Assert.True(args.IsKubernetes);
-        Assert.Equal(("web-0", "default", null, "10.0.0.1"), (args.PodName, args.PodNamespace, args.PodUid, args.Ip));
+        Assert.Equal(("web-0", "default", "10.0.0.1"), (args.PodName, args.PodNamespace, args.Ip));
     }
 
     [Fact]

@@ -105,16 +105,33 @@ public class CniProtocolTests
         Assert.Contains(field, error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("../../etc/passwd", "eth0", "", "CNI_CONTAINERID")]
+    [InlineData("cid 1", "eth0", "", "CNI_CONTAINERID")]
+    [InlineData("", "eth0", "", "container id")]
+    [InlineData("cid-1", "", "", "interface name")]
+    [InlineData("cid-1", "../eth0", "", "CNI_IFNAME")]
+    [InlineData("cid-1", "an-interface-too-long", "", "CNI_IFNAME")]
+    [InlineData("cid-1", "eth0", "no pair", "CNI_ARGS")]
+    public void Names_that_could_lead_elsewhere_are_refused_whoever_sends_them(string container, string interfaceName, string args, string what)
+    {
+        var request = Add with { ContainerId = container, InterfaceName = interfaceName, Args = args };
+
+        Assert.False(CniRequest.TryDecode(request.ToFrame().AsSpan(CniFrame.HeaderLength), out var decoded, out var error));
+        Assert.Null(decoded);
+        Assert.Contains(what, error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Decoding_an_encoded_request_gives_it_back() =>
-        Gen.Select(Gen.Enum<CniCommand>(), Gen.Enum<CniPlugin>(), Gen.String[Gen.Char.AlphaNumeric, 0, 300].Array[5],
+        Gen.Select(Gen.Enum<CniCommand>(), Gen.Enum<CniPlugin>(), Gen.String[Gen.Char.AlphaNumeric, 1, 15].Array[5],
                 Gen.Byte.Array[0, 4000], Gen.Bool)
             .Select((command, plugin, texts, config, attached) => new CniRequest(command, plugin)
             {
                 ContainerId = texts[0],
                 NetnsPath = texts[1],
                 InterfaceName = texts[2],
-                Args = texts[3],
+                Args = $"{texts[3]}={texts[4]}",
                 Path = texts[4],
                 Config = config,
                 NetnsAttached = attached,
