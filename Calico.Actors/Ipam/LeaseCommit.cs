@@ -42,6 +42,7 @@ internal sealed class LeaseCommit : LeasePlan
     {
         var commit = new LeaseCommit(held, inUse, rules);
         commit.Batch.CollectRested(DatastoreLimits.MaxTransactionOperations / ComparesOfOne);
+        commit.Batch.Seal();
         return commit;
     }
 
@@ -96,6 +97,7 @@ internal sealed class LeaseCommit : LeasePlan
                     commit.Refused.Add((request, refusal));
             }
         }
+        commit.Batch.Seal();
         return commit;
     }
 
