@@ -147,13 +147,15 @@ public sealed partial class CniListenerTests : IDisposable
             (call, _) => call.ReplyAsync(CniReply.Done));
         using var shim = await ConnectAsync();
         using var pipe = new System.IO.Pipes.AnonymousPipeServerStream(System.IO.Pipes.PipeDirection.In);
-        SendWithDescriptor(shim, Status.ToFrame().AsSpan(0, 5), (int)pipe.ClientSafePipeHandle.DangerousGetHandle());
+        var descriptor = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
+        var name = File.ResolveLinkTarget($"/proc/self/fd/{descriptor}", returnFinalTarget: false)!.Name;
+        SendWithDescriptor(shim, Status.ToFrame().AsSpan(0, 5), descriptor);
         pipe.DisposeLocalCopyOfClientHandle();
 
         Assert.Null(await ReadAsync(shim));
 
-        // Its reader comes to the end when nobody has the other side open any more.
-        Assert.Equal(0, await pipe.ReadAsync(new byte[1]).AsTask().WaitAsync(TimeSpan.FromSeconds(5)));
+        // Now, and not when the garbage collector comes by: the reader's end is left.
+        Assert.Single(Directory.GetFiles("/proc/self/fd"), f => NameOf(f) == name);
     }
 
     [Fact]
@@ -332,6 +334,19 @@ public sealed partial class CniListenerTests : IDisposable
         }
         return CniFrame.TryRead(bytes.ToArray(), out var frame) == CniFrameFault.None
             && CniReply.TryDecode(bytes.ToArray().AsSpan(CniFrame.HeaderLength, frame.Length), out var reply) ? reply : null;
+    }
+
+    private static string? NameOf(string descriptor)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(descriptor, returnFinalTarget: false)?.Name;
+        }
+        catch (IOException)
+        {
+            // Closed meanwhile.
+            return null;
+        }
     }
 
     // 16 bytes of header and one descriptor (cmsg(3)).
