@@ -71,13 +71,13 @@ internal sealed class HeldBlocks(string node)
         && owner.HandleId == tenant.HandleId);
 
     /// <summary>Whether an address of these blocks belongs to the handle.</summary>
-    public bool HasAny(string handle) => _blocks.Values.Any(h => h.Block.Attributes.Any(a => a.HandleId == handle));
+    public bool HasAny(string handle) => _blocks.Values.Any(h => h.Block.AddressOf(handle) is not null);
 
     public ImmutableSortedDictionary<Cidr, long> Epochs() => Own.ToImmutableSortedDictionary(h => h.Block.Cidr, h => h.Epoch);
 
     public ImmutableArray<LeaseProtocol.BlockStatus> Status() => [.. Own.OrderBy(h => h.Block.Cidr)
         .Select(h => new LeaseProtocol.BlockStatus(h.Block.Cidr, h.Epoch, h.Block.Capacity, h.Block.AllocatedCount)
         {
-            Cooling = h.Block.Assigned().Count(a => a.Owner.ReleasedAt is not null),
+            Cooling = h.Block.CoolingCount,
         })];
 }

@@ -30,6 +30,7 @@ internal sealed class LeaseCommit : LeasePlan
     {
         var commit = new LeaseCommit(held, inUse, rules);
         commit.Batch.CollectRested(MaxRequests);
+        commit.Batch.Seal();
         return commit;
     }
 
@@ -68,6 +69,7 @@ internal sealed class LeaseCommit : LeasePlan
                     commit.Refused.Add((request, refusal));
             }
         }
+        commit.Batch.Seal();
         return commit;
     }
 

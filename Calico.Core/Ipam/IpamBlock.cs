@@ -55,16 +55,21 @@ public sealed class IpamBlock
     internal int?[] Allocations;
     internal readonly List<int> UnallocatedList;
     internal readonly List<AllocationAttributes> AttributeList;
-    internal readonly SortedDictionary<int, ulong> Sequences;
+    internal readonly Dictionary<int, ulong> Sequences;
+
+    // Made when somebody asks for a handle; a copy takes it along.
+    private HandleIndex? _handles;
+    private bool _mayHaveUnused;
 
     internal IpamBlock(Cidr cidr, int?[] allocations, List<int> unallocated, List<AllocationAttributes> attributes,
-        SortedDictionary<int, ulong> sequences)
+        Dictionary<int, ulong> sequences)
     {
         Cidr = cidr;
         Allocations = allocations;
         UnallocatedList = unallocated;
         AttributeList = attributes;
         Sequences = sequences;
+        CoolingCount = allocations.Count(a => a is { } index && attributes[index].ReleasedAt is not null);
     }
 
     public Cidr Cidr { get; }
@@ -84,11 +89,21 @@ public sealed class IpamBlock
 
     public int Capacity => Allocations.Length;
     public IReadOnlyList<int> Unallocated => UnallocatedList;
-    public IReadOnlyList<AllocationAttributes> Attributes => AttributeList;
+    public IReadOnlyList<AllocationAttributes> Attributes
+    {
+        get
+        {
+            Seal();
+            return AttributeList;
+        }
+    }
 
     public int FreeCount => UnallocatedList.Count;
     public int AllocatedCount => Capacity - FreeCount;
     public bool IsEmpty => FreeCount == Capacity;
+
+    /// <summary>Addresses that were given back and are not free yet.</summary>
+    public int CoolingCount { get; private set; }
 
     /// <summary>The node of a <c>host:</c> affinity, or null.</summary>
     public string? AffineHost => Affinity is { } a && a.StartsWith("host:", StringComparison.Ordinal) ? a[5..] : null;
@@ -108,8 +123,10 @@ public sealed class IpamBlock
     }
 
     public IpamBlock Clone() => new(Cidr, (int?[])Allocations.Clone(), [.. UnallocatedList], [.. AttributeList],
-        new SortedDictionary<int, ulong>(Sequences))
+        new Dictionary<int, ulong>(Sequences))
     {
+        _handles = _handles?.Clone(),
+        _mayHaveUnused = _mayHaveUnused,
         Affinity = Affinity,
         AffinityClaimTime = AffinityClaimTime,
         SequenceNumber = SequenceNumber,
@@ -137,15 +154,10 @@ public sealed class IpamBlock
     }
 
     /// <summary>The first address that the handle has and has not given back; null for none.</summary>
-    public IpAddr? AddressOf(string handle)
-    {
-        for (var i = 0; i < Allocations.Length; i++)
-        {
-            if (Allocations[i] is { } index && AttributeList[index] is { ReleasedAt: null } owner && owner.HandleId == handle)
-                return AddressAt(i);
-        }
-        return null;
-    }
+    public IpAddr? AddressOf(string handle) => AddressesOf(handle) is [var first, ..] ? first : null;
+
+    /// <summary>The addresses that the handle has and has not given back, ascending. Costs no more than there are.</summary>
+    public IReadOnlyList<IpAddr> AddressesOf(string handle) => Handles.Has(handle) ? [.. Handles.Of(handle).Order().Select(AddressAt)] : [];
 
     /// <summary>Takes the next free address in hand-out order that is not reserved; null when there is none.</summary>
     public IpAddr? AutoAssign(AllocationAttributes owner, Func<IpAddr, bool>? isReserved = null)
@@ -188,8 +200,14 @@ public sealed class IpamBlock
             || (sequenceNumber is { } wanted && Sequences.GetValueOrDefault(ordinal) != wanted))
             return AllocationRefusal.OwnedByAnother;
         Free(ordinal);
-        CompactAttributes();
         return AllocationRefusal.None;
+    }
+
+    /// <summary>Gives back assigned addresses, whoever has them.</summary>
+    public void Release(IEnumerable<IpAddr> addresses)
+    {
+        foreach (var address in addresses)
+            Free(Ordinal(address));
     }
 
     /// <summary>Gives back every address that <paramref name="isReleased"/> says, and returns them.</summary>
@@ -199,8 +217,6 @@ public sealed class IpamBlock
         var released = Assigned().Where(a => isReleased(a.Address, a.Owner)).ToList();
         foreach (var (address, _) in released)
             Free(Ordinal(address));
-        if (released.Count > 0)
-            CompactAttributes();
         return released;
     }
 
@@ -217,15 +233,17 @@ public sealed class IpamBlock
             var ordinal = Ordinal(address);
             if (Allocations[ordinal] is null)
                 throw new InvalidOperationException($"{address} is not assigned");
+            Disown(ordinal);
             Allocations[ordinal] = cooling;
+            CoolingCount++;
             Sequences[ordinal] = SequenceNumber;
         }
-        CompactAttributes();
+        _mayHaveUnused = true;
     }
 
     /// <summary>Frees the addresses that were released longer than <paramref name="cooldown"/> ago, and returns them.</summary>
     public IReadOnlyList<IpAddr> CollectCooled(TimeSpan cooldown, DateTimeOffset now) =>
-        [.. ReleaseWhere((_, owner) => owner.ReleasedAt is { } released && now - released > cooldown).Select(r => r.Address)];
+        CoolingCount == 0 ? [] : [.. ReleaseWhere((_, owner) => owner.ReleasedAt is { } released && now - released > cooldown).Select(r => r.Address)];
 
     private int Ordinal(IpAddr address) => (int)Cidr.OrdinalOf(address);
 
@@ -233,7 +251,7 @@ public sealed class IpamBlock
     {
         var ordinal = UnallocatedList[queueIndex];
         UnallocatedList.RemoveAt(queueIndex);
-        var index = AttributeList.FindIndex(owner.SameAs);
+        var index = IndexOf(owner);
         if (index < 0)
         {
             index = AttributeList.Count;
@@ -241,18 +259,67 @@ public sealed class IpamBlock
         }
         Allocations[ordinal] = index;
         Sequences[ordinal] = SequenceNumber;
+        if (owner is { ReleasedAt: null, HandleId: { } handle })
+            Handles.Add(handle, ordinal);
+    }
+
+    // Every attribute of a handle is one of its addresses'.
+    private int IndexOf(AllocationAttributes owner)
+    {
+        if (owner is not { ReleasedAt: null, HandleId: { } handle })
+            return AttributeList.FindIndex(owner.SameAs);
+        foreach (var ordinal in Handles.Of(handle))
+        {
+            if (Allocations[ordinal] is { } index && AttributeList[index].SameAs(owner))
+                return index;
+        }
+        return -1;
+    }
+
+    private HandleIndex Handles
+    {
+        get
+        {
+            if (_handles is { } known)
+                return known;
+            _handles = new HandleIndex(Capacity);
+            for (var i = 0; i < Allocations.Length; i++)
+            {
+                if (Allocations[i] is { } index && AttributeList[index] is { ReleasedAt: null, HandleId: { } handle })
+                    _handles.Add(handle, i);
+            }
+            return _handles;
+        }
+    }
+
+    private void Disown(int ordinal)
+    {
+        if (Allocations[ordinal] is not { } index)
+            return;
+        if (AttributeList[index].ReleasedAt is not null)
+            CoolingCount--;
+        else if (AttributeList[index].HandleId is { } handle)
+            _handles?.Remove(handle, ordinal);
     }
 
     private void Free(int ordinal)
     {
+        Disown(ordinal);
         Allocations[ordinal] = null;
         UnallocatedList.Add(ordinal);
         Sequences.Remove(ordinal);
+        _mayHaveUnused = true;
     }
 
-    // Attributes that nothing refers to are dropped and the indexes of the others move up (Calico's own compaction).
-    private void CompactAttributes()
+    /// <summary>
+    /// Drops attributes that nothing refers to and moves the indexes of the others up (Calico's own compaction), once for
+    /// all that was released. From here until the next change the block can be read by several threads.
+    /// </summary>
+    public void Seal()
     {
+        if (!_mayHaveUnused)
+            return;
+        _mayHaveUnused = false;
         var used = new bool[AttributeList.Count];
         foreach (var index in Allocations)
         {

@@ -53,7 +53,7 @@ public static class IpamJson
             throw new FormatException($"block {cidr}: 'unallocated' names an ordinal outside the block");
         // The allocations are the truth: whatever the queue says, no address is handed out twice and none is lost.
         var queue = unallocated.Concat(Enumerable.Range(0, capacity)).Where(o => allocations[o] is null).Distinct().ToList();
-        var sequences = new SortedDictionary<int, ulong>();
+        var sequences = new Dictionary<int, ulong>();
         if (root.TryGetProperty("sequenceNumberForAllocation", out var s) && s.ValueKind == JsonValueKind.Object)
         {
             foreach (var p in s.EnumerateObject())
@@ -72,6 +72,7 @@ public static class IpamJson
 
     public static byte[] WriteBlock(IpamBlock block) => Write(w =>
     {
+        block.Seal();
         w.WriteString("cidr", block.Cidr.ToString());
         WriteStringOrNull(w, "affinity", block.Affinity);
         if (block.AffinityClaimTime is { } claimed)

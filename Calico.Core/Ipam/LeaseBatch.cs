@@ -68,12 +68,23 @@ public sealed record LeaseRules
 /// </summary>
 public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseRules rules)
 {
+    private readonly ImmutableArray<Cidr> _order = [.. held.Keys.Order()];
     private readonly SortedDictionary<Cidr, IpamBlock> _changed = [];
+
+    // Blocks without room, until something of them is given back.
+    private readonly HashSet<Cidr> _full = [];
     private readonly SortedSet<Cidr> _relied = [];
     private readonly SortedDictionary<string, SortedDictionary<Cidr, int>> _handleDeltas = new(StringComparer.Ordinal);
 
     /// <summary>The new contents of every block this batch changed, with their sequence number already advanced.</summary>
     public IReadOnlyDictionary<Cidr, IpamBlock> Changed => _changed;
+
+    /// <summary>Nothing more is asked: what is to be written may be read by several threads.</summary>
+    public void Seal()
+    {
+        foreach (var block in _changed.Values)
+            block.Seal();
+    }
 
     /// <summary>How many addresses each handle gains or loses in each block.</summary>
     public IReadOnlyDictionary<string, SortedDictionary<Cidr, int>> HandleDeltas => _handleDeltas;
@@ -122,18 +133,30 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
     }
 
     /// <summary>Gives back every address of a handle in the blocks held, and returns them.</summary>
-    public ImmutableArray<IpAddr> ReleaseHandle(string handleId) => ReleaseWhere((_, o) => o.HandleId == handleId);
+    public ImmutableArray<IpAddr> ReleaseHandle(string handleId)
+    {
+        var released = ImmutableArray.CreateBuilder<IpAddr>();
+        foreach (var cidr in _order)
+        {
+            if (Current(cidr).AddressesOf(handleId) is not { Count: > 0 } leaving)
+                continue;
+            Return(cidr, leaving);
+            released.AddRange(leaving);
+            Count(handleId, cidr, -leaving.Count);
+        }
+        return released.ToImmutable();
+    }
 
     /// <summary>Gives back every address that the predicate says; none that has been given back already is asked about.</summary>
     public ImmutableArray<IpAddr> ReleaseWhere(Func<IpAddr, AllocationAttributes, bool> isReleased)
     {
         var released = ImmutableArray.CreateBuilder<IpAddr>();
-        foreach (var cidr in held.Keys.Order())
+        foreach (var cidr in _order)
         {
             var leaving = Current(cidr).Assigned().Where(a => a.Owner.ReleasedAt is null && isReleased(a.Address, a.Owner)).ToList();
             if (leaving.Count == 0)
                 continue;
-            Return(Writable(cidr), leaving.ConvertAll(l => l.Address));
+            Return(cidr, leaving.ConvertAll(l => l.Address));
             foreach (var (address, owner) in leaving)
             {
                 released.Add(address);
@@ -147,16 +170,18 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
     /// <summary>Frees what has rested in own blocks, of which at most so many are changed.</summary>
     public void CollectRested(int most)
     {
-        foreach (var cidr in held.Where(h => !h.Value.IsGuest && Current(h.Key).Attributes.Any(rules.HasRested)).Select(h => h.Key).Order().Take(most))
+        foreach (var cidr in held.Where(h => !h.Value.IsGuest && Current(h.Key) is { CoolingCount: > 0 } block && block.Attributes.Any(rules.HasRested)).Select(h => h.Key).Order().Take(most))
             Writable(cidr);
     }
 
-    private void Return(IpamBlock block, List<IpAddr> addresses)
+    private void Return(Cidr cidr, IReadOnlyList<IpAddr> addresses)
     {
+        var block = Writable(cidr);
+        _full.Remove(cidr);
         if (rules.Cooldown > TimeSpan.Zero)
             block.Cool(addresses, rules.Now);
         else
-            block.ReleaseWhere((address, _) => addresses.Contains(address));
+            block.Release(addresses);
     }
 
     private IpAddr Take(Cidr cidr, IpAddr? wanted, AllocationAttributes owner)
@@ -192,7 +217,7 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
 
     private (Cidr Block, IpAddr Address)? HeldBy(string handle, IpVersion family)
     {
-        foreach (var cidr in held.Keys.Order())
+        foreach (var cidr in _order)
         {
             if (cidr.Version == family && Current(cidr).AddressOf(handle) is { } address)
                 return (cidr, address);
@@ -201,20 +226,23 @@ public sealed class LeaseBatch(IReadOnlyDictionary<Cidr, HeldBlock> held, LeaseR
     }
 
     private Cidr? BlockOf(IpAddr address) =>
-        held.Keys.Where(c => c.Contains(address)).Select(c => (Cidr?)c).FirstOrDefault();
+        _order.Where(c => c.Contains(address)).Select(c => (Cidr?)c).FirstOrDefault();
 
     private Cidr? BlockWithRoom(IpVersion family, ImmutableArray<Cidr> pools)
     {
-        foreach (var cidr in held.Keys.Order())
+        foreach (var cidr in _order)
         {
-            if (cidr.Version == family && !held[cidr].IsGuest && (pools.IsEmpty || pools.Any(p => p.Contains(cidr))) && HasRoom(Current(cidr)))
+            if (cidr.Version != family || held[cidr].IsGuest || _full.Contains(cidr) || !(pools.IsEmpty || pools.Any(p => p.Contains(cidr))))
+                continue;
+            if (HasRoom(Current(cidr)))
                 return cidr;
+            _full.Add(cidr);
         }
         return null;
     }
 
     private bool HasRoom(IpamBlock block) => block.Unallocated.Any(o => !rules.IsKept(block.AddressAt(o)))
-        || block.Assigned().Any(a => rules.HasRested(a.Owner) && !rules.IsKept(a.Address));
+        || (block.CoolingCount > 0 && block.Assigned().Any(a => rules.HasRested(a.Owner) && !rules.IsKept(a.Address)));
 
     private IpamBlock Current(Cidr cidr) => _changed.TryGetValue(cidr, out var changed) ? changed : held[cidr].Block;
 

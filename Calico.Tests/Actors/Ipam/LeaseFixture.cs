@@ -67,7 +67,7 @@ public abstract class LeaseFixture : ActorFixture
 
     protected static string EndpointKey(string pod) => "/calico/resources/v3/projectcalico.org/workloadendpoints/default/node1-k8s-" + pod + "-eth0";
 
-    protected LeaseProtocol.Allocate Allocate(string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted) => new(++_requests,
+    protected LeaseProtocol.Allocate Allocate(string pod, ImmutableArray<PoolRef>? pools = null, params string[] wanted) => new(Interlocked.Increment(ref _requests),
         new AllocationRequest("k8s-pod-network." + pod,
             new Dictionary<string, string> { ["node"] = "node1", ["pod"] = pod, ["namespace"] = "default" }.ToImmutableSortedDictionary(),
             [.. (pools ?? [Pool]).Select(p => p.Cidr.Version).Distinct()], [.. (pools ?? [Pool]).Select(p => p.Cidr)],

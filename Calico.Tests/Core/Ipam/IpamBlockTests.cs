@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using System.Text.Json;
 using Calico.Core.Ipam;
 using Calico.Core.Net;
 using CsCheck;
@@ -71,6 +72,26 @@ public class IpamBlockTests
         Assert.Equal(AllocationRefusal.OwnedByAnother, block.Release(address, "new", sequenceNumber: 1));
         Assert.Equal(AllocationRefusal.None, block.Release(address, "new", block.SequenceNumber));
         Assert.Equal(AllocationRefusal.NotAssigned, block.Release(address));
+    }
+
+    [Fact]
+    public void A_released_address_keeps_the_time_of_its_release_and_nothing_else_while_it_rests_as_calico_writes_it()
+    {
+        var block = Block("10.0.0.0/30");
+        var owner = new AllocationAttributes("k8s-pod-network.77aa", new Dictionary<string, string> { ["pod"] = "web-0" });
+        var address = block.AutoAssign(owner)!.Value;
+        block.SequenceNumber = 7;
+
+        block.Cool([address], Now);
+
+        var stored = JsonDocument.Parse(IpamJson.WriteBlock(block)).RootElement;
+        Assert.Equal("[0,null,null,null]", stored.GetProperty("allocations").GetRawText());
+        Assert.Equal("""[{"releasedAt":"2026-08-22T10:00:00Z"}]""", stored.GetProperty("attributes").GetRawText());
+        Assert.Equal("""{"0":7}""", stored.GetProperty("sequenceNumberForAllocation").GetRawText());
+        Assert.Equal((1, 1, null), (block.CoolingCount, block.AllocatedCount, block.AddressOf("k8s-pod-network.77aa")));
+        // One that somebody else wrote with its handle is nobody's as well.
+        var other = IpamJson.ParseBlock(Encoding.UTF8.GetBytes(Stored));
+        Assert.Equal((1, null), (other.CoolingCount, other.AddressOf("k8s-pod-network.77aa")));
     }
 
     [Fact]
