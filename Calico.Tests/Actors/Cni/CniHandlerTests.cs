@@ -123,6 +123,7 @@ public sealed class CniHandlerTests(ITestOutputHelper output) : CniFixture(outpu
     [Fact]
     public async Task An_ADD_for_another_node_names_the_file_that_says_so()
     {
+        Directory.CreateDirectory(JournalFolder);
         var file = Path.Combine(JournalFolder, "nodename");
         await File.WriteAllTextAsync(file, "other\n");
 

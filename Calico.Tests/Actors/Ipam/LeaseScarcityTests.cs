@@ -17,7 +17,8 @@ namespace Calico.Tests.Actors.Ipam;
 [Layer("actor")]
 public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(output)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    // Seconds of work, on machines that do much else.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     private int _writes;
     private int _claims;
@@ -174,9 +175,9 @@ public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(
         Assert.Equal(65_536, given.Count);
         Assert.Equal(65_536, (await AssignedAsync()).Count);
         Assert.Equal(65_536, Handles.Length);
-        // One makes the node the holder of a block, and others carry up to 24 addresses each, fewer where a block ends or callers begin anew.
+        // One makes the node the holder of a block, and others carry up to 62 addresses each, fewer where a block ends or callers begin anew.
         var writes = _writes;
-        Assert.InRange(writes, 256 + 65_536 / 24, 4_096);
+        Assert.InRange(writes, 256 + 65_536 / 62, 4_096);
         var refused = Assert.IsType<LeaseProtocol.NotAllocated>(await AskAsync(lease, Allocate("more", [pool])));
         Assert.Equal("no free address and no free block in the pool sixteen (10.64.0.0/16)", refused.Reason);
         Assert.Equal(writes, _writes);
