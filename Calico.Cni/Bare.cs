@@ -50,25 +50,11 @@ internal readonly unsafe struct Text(byte* start, int length)
 
 /// <summary>
 /// System calls of <see cref="Shortcut"/>: the C library's functions without the transition by which the garbage collector
-/// knows that a thread has left managed code. There is none yet. Layouts as in <see cref="Libc"/>.
+/// knows that a thread has left managed code. There is none yet. Layouts and numbers as in <see cref="Libc"/>.
 /// </summary>
 internal static unsafe partial class Bare
 {
-    public const int AtFdCwd = -100;
-    public const int AtEmptyPath = 0x1000;
-    public const int AtSymlinkNoFollow = 0x100;
-    public const int ReadOnlyCloseOnExec = 0x80000;
-    public const int Unix = 1;
-    public const int StreamCloseOnExec = 1 | 0x80000;
-    public const int SolSocket = 1;
-    public const int Rights = 1;
-    public const int PeerCredentials = 17;
-    public const int SendTimeout = 21;
-    public const int NoSignal = 0x4000;
     public const int Monotonic = 1;
-    public const nuint GetNamespaceType = 0xb703;
-    public const int NetworkNamespace = 0x40000000;
-    public const uint StatBasic = 0x7ff;
     public const int StatusSize = 256;
     public const int IsSocket = 0xC000;
 

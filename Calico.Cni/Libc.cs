@@ -9,21 +9,21 @@ namespace Calico.Cni;
 /// </summary>
 internal static unsafe partial class Libc
 {
-    private const int AtFdCwd = -100;
-    private const int AtEmptyPath = 0x1000;
-    private const int AtSymlinkNoFollow = 0x100;
-    private const uint StatxBasic = 0x7ff;
-    private const int OpenReadOnlyCloseOnExec = 0x80000;
-    private const int AddressFamilyUnix = 1;
-    private const int StreamCloseOnExec = 1 | 0x80000;
-    private const int SolSocket = 1;
-    private const int ScmRights = 1;
-    private const int SoPeerCredentials = 17;
-    private const int SoSendTimeout = 21;
-    private const int NoSignal = 0x4000;
+    public const int AtFdCwd = -100;
+    public const int AtEmptyPath = 0x1000;
+    public const int AtSymlinkNoFollow = 0x100;
+    public const uint StatxBasic = 0x7ff;
+    public const int OpenReadOnlyCloseOnExec = 0x80000;
+    public const int AddressFamilyUnix = 1;
+    public const int StreamCloseOnExec = 1 | 0x80000;
+    public const int SolSocket = 1;
+    public const int ScmRights = 1;
+    public const int SoPeerCredentials = 17;
+    public const int SoSendTimeout = 21;
+    public const int NoSignal = 0x4000;
     private const short PollIn = 1;
-    private const nuint GetNamespaceType = 0xb703;
-    private const int NetworkNamespace = 0x40000000;
+    public const nuint GetNamespaceType = 0xb703;
+    public const int NetworkNamespace = 0x40000000;
 
     private const int OpenWriteNewCloseOnExec = 0x80000 | 0x1 | 0x40 | 0x80;
     private const int OpenDirectoryCloseOnExec = 0x80000 | 0x10000;

@@ -61,7 +61,7 @@ internal static unsafe class Shortcut
             return -1;
         if (call.Socket.Length == 0)
             call.Socket = config.NodeSocket.Length > 0 ? config.NodeSocket : Text.Of("/var/run/calico/cni.sock"u8);
-        var netns = Bare.open(call.Netns.Start, Bare.ReadOnlyCloseOnExec);
+        var netns = Bare.open(call.Netns.Start, Libc.OpenReadOnlyCloseOnExec);
         if (netns < 0 || !IsOthersNamespace(netns))
             return -1;
         var node = Connect(call.Socket);
@@ -87,9 +87,9 @@ internal static unsafe class Shortcut
         var pod = stackalloc byte[Bare.StatusSize];
         var own = stackalloc byte[Bare.StatusSize];
         byte nothing = 0;
-        return Bare.ioctl(netns, Bare.GetNamespaceType, 0) == Bare.NetworkNamespace
-            && Bare.statx(netns, &nothing, Bare.AtEmptyPath, Bare.StatBasic, pod) == 0
-            && Bare.statx(Bare.AtFdCwd, Text.Of("/proc/self/ns/net"u8).Start, 0, Bare.StatBasic, own) == 0
+        return Bare.ioctl(netns, Libc.GetNamespaceType, 0) == Libc.NetworkNamespace
+            && Bare.statx(netns, &nothing, Libc.AtEmptyPath, Libc.StatxBasic, pod) == 0
+            && Bare.statx(Libc.AtFdCwd, Text.Of("/proc/self/ns/net"u8).Start, 0, Libc.StatxBasic, own) == 0
             && (Bare.Inode(pod) != Bare.Inode(own) || Bare.Device(pod) != Bare.Device(own));
     }
 
@@ -99,22 +99,22 @@ internal static unsafe class Shortcut
         var address = stackalloc byte[110];
         if (path.Length > Libc.MaxSocketPath)
             return -1;
-        *(ushort*)address = Bare.Unix;
+        *(ushort*)address = Libc.AddressFamilyUnix;
         for (var i = 0; i < path.Length; i++)
             address[2 + i] = path.Start[i];
         address[2 + path.Length] = 0;
-        if (Bare.statx(Bare.AtFdCwd, address + 2, Bare.AtSymlinkNoFollow, Bare.StatBasic, status) != 0
+        if (Bare.statx(Libc.AtFdCwd, address + 2, Libc.AtSymlinkNoFollow, Libc.StatxBasic, status) != 0
             || (Bare.Mode(status) & 0xF000) != Bare.IsSocket || !IsTrusted(Bare.Uid(status)))
             return -1;
-        var fd = Bare.socket(Bare.Unix, Bare.StreamCloseOnExec, 0);
+        var fd = Bare.socket(Libc.AddressFamilyUnix, Libc.StreamCloseOnExec, 0);
         long* timeout = stackalloc long[2];
         timeout[0] = DefaultTimeout / 1000;
         timeout[1] = 0;
         uint* peer = stackalloc uint[3];
         uint length = 12;
-        return fd >= 0 && Bare.setsockopt(fd, Bare.SolSocket, Bare.SendTimeout, timeout, 16) == 0
+        return fd >= 0 && Bare.setsockopt(fd, Libc.SolSocket, Libc.SoSendTimeout, timeout, 16) == 0
             && Bare.connect(fd, address, (uint)(3 + path.Length)) == 0
-            && Bare.getsockopt(fd, Bare.SolSocket, Bare.PeerCredentials, peer, &length) == 0 && IsTrusted(peer[1])
+            && Bare.getsockopt(fd, Libc.SolSocket, Libc.SoPeerCredentials, peer, &length) == 0 && IsTrusted(peer[1])
             ? fd
             : -1;
     }
@@ -142,13 +142,13 @@ internal static unsafe class Shortcut
 
         byte* control = stackalloc byte[24];
         *(nuint*)control = 20;
-        *(int*)(control + 8) = Bare.SolSocket;
-        *(int*)(control + 12) = Bare.Rights;
+        *(int*)(control + 8) = Libc.SolSocket;
+        *(int*)(control + 12) = Libc.ScmRights;
         *(int*)(control + 16) = netns;
         *(int*)(control + 20) = 0;
         var vector = new Bare.IoVector { Base = frame, Length = (nuint)length };
         var message = new Bare.MessageHeader { Vectors = &vector, VectorCount = 1, Control = control, ControlLength = 24 };
-        return Bare.sendmsg(node, &message, Bare.NoSignal) == length;
+        return Bare.sendmsg(node, &message, Libc.NoSignal) == length;
     }
 
     private static byte* Append(byte* to, Text text)

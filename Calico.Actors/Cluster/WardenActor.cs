@@ -37,7 +37,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     private readonly Dictionary<string, IpAddr?> _nodeAddresses = [];
     private readonly Dictionary<string, SortedDictionary<Cidr, long>> _blocks = [];
     private readonly Dictionary<string, SortedDictionary<string, Endpoint>> _endpoints = [];
-    private readonly Dictionary<Cidr, string> _holders = [];
+    private readonly CidrLookup<BlockProtocol.Holder> _holders = new();
     private bool _inSync;
     private int _round;
 
@@ -103,9 +103,10 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     private void OnAffinity(string host, Cidr block, FeedItem item)
     {
         Take<Cidr, long>(_blocks, host, block, item.Value is null ? null : item.Revision);
+        var holder = new BlockProtocol.Holder(block, host);
         if (item.Value is not null)
-            _holders[block] = host;
-        else if (_holders.GetValueOrDefault(block) == host)
+            _holders.Set(block, holder);
+        else if (_holders.TryFind(block, out var known) && known == holder)
             _holders.Remove(block);
     }
 
@@ -123,15 +124,13 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     }
 
     // A block without a holder is known to nobody here; what was borrowed in it is for the audit to find.
-    private ImmutableArray<NodeProtocol.Borrowing> BorrowedBy(string node, IEnumerable<KeyValuePair<string, Endpoint>> endpoints)
+    private IEnumerable<NodeProtocol.Borrowing> BorrowedBy(string node, string endpoint, Endpoint known)
     {
-        var lengths = _holders.Keys.Select(b => (b.Version, b.PrefixLength)).Distinct().ToList();
-        return [.. from e in endpoints
-                   from address in e.Value.Addresses
-                   from length in lengths.Where(l => l.Version == address.Version)
-                   let block = BlockCandidates.Containing(address, length.PrefixLength)
-                   where _holders.TryGetValue(block, out var holder) && holder != node
-                   select new NodeProtocol.Borrowing(e.Key, e.Value.Revision, block)];
+        foreach (var address in known.Addresses)
+        {
+            if (_holders.TryFind(address, out var holder) && holder.Node != node)
+                yield return new NodeProtocol.Borrowing(endpoint, known.Revision, holder.Block);
+        }
     }
 
     private static IpAddr? AddressOf(ReadOnlyMemory<byte> json)
@@ -166,6 +165,6 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         var endpoints = isMember ? [] : (_endpoints.GetValueOrDefault(node) ?? []).Take(NodeProtocol.MaxEndpoints).ToList();
         _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node), _nodeAddresses.GetValueOrDefault(node),
             [.. (_blocks.GetValueOrDefault(node) ?? []).Select(b => new BlockProtocol.Holding(b.Key, b.Value))],
-            [.. endpoints.Select(e => e.Key)], BorrowedBy(node, endpoints)));
+            [.. endpoints.Select(e => e.Key)], [.. endpoints.SelectMany(e => BorrowedBy(node, e.Key, e.Value))]));
     }
 }

@@ -185,11 +185,12 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
         var stale = stored.Where(e => !containers.Contains(e.ContainerId) && !here.UnderWay.Contains(e.ContainerId)).ToList();
         if (stale.Count == 0)
             return;
+        var pools = PoolChoice.All((await AskAsync<FactsProtocol.Pools>(services.Facts, new FactsProtocol.GetPools(""))).All);
         // Pods that another program made on this node are not ours to judge while the kernel leads to them.
         var strangers = await AskAsync<RegistryProtocol.Strangers>(services.Registry, new RegistryProtocol.GetStrangers());
-        foreach (var endpoint in stale.Where(e => !e.Networks.Any(n => Cidr.TryParseOrHost(n, out var c) && strangers.Addresses.Contains(c.Address))))
+        foreach (var endpoint in stale.Where(e => !EndpointAddresses.Of(e.Networks).Any(strangers.Addresses.Contains)))
         {
-            await FreeBorrowedAsync(endpoint, cancellation);
+            await FreeBorrowedAsync(endpoint, pools, cancellation);
             // Whose ADD has begun since has written it since.
             var result = await services.Datastore.CommitAsync(
                 new Transaction([Compare.At(endpoint.Key.Path, endpoint.Revision)], [Write.Delete(endpoint.Key.Path)]), cancellation);
@@ -199,11 +200,10 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
     }
 
     // What such a container had in own blocks the lease has given back; of other nodes' blocks only the endpoint tells.
-    private async Task FreeBorrowedAsync(StoredEndpoint endpoint, CancellationToken cancellation)
+    private async Task FreeBorrowedAsync(StoredEndpoint endpoint, ImmutableArray<PoolRef> pools, CancellationToken cancellation)
     {
-        var pools = await AskAsync<FactsProtocol.Pools>(services.Facts, new FactsProtocol.GetPools(endpoint.Key.Namespace ?? ""));
-        var blocks = from address in endpoint.Networks.Select(n => Cidr.TryParseOrHost(n, out var c) ? c.Address : (IpAddr?)null).OfType<IpAddr>()
-                     from pool in PoolChoice.All(pools.All)
+        var blocks = from address in EndpointAddresses.Of(endpoint.Networks)
+                     from pool in pools
                      where pool.Cidr.Contains(address)
                      select BlockCandidates.Containing(address, pool.BlockSize);
         foreach (var block in blocks.Distinct())

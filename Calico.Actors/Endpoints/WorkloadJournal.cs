@@ -55,27 +55,8 @@ public sealed class WorkloadJournal
     /// <summary>Writes whole or not at all: under another name first, then renamed.</summary>
     /// <param name="isSynced">Also after a power cut: nobody else knows of it.</param>
     /// <exception cref="IOException">The disk is full or not writable.</exception>
-    public void Put(Workload workload, bool isSynced = false)
-    {
-        var path = PathOf(workload);
-        var content = JsonSerializer.SerializeToUtf8Bytes(workload);
-        if (isSynced)
-        {
-            WholeFile.Write(path, content, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            return;
-        }
-        var temporary = path + ".tmp";
-        try
-        {
-            File.WriteAllBytes(temporary, content);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
-    }
+    public void Put(Workload workload, bool isSynced = false) => WholeFile.Write(PathOf(workload), JsonSerializer.SerializeToUtf8Bytes(workload),
+        UnixFileMode.UserRead | UnixFileMode.UserWrite, isSynced);
 
     public void Remove(Workload workload) => File.Delete(PathOf(workload));
 

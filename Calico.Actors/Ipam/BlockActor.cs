@@ -189,19 +189,7 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
         return null;
     }
 
-    private async Task<ImmutableDictionary<string, KeyValue>> HandlesOfAsync(KeyValue? block, string node)
-    {
-        var handles = ImmutableDictionary.CreateBuilder<string, KeyValue>();
-        if (block is null)
-            return handles.ToImmutable();
-        var ids = IpamJson.ParseBlock(block.Value).Assigned()
-            .Where(a => BlockTransactions.BelongsTo(a.Owner, node)).Select(a => a.Owner.HandleId).OfType<string>().Distinct()
-            .Take(BlockTransactions.MaxFreed);
-        foreach (var id in ids)
-        {
-            if (await _datastore.GetAsync(IpamKeys.Handle(id), _stopped.Token) is { } handle)
-                handles[id] = handle;
-        }
-        return handles.ToImmutable();
-    }
+    private Task<Dictionary<string, KeyValue>> HandlesOfAsync(KeyValue? block, string node) => LeaseStore.ReadHandlesAsync(_datastore,
+        block is null ? [] : IpamJson.ParseBlock(block.Value).Assigned().Where(a => BlockTransactions.BelongsTo(a.Owner, node))
+            .Select(a => a.Owner.HandleId).OfType<string>().Distinct().Take(BlockTransactions.MaxFreed), _stopped.Token);
 }

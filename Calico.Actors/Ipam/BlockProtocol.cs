@@ -29,6 +29,9 @@ public static class BlockProtocol
         Corrupt = 3,
     }
 
+    /// <summary>A block and the node that holds it.</summary>
+    public readonly record struct Holder(Cidr Block, string Node);
+
     /// <summary>A block and the epoch of the grant that made somebody its holder.</summary>
     public readonly record struct Holding(Cidr Block, long Epoch);
 

@@ -30,12 +30,7 @@ internal static class BorrowedAddresses
             var addresses = EndpointAddresses.Of(endpoint.Value).ToHashSet();
             bool IsBorrowed(IpAddr address, AllocationAttributes owner) => addresses.Contains(address) && owner["node"] == node;
             var owners = contents.Assigned().Where(a => IsBorrowed(a.Address, a.Owner)).ToList();
-            var handles = new Dictionary<string, KeyValue>(StringComparer.Ordinal);
-            foreach (var id in owners.Select(o => o.Owner.HandleId).OfType<string>().Distinct())
-            {
-                if (await datastore.GetAsync(IpamKeys.Handle(id), cancellation) is { } handle)
-                    handles[id] = handle;
-            }
+            var handles = await LeaseStore.ReadHandlesAsync(datastore, owners.Select(o => o.Owner.HandleId), cancellation);
             if (BlockTransactions.FreeBorrowed(Compare.At(endpoint.Key, endpoint.ModRevision), block, IsBorrowed, handles) is not { } transaction)
                 return 0;
             if ((await datastore.CommitAsync(transaction, cancellation)).Succeeded)

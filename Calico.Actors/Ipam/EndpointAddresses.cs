@@ -13,12 +13,15 @@ internal static class EndpointAddresses
     {
         try
         {
-            var networks = ((WorkloadEndpoint)ResourceCodec.Decode(ResourceKind.WorkloadEndpoint, json.Span)).Spec.IpNetworks;
-            return [.. networks.Select(n => Cidr.TryParseOrHost(n, out var cidr) ? cidr.Address : (IpAddr?)null).OfType<IpAddr>()];
+            return [.. Of(((WorkloadEndpoint)ResourceCodec.Decode(ResourceKind.WorkloadEndpoint, json.Span)).Spec.IpNetworks)];
         }
         catch (InvalidResourceException)
         {
             return [];
         }
     }
+
+    /// <summary>Those of the networks that can be read.</summary>
+    public static IEnumerable<IpAddr> Of(IEnumerable<string> networks) =>
+        networks.Select(n => Cidr.TryParseOrHost(n, out var cidr) ? cidr.Address : (IpAddr?)null).OfType<IpAddr>();
 }

@@ -122,23 +122,42 @@ internal static class LeaseStore
             ? new HeldBlock(block, stored.ModRevision, granted.Epoch)
             : null;
 
+    /// <summary>The handles of these ids that exist, as they are now.</summary>
+    public static async Task<Dictionary<string, KeyValue>> ReadHandlesAsync(IDatastore datastore, IEnumerable<string?> ids, CancellationToken cancellation)
+    {
+        var handles = new Dictionary<string, KeyValue>(StringComparer.Ordinal);
+        foreach (var id in ids.OfType<string>().Distinct(StringComparer.Ordinal))
+        {
+            if (await datastore.GetAsync(IpamKeys.Handle(id), cancellation) is { } handle)
+                handles[id] = handle;
+        }
+        return handles;
+    }
+
     /// <summary>
-    /// Carries the commit out, and says what it wrote if it succeeded. A handle that is not known and gains its first
-    /// address is assumed to be new (the transaction finds out if not, and the careful one after it reads first); one
-    /// that loses addresses is read.
+    /// What carries the commit out. A handle that is not known and gains its first address is assumed to be new (the
+    /// transaction finds out if not, and the careful one after it reads first); one that loses addresses is read.
     /// </summary>
     /// <param name="known">Handles as they are believed to be stored.</param>
-    public static async Task<(Transaction Sent, TransactionResult Result)> CommitAsync(IDatastore datastore, string node, LeaseCommit commit,
+    public static async Task<Transaction> PrepareAsync(IDatastore datastore, string node, LeaseCommit commit,
         IReadOnlyDictionary<Cidr, HeldBlock> held, Dictionary<string, KeyValue?> known, CancellationToken cancellation)
     {
+        if (!commit.Fenced.IsEmpty)
+            return BlockTransactions.Fence(node, commit.Fenced);
         var unknown = commit.Batch.HandleDeltas.Where(d => commit.IsCareful || (!known.ContainsKey(d.Key) && d.Value.Values.Any(n => n < 0)))
             .Select(d => d.Key).ToList();
         var read = await Task.WhenAll(unknown.Select(id => datastore.GetAsync(IpamKeys.Handle(id), cancellation)));
         for (var i = 0; i < read.Length; i++)
             known[unknown[i]] = read[i];
-        var transaction = commit.Fenced.IsEmpty
-            ? BlockTransactions.Commit(node, commit.Batch, held, known, commit.Alongside)
-            : BlockTransactions.Fence(node, commit.Fenced);
+        return BlockTransactions.Commit(node, commit.Batch, held, known, commit.Alongside);
+    }
+
+    /// <summary>Carries the commit out, and says what it wrote if it succeeded.</summary>
+    /// <inheritdoc cref="PrepareAsync"/>
+    public static async Task<(Transaction Sent, TransactionResult Result)> CommitAsync(IDatastore datastore, string node, LeaseCommit commit,
+        IReadOnlyDictionary<Cidr, HeldBlock> held, Dictionary<string, KeyValue?> known, CancellationToken cancellation)
+    {
+        var transaction = await PrepareAsync(datastore, node, commit, held, known, cancellation);
         return (transaction, await datastore.CommitAsync(transaction, cancellation));
     }
 }

@@ -8,8 +8,12 @@ public static partial class WholeFile
     private const int ReadOnlyDirectory = 0x10000 | 0x80000;
 
     /// <summary>Puts the content in the place of what the file had.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="content">What it shall have.</param>
+    /// <param name="mode">Its rights.</param>
+    /// <param name="isSynced">Also after a power cut; without it only after a crash of programs.</param>
     /// <exception cref="IOException">Nothing has changed, but perhaps a temporary file is left.</exception>
-    public static void Write(string path, ReadOnlySpan<byte> content, UnixFileMode mode)
+    public static void Write(string path, ReadOnlySpan<byte> content, UnixFileMode mode, bool isSynced = true)
     {
         // An ending that no runtime reads as a configuration, and the same each time: what a kill leaves is replaced.
         var temporary = path + ".tmp";
@@ -26,7 +30,7 @@ public static partial class WholeFile
                 file.Write(content);
                 if (!OperatingSystem.IsWindows())
                     File.SetUnixFileMode(file.SafeFileHandle, mode);
-                file.Flush(flushToDisk: true);
+                file.Flush(flushToDisk: isSynced);
             }
             File.Move(temporary, path, overwrite: true);
         }
@@ -35,7 +39,8 @@ public static partial class WholeFile
             File.Delete(temporary);
             throw;
         }
-        SyncFolder(Path.GetDirectoryName(path)!);
+        if (isSynced)
+            SyncFolder(Path.GetDirectoryName(path)!);
     }
 
     /// <summary>The file is gone, also after a power cut; one that was not there is none of its business.</summary>

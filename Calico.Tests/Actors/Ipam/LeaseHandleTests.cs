@@ -82,16 +82,16 @@ public class LeaseHandleTests : LeaseFixture
         var lease = Start();
         await AddAsync(lease, "first", [.. pools]);
         var largest = 0;
-        var commits = 0;
-        Store.BeforeCommit = async t =>
+        var isAsked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Store.BeforeCommit = t =>
         {
             largest = Math.Max(largest, Math.Max(t.Compares.Length, t.Writes.Length));
-            if (Interlocked.Increment(ref commits) == 1)
-                await Task.Delay(TimeSpan.FromMilliseconds(200));
+            return isAsked.Task;
         };
 
         for (var i = 0; i < 100; i++)
             lease.Tell(Allocate("pod" + i, [.. pools]), TestActor);
+        isAsked.SetResult();
         for (var i = 0; i < 100; i++)
             await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
 

@@ -88,13 +88,8 @@ internal sealed class LeaseModel
         LookUp(node);
         if (node.Sent is not null || node.Ledger.Next(Rules(node), reason => Fence(node, reason)) is not { } commit)
             return;
-        var known = node.Handles.Among(commit.Batch.HandleDeltas.Keys);
-        foreach (var id in commit.Batch.HandleDeltas.Where(d => commit.IsCareful || (!known.ContainsKey(d.Key) && d.Value.Values.Any(n => n < 0))).Select(d => d.Key).ToList())
-            known[id] = Get(IpamKeys.Handle(id));
-        if (!commit.Fenced.IsEmpty)
-            node.Sent = (commit, BlockTransactions.Fence(node.Name, commit.Fenced));
-        else
-            node.Sent = (commit, BlockTransactions.Commit(node.Name, commit.Batch, node.Ledger.Held.All, known, commit.Alongside));
+        node.Sent = (commit, LeaseStore.PrepareAsync(_store, node.Name, commit, node.Ledger.Held.All, node.Handles.Among(commit.Batch.HandleDeltas.Keys), default)
+            .GetAwaiter().GetResult());
     }
 
     /// <param name="node">Whose transaction arrives.</param>
@@ -172,8 +167,7 @@ internal sealed class LeaseModel
         KeyValue? block = Get(IpamKeys.Block(cidr)), affinity = Get(IpamKeys.Affinity(node.Name, cidr));
         if (affinity is null)
             return;
-        var handles = block is null ? [] : IpamJson.ParseBlock(block.Value).Assigned().Select(a => a.Owner.HandleId!).Distinct()
-            .Select(h => Get(IpamKeys.Handle(h))).OfType<KeyValue>().ToDictionary(h => h.Key[IpamKeys.HandlePrefix.Length..]);
+        var handles = block is null ? [] : LeaseStore.ReadHandlesAsync(_store, IpamJson.ParseBlock(block.Value).Assigned().Select(a => a.Owner.HandleId), default).GetAwaiter().GetResult();
         var (transaction, _, isLast) = BlockTransactions.Retire(node.Name, block, affinity, handles);
         Assert.True(isLast);
         Assert.True(_store.CommitAsync(transaction).GetAwaiter().GetResult().Succeeded);

@@ -35,9 +35,8 @@ public class LeaseRefusedTests(ITestOutputHelper output) : LeaseFixture(output)
         Assert.True(refused.Retryable);
         Assert.Contains("permission denied", refused.Reason, StringComparison.Ordinal);
         Store.BeforeCommit = null;
-        for (var i = 0; i < 30 && (await AssignedAsync()).Count < 2; i++)
-            await Task.Delay(100);
-        Assert.Equal(["k8s-pod-network.first", "k8s-pod-network.web"], (await AssignedAsync()).Values.Order(StringComparer.Ordinal));
+        await AwaitAssertAsync(async () => Assert.Equal(["k8s-pod-network.first", "k8s-pod-network.web"],
+            (await AssignedAsync()).Values.Order(StringComparer.Ordinal)), TimeSpan.FromSeconds(10));
     }
 
     [Fact]
