@@ -87,6 +87,7 @@ public static class NodeSystem
     }
 
     private static Config Config(NodeOptions options) => ConfigurationFactory.ParseString($$"""
+        {{StartedTimers.Hocon}}
         akka {
           loglevel = INFO
           {{options.Loggers}}

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Akka.Configuration;
+using Calico.Actors.Dispatch;
 using Calico.Core.Net;
 
 namespace Calico.Actors.Cluster;
@@ -10,6 +11,7 @@ namespace Calico.Actors.Cluster;
 internal static class MeshConfig
 {
     public static Config Of(MeshOptions o) => ConfigurationFactory.ParseString($$"""
+        {{StartedTimers.Hocon}}
         akka {
           loglevel = INFO
           {{o.Loggers}}

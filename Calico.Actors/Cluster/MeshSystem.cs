@@ -38,6 +38,10 @@ public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider
 /// </summary>
 public static class MeshSystem
 {
+    /// <summary>The same from a thread of its own: remoting blocks its starter until actors of the thread pool have answered.</summary>
+    public static Task<ActorSystem> StartAsync(MeshOptions options, MeshPorts ports) =>
+        Task.Factory.StartNew(() => Start(options, ports), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
     public static ActorSystem Start(MeshOptions options, MeshPorts ports)
     {
         var setup = ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(MeshConfig.Of(options)));

@@ -30,7 +30,7 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
             try
             {
                 Lives++;
-                _current = MeshSystem.Start(options, ports);
+                _current = await MeshSystem.StartAsync(options, ports);
                 await _current.WhenTerminated.WaitAsync(cancellation);
                 if (ports.Time.GetElapsedTime(born) > LongLife)
                     pause = MinPause;

@@ -1,5 +1,6 @@
 using System.Text;
 using Akka.TestKit.Xunit2;
+using Calico.Actors.Dispatch;
 using Calico.Datastore;
 using Calico.Tests.Datastore;
 using Microsoft.Extensions.Time.Testing;
@@ -10,7 +11,7 @@ namespace Calico.Tests.Actors;
 /// <summary>One actor under test over a datastore in memory, with a clock that the test moves.</summary>
 public abstract class ActorFixture(ITestOutputHelper output) : TestKit(Hocon, "actors", output)
 {
-    private const string Hocon = """
+    private const string Hocon = StartedTimers.Hocon + """
         akka.loglevel = DEBUG
         akka.actor.serialize-messages = off
         akka.suppress-json-serializer-warning = on

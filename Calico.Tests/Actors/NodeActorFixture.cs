@@ -22,6 +22,7 @@ public abstract class NodeActorFixture : TestKit
         akka.loglevel = INFO
         akka.suppress-json-serializer-warning = on
         akka.actor.guardian-supervisor-strategy = "Calico.Actors.NodeSupervisorStrategy, Calico.Actors"
+        {{StartedTimers.Hocon}}
         {{DispatcherNames.Hocon}}
         """;
 

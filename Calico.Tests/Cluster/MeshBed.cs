@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using Akka.Actor;
 using Calico.Actors.Cluster;
+using Calico.Actors.Dispatch;
 using Calico.Actors.Gateway;
 using Calico.Core.Ipam;
 using Calico.Core.Net;
@@ -32,7 +33,7 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
 
     public InMemoryDatastore Datastore { get; } = new();
     public ProbedHosts Probe { get; } = new();
-    public ActorSystem NodeHalves { get; } = ActorSystem.Create("nodes", "akka { loglevel = WARNING, stdout-loglevel = OFF, loggers = [] }");
+    public ActorSystem NodeHalves { get; } = ActorSystem.Create("nodes", StartedTimers.Hocon + "akka { loglevel = WARNING, stdout-loglevel = OFF, loggers = [] }");
 
     public IpAddr Address(int host) => IpAddr.Parse($"127.{_x}.{_y}.{host}");
 

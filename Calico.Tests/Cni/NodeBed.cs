@@ -138,7 +138,7 @@ internal sealed class NodeBed : IAsyncDisposable
         var link = new MeshLink();
         _refs = NodeSystem.Start(new NodeOptions(Name, Path.Combine(_folder, "workloads")) { Loggers = "loggers = [], stdout-loglevel = OFF" },
             new NodePorts(Store, link, Host, table => NetlinkNftTable.Open(table, Host.Fd), TimeProvider.System, _ => Task.CompletedTask));
-        _mesh = MeshSystem.Start(new MeshOptions(Name, _meshAddress)
+        _mesh = await MeshSystem.StartAsync(new MeshOptions(Name, _meshAddress)
         {
             Port = _meshPort,
             GossipInterval = TimeSpan.FromMilliseconds(200),

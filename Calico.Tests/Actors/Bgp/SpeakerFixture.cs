@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using Akka.Actor;
 using Akka.TestKit.Xunit2;
 using Calico.Actors.Bgp;
+using Calico.Actors.Dispatch;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
@@ -19,7 +20,7 @@ namespace Calico.Tests.Actors.Bgp;
 /// </summary>
 public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, "bgp", output)
 {
-    private const string Hocon = """
+    private const string Hocon = StartedTimers.Hocon + """
         akka.loglevel = DEBUG
         akka.actor.serialize-messages = off
         akka.suppress-json-serializer-warning = on

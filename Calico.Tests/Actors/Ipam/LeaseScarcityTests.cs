@@ -79,9 +79,6 @@ public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(
         return [.. Enumerable.Range(1, count).Select(i => Start($"node{i}", options, cluster))];
     }
 
-    // They need the machine for themselves.
-    private static void ByNightOnly() => Skip.If(string.IsNullOrEmpty(Environment.GetEnvironmentVariable("CALICO_NIGHTLY")), "runs with CALICO_NIGHTLY=1");
-
     private static async Task<object> AskAsync(IActorRef lease, object request) => await lease.Ask<object>(request, Patience);
 
     [Fact]
@@ -111,10 +108,9 @@ public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(
         Assert.InRange(_writes, 26, 1 + 2 * 100);
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task A_thousand_nodes_that_begin_at_once_have_a_block_each()
     {
-        ByNightOnly();
         const int Nodes = 1_000;
         var pool = new PoolRef("large", Cidr.Parse("10.64.0.0/16"), 26);
         var leases = StartNodes(Nodes);
@@ -127,10 +123,9 @@ public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(
         Output.WriteLine($"{_writes} transactions, {_claims} claims");
     }
 
-    [SkippableFact]
+    [Fact]
     public async Task A_pool_is_used_to_its_last_address_and_then_says_so()
     {
-        ByNightOnly();
         const int Nodes = 32;
         // As many addresses as pods, in as many blocks as the nodes hold together.
         var pool = new PoolRef("full", Cidr.Parse("10.64.0.0/19"), 26);

@@ -61,7 +61,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
     public ImmutableArray<ChurnNode> All { get; }
     public InMemoryDatastore Datastore { get; } = new();
     public ActorSystem Nodes { get; } = ActorSystem.Create("nodes",
-        "akka { loglevel = ERROR, stdout-loglevel = OFF, loggers = [], actor.guardian-supervisor-strategy = \"Calico.Actors.NodeSupervisorStrategy, Calico.Actors\" }\n" + DispatcherNames.Hocon);
+        "akka { loglevel = ERROR, stdout-loglevel = OFF, loggers = [], actor.guardian-supervisor-strategy = \"Calico.Actors.NodeSupervisorStrategy, Calico.Actors\" }\n" + StartedTimers.Hocon + DispatcherNames.Hocon);
 
     /// <summary>What happened, for whoever has to find out why.</summary>
     public IEnumerable<string> Story => [$"seed {_seed}", .. _story, string.Join(", ", _counts.OrderBy(c => c.Key).Select(c => $"{c.Value} {c.Key}"))];
