@@ -68,7 +68,7 @@ public static class NodeSystem
 {
     public static NodeRefs Start(NodeOptions options, NodePorts ports)
     {
-        var system = ActorSystem.Create("calico-node", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(Config(options))));
+        var system = ActorSystem.Create("calico-node", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(Config(options.Loggers))));
         var upstream = system.ActorOf(UpstreamActor.Props(ports.Link, options.Node), "upstream");
         var lease = system.ActorOf(LeaseActor.Props(ports.Datastore, options.Node, upstream, ports.Time, options.Lease), "lease");
         var routes = system.ActorOf(RouteWriterActor.Props(ports.Host, options.Routes).WithDispatcher(DispatcherNames.KernelWriter), "routes");
@@ -86,11 +86,11 @@ public static class NodeSystem
         return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts, reconciler);
     }
 
-    private static Config Config(NodeOptions options) => ConfigurationFactory.ParseString($$"""
+    internal static Config Config(string loggers) => ConfigurationFactory.ParseString($$"""
         {{StartedTimers.Hocon}}
         akka {
           loglevel = INFO
-          {{options.Loggers}}
+          {{loggers}}
           log-dead-letters = 10
           log-dead-letters-during-shutdown = off
           scheduler.tick-duration = 50ms

@@ -269,7 +269,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         TellSpeaker(new BgpProtocol.OriginationComplete());
     }
 
-    private static Route Blackhole(Cidr block) => new(KeyOf(block), RouteKind.Blackhole, RouteWriterOptions.CalicoProtocol, []);
+    private static Route Blackhole(Cidr block) => new(KernelRoutes.KeyOf(block), RouteKind.Blackhole, RouteWriterOptions.CalicoProtocol, []);
 
     // ---- what was learned ----------------------------------------------------------------------------------------
 
@@ -308,7 +308,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             if (_best.TryGetValue(prefix, out var best) && ToRoute(best) is { } route)
                 wanted.Add(route);
             else
-                unwanted.Add(KeyOf(prefix));
+                unwanted.Add(KernelRoutes.KeyOf(prefix));
         }
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Bgp, wanted.ToImmutable(), unwanted.ToImmutable(), sequence));
     }
@@ -316,15 +316,11 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private Route? ToRoute(BestRoute best)
     {
         var suspicious = _owners.HasFormer(best.Prefix);
-        var hops = best.NextHops.Where(n => !suspicious || !_owners.IsFormer(NodeAt(n.Peer), best.Prefix))
-            .Select(n => new NextHop(n.Gateway ?? n.NextHop, n.LinkIndex)).Distinct().ToImmutableArray();
-        return hops.IsEmpty ? null : new Route(KeyOf(best.Prefix), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, hops);
+        return KernelRoutes.Of(best, n => !suspicious || !_owners.IsFormer(NodeAt(n.Peer), best.Prefix));
     }
 
     private string? NodeAt(IpAddr address) => _nodes.Values
         .Where(n => Peering.AddressOf(n, address.IsV4) == address).Select(n => n.Name).FirstOrDefault();
-
-    private static RouteKey KeyOf(Cidr prefix) => new(prefix, prefix.IsV4 ? 0u : 1024u);
 
     // ---- how next hops are reached -------------------------------------------------------------------------------
 

@@ -1,0 +1,43 @@
+using Akka.Actor;
+using Akka.Actor.Setup;
+using Akka.Configuration;
+using Calico.Actors.Bgp;
+using Calico.Actors.Dataplane;
+using Calico.Actors.Dispatch;
+using Calico.Kernel.Namespaces;
+
+namespace Calico.Actors.Routing;
+
+/// <summary>What a speaker outside a cluster is made of.</summary>
+/// <param name="Host">Where its routes go; null: into no kernel.</param>
+/// <param name="Loggers">A HOCON line that names the logger; empty keeps Akka's own.</param>
+public sealed record SpeakerOptions(INetworkNamespace? Host, TimeProvider Time, string Loggers = "");
+
+/// <summary>The actors that its edges speak to.</summary>
+/// <param name="Router">Takes <see cref="BgpProtocol.ConfigureSpeaker"/>.</param>
+public sealed record SpeakerRefs(ActorSystem System, IActorRef Speaker, IActorRef Router);
+
+/// <summary>
+/// A BGP speaker alone: a route reflector or a router on a machine outside the cluster.
+/// <code>
+///   /user
+///     routes     the one writer of routes, if they go into a kernel   (own thread)
+///     router     configuration to the speaker, its best routes to the writer
+///     bgp        sessions, RIB
+///     sentinel   ends the system when one of these has stopped for good
+/// </code>
+/// </summary>
+public static class SpeakerSystem
+{
+    public static SpeakerRefs Start(SpeakerOptions options)
+    {
+        var system = ActorSystem.Create("calico-bgp", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(NodeSystem.Config(options.Loggers))));
+        var writer = options.Host is null ? ActorRefs.Nobody
+            : system.ActorOf(RouteWriterActor.Props(options.Host, new RouteWriterOptions()).WithDispatcher(DispatcherNames.KernelWriter), "routes");
+        var router = options.Host is null ? system.ActorOf(Props.Create(() => new SinkActor()), "router")
+            : system.ActorOf(RouterActor.Props(options.Host, writer), "router");
+        var speaker = system.ActorOf(BgpSpeakerActor.Props(router, options.Time), "bgp");
+        system.ActorOf(SentinelActor.Props(options.Host is null ? [router, speaker] : [writer, router, speaker]), "sentinel");
+        return new SpeakerRefs(system, speaker, router);
+    }
+}

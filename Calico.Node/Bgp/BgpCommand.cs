@@ -1,0 +1,119 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Akka.Actor;
+using Calico.Actors.Bgp;
+using Calico.Actors.Routing;
+using Calico.Kernel.Namespaces;
+using Calico.Node.Logging;
+using Serilog;
+
+namespace Calico.Node.Bgp;
+
+/// <summary>
+/// <c>calico-node bgp</c>: a speaker alone, for a route reflector or a router on a machine outside the cluster. It reads its
+/// file again when that changes and on SIGHUP; sessions that the change does not concern stay up.
+/// </summary>
+internal static class BgpCommand
+{
+    private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(2);
+
+    public static Command Create()
+    {
+        var config = new Option<string>("--config", "-c") { Description = "File of Node, BGPConfiguration and BGPPeer resources (YAML or JSON).", Required = true };
+        var node = new Option<string>("--node") { Description = "The Node of the file that is this speaker. It listens on the addresses in its spec.bgp.", Required = true };
+        var noFib = new Option<bool>("--no-fib") { Description = "Change no kernel: exchange routes only." };
+        var severity = new Option<string>("--log-severity") { Description = "Debug, Info, Warning, Error or Fatal.", DefaultValueFactory = _ => "Info" };
+        severity.AcceptOnlyFromAmong("Debug", "Info", "Warning", "Error", "Fatal");
+        var command = new Command("bgp", "Run a BGP speaker alone, from a file of resources: a route reflector or router outside the cluster.") { config, node, noFib, severity };
+        command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(config)!, parsed.GetValue(node)!, !parsed.GetValue(noFib),
+            parsed.GetValue(severity)!, cancellation));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(string file, string node, bool hasFib, string severity, CancellationToken cancellation)
+    {
+        Logs.Open(severity);
+        try
+        {
+            var config = SpeakerFile.Load(file, node);
+            await RunAsync(file, node, hasFib, config, cancellation);
+            return 0;
+        }
+        catch (SpeakerFileException e)
+        {
+            foreach (var line in e.Message.Split('\n'))
+                Log.Fatal("bgp: {Problem}", line);
+            return 1;
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            return 0;
+        }
+        catch (Exception e)
+        {
+            Log.Fatal(e, "the speaker has to give up");
+            return 1;
+        }
+        finally
+        {
+            await Log.CloseAndFlushAsync();
+        }
+    }
+
+    private static async Task RunAsync(string file, string node, bool hasFib, SpeakerConfig config, CancellationToken cancellation)
+    {
+        using var host = hasFib ? NetworkNamespace.OpenCurrent() : null;
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var refs = SpeakerSystem.Start(new SpeakerOptions(host, TimeProvider.System, SerilogLogger.Hocon));
+        refs.System.RegisterOnTermination(stopping.Cancel);
+        refs.Router.Tell(new BgpProtocol.ConfigureSpeaker(config));
+        Log.Information("bgp: {Node} is AS {As} with {Peers} peers on {Addresses}, port {Port}", node, config.LocalAs, config.Peers.Length,
+            string.Join(", ", config.ListenAddresses), config.ListenPort);
+        using var asked = new SemaphoreSlim(0);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        {
+            signal.Cancel = true;
+            asked.Release();
+        });
+        try
+        {
+            await FollowAsync(file, node, config, refs.Router, asked, stopping.Token);
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+        }
+        if (!cancellation.IsCancellationRequested)
+            throw new InvalidOperationException("the actors of the speaker have ended; the kernel keeps what it has");
+        await refs.System.Terminate();
+    }
+
+    // A file that cannot be used changes nothing: the speaker goes on with what it has.
+    private static async Task FollowAsync(string file, string node, SpeakerConfig config, IActorRef router, SemaphoreSlim asked, CancellationToken cancellation)
+    {
+        for (var seen = StampOf(file); ;)
+        {
+            var isAsked = await asked.WaitAsync(LookEvery, cancellation);
+            var now = StampOf(file);
+            if (!isAsked && now == seen)
+                continue;
+            seen = now;
+            try
+            {
+                config = SpeakerFile.Load(file, node);
+                router.Tell(new BgpProtocol.ConfigureSpeaker(config));
+                Log.Information("bgp: read {File} again: {Peers} peers", file, config.Peers.Length);
+            }
+            catch (SpeakerFileException e)
+            {
+                foreach (var line in e.Message.Split('\n'))
+                    Log.Error("bgp: the configuration stays as it was: {Problem}", line);
+            }
+        }
+    }
+
+    private static (DateTime Written, long Length) StampOf(string file)
+    {
+        var info = new FileInfo(file);
+        return info.Exists ? (info.LastWriteTimeUtc, info.Length) : default;
+    }
+}
