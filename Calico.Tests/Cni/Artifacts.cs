@@ -15,6 +15,9 @@ internal static class Artifacts
     /// <inheritdoc cref="Shim"/>
     public static string Calicoctl() => Published("Calico.Ctl", "calicoctl", "Calico.Ctl", "Calico.Core", "Calico.Datastore");
 
+    /// <summary>The node's program as it was built with this assembly.</summary>
+    public static string Node() => Path.Combine(Repository, "artifacts", "bin", "Calico.Node", new DirectoryInfo(AppContext.BaseDirectory).Name, "calico-node");
+
     private static string Published(string project, string program, params string[] sources)
     {
         var path = Path.Combine(Repository, "artifacts", "publish", project, "release_linux-x64", program);

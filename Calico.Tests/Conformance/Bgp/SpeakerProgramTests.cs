@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Globalization;
+using Calico.Core.Net;
+using Calico.Tests.Cni;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Conformance.Bgp;
+
+/// <summary><c>calico-node bgp</c> as a process of its own between two BIRDs of other ASes, over loopback addresses.</summary>
+[Layer("conformance")]
+public sealed class SpeakerProgramTests : IAsyncDisposable
+{
+    private static int _networks = Environment.ProcessId & 63;
+
+    private readonly ITestOutputHelper _output;
+    private readonly string _folder = Directory.CreateTempSubdirectory("calico-speaker-").FullName;
+    private readonly int _x = 1 + (Interlocked.Increment(ref _networks) % 250);
+    private readonly int _y = Random.Shared.Next(1, 250);
+    private readonly BirdDaemon _left;
+    private readonly BirdDaemon _right;
+    private Process? _speaker;
+
+    public SpeakerProgramTests(ITestOutputHelper output)
+    {
+        _output = output;
+        (_left, _right) = (Bird(2, 65002), Bird(3, 65003));
+    }
+
+    [SkippableFact]
+    public async Task Routes_of_one_neighbour_go_to_the_other_and_a_changed_file_disturbs_no_session()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await StartAsync(Peers(2));
+        await _left.Start(["10.65.2.0/26"]);
+        await _right.Start(["10.65.3.0/26"]);
+        await UntilAsync(_left, "show protocols calico", "Established");
+        var since = await SinceAsync(_left);
+
+        await File.WriteAllTextAsync(ConfigFile, Peers(2, 3));
+        await UntilAsync(_right, "show route 10.65.2.0/26 all protocol calico", "BGP.as_path: 65000 65002", $"BGP.next_hop: {Address(1)}");
+        await UntilAsync(_left, "show route 10.65.3.0/26 all protocol calico", "BGP.as_path: 65000 65003", $"BGP.next_hop: {Address(1)}");
+        Assert.Equal(since, await SinceAsync(_left));
+
+        // One that cannot be used changes nothing.
+        await File.WriteAllTextAsync(ConfigFile, "nonsense: [");
+        await WaitAsync(() => Task.FromResult(Log.Contains("the configuration stays as it was", StringComparison.Ordinal)), "it says so");
+        await UntilAsync(_right, "show route 10.65.2.0/26 protocol calico", "10.65.2.0/26");
+        Assert.Equal(since, await SinceAsync(_left));
+    }
+
+    private string ConfigFile => Path.Combine(_folder, "speaker.yaml");
+
+    private string LogFile => Path.Combine(_folder, "speaker.log");
+
+    private string Log => File.Exists(LogFile) ? File.ReadAllText(LogFile) : "";
+
+    private IpAddr Address(int host) => IpAddr.Parse($"127.{_x}.{_y}.{host}");
+
+    private BirdDaemon Bird(int host, uint localAs) => new()
+    {
+        Address = Address(host),
+        Neighbour = Address(1),
+        Port = 1179,
+        LocalAs = localAs,
+        NeighbourAs = 65000,
+    };
+
+    private string Peers(params int[] hosts) => string.Create(CultureInfo.InvariantCulture, $$"""
+        apiVersion: projectcalico.org/v3
+        kind: BGPConfiguration
+        metadata: {name: default}
+        spec: {asNumber: 65000, nodeToNodeMeshEnabled: false, listenPort: 1179}
+        ---
+        apiVersion: projectcalico.org/v3
+        kind: Node
+        metadata: {name: router}
+        spec:
+          bgp:
+            ipv4Address: {{Address(1)}}/24
+        """) + string.Concat(hosts.Select(h => string.Create(CultureInfo.InvariantCulture, $$"""
+
+        ---
+        apiVersion: projectcalico.org/v3
+        kind: BGPPeer
+        metadata: {name: "bird{{h}}"}
+        spec:
+          peerIP: "{{Address(h)}}:1179"
+          asNumber: {{65000 + h}}
+        """)));
+
+    private async Task StartAsync(string config)
+    {
+        await File.WriteAllTextAsync(ConfigFile, config);
+        _speaker = Process.Start(new ProcessStartInfo("/bin/sh")
+        {
+            ArgumentList = { "-c", "exec \"$@\" 2>\"$LOG\"", "sh", Artifacts.Node(), "bgp", "--config", ConfigFile, "--node", "router", "--no-fib" },
+            Environment = { ["LOG"] = LogFile },
+        });
+    }
+
+    private static async Task<string> SinceAsync(BirdDaemon bird) =>
+        (await bird.Ask("show protocols calico")).Split('\n').Single(l => l.StartsWith("calico", StringComparison.Ordinal)).TrimEnd();
+
+    private static Task UntilAsync(BirdDaemon bird, string command, params string[] shown) =>
+        WaitAsync(async () => await bird.Ask(command) is var text && shown.All(s => text.Contains(s, StringComparison.Ordinal)), $"bird shows {string.Join(", ", shown)}");
+
+    private static async Task WaitAsync(Func<Task<bool>> condition, string what)
+    {
+        for (var i = 0; i < 600; i++)
+        {
+            if (await condition())
+                return;
+            await Task.Delay(100);
+        }
+        Assert.Fail($"never: {what}");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_speaker is not null)
+        {
+            _speaker.Kill();
+            await _speaker.WaitForExitAsync();
+            _speaker.Dispose();
+        }
+        await _left.DisposeAsync();
+        await _right.DisposeAsync();
+        _output.WriteLine(Log);
+        Directory.Delete(_folder, recursive: true);
+    }
+}

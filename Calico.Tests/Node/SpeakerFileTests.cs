@@ -1,0 +1,79 @@
+using Calico.Actors.Bgp;
+using Calico.Core.Bgp.Wire;
+using Calico.Core.Net;
+using Calico.Node.Bgp;
+
+namespace Calico.Tests.Node;
+
+[Layer("unit")]
+public class SpeakerFileTests
+{
+    private const string Reflector = """
+        apiVersion: projectcalico.org/v3
+        kind: Node
+        metadata: {name: rr1}
+        spec: {bgp: {ipv4Address: 192.0.2.1/24, ipv6Address: "2001:db8::1/64", asNumber: 65000}}
+        ---
+
+        """;
+
+    private const string Peer = """
+        apiVersion: projectcalico.org/v3
+        kind: BGPPeer
+        metadata: {name: router}
+        spec: {peerIP: 192.0.2.9, asNumber: 65001}
+        """;
+
+    private static SpeakerConfig Parse(string text, string node = "rr1") => SpeakerFile.Parse(text, "speaker.yaml", node);
+
+    private static string[] Problems(string text, string node = "rr1") =>
+        Assert.Throws<SpeakerFileException>(() => Parse(text, node)).Message.Split('\n');
+
+    [Fact]
+    public void It_listens_on_the_addresses_of_its_node_and_nowhere_else()
+    {
+        var config = Parse(Reflector + Peer);
+
+        Assert.Equal(["192.0.2.1", "2001:db8::1"], config.ListenAddresses.Select(a => a.ToString()));
+        Assert.Equal(new Asn(65000), config.LocalAs);
+        Assert.Equal((IpAddr.Parse("192.0.2.9"), new Asn(65001)), Assert.Single(config.Peers.Select(p => (p.Address, p.As))));
+    }
+
+    [Fact]
+    public void Every_error_is_told_with_its_place()
+    {
+        var problems = Problems(Reflector + """
+            apiVersion: projectcalico.org/v3
+            kind: BGPPeer
+            metadata: {name: router}
+            spec:
+              peerIP: not-an-address
+              asNumber: 65001
+            ---
+            apiVersion: projectcalico.org/v3
+            kind: IPPool
+            metadata: {name: pool}
+            spec: {cidr: 10.0.0.0/16}
+            """);
+
+        Assert.Equal(2, problems.Length);
+        Assert.StartsWith("speaker.yaml:10: BGPPeer(router): ", problems[0], StringComparison.Ordinal);
+        Assert.Contains("IPPool means nothing to a speaker", problems[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_node_that_is_not_in_the_file_is_told_with_those_that_are() =>
+        Assert.Equal(["speaker.yaml: has no Node 'rr2'; its Nodes are: rr1"], Problems(Reflector + Peer, "rr2"));
+
+    [Fact]
+    public void A_node_without_an_address_cannot_listen() =>
+        Assert.Contains("has no spec.bgp.ipv4Address", Assert.Single(Problems("""
+            apiVersion: projectcalico.org/v3
+            kind: Node
+            metadata: {name: rr1}
+            """)), StringComparison.Ordinal);
+
+    [Fact]
+    public void What_is_no_YAML_is_told_with_its_line() =>
+        Assert.StartsWith("speaker.yaml:", Assert.Single(Problems("a: [1\nb: 2")), StringComparison.Ordinal);
+}
