@@ -145,6 +145,9 @@ public sealed record SpeakerConfig
 
     /// <summary>Next hops in one ECMP route.</summary>
     public int MaxPaths { get; init; } = 16;
+
+    /// <summary>The cluster that we reflect for (RFC 4456); null: the router id.</summary>
+    public RouterId? ClusterId { get; init; }
 }
 
 /// <summary>One peer. <see cref="Name"/> identifies it between configurations (<c>Mesh_10_0_0_2</c>).</summary>
@@ -189,6 +192,13 @@ public sealed record PeerConfig
     public string? BindDevice { get; init; }
 
     public NextHopMode NextHopMode { get; init; }
+
+    /// <summary>The peer is a client that routes are reflected to and from (RFC 4456). Means nothing to external peers.</summary>
+    public bool ReflectorClient { get; init; }
+
+    /// <summary>How often our own AS may stand in a received path (BGPPeer numAllowedLocalASNumbers).</summary>
+    public int AllowedOwnAs { get; init; }
+
     public IRoutePolicy? Import { get; init; }
     public IRoutePolicy? Export { get; init; }
 

@@ -5,6 +5,7 @@ using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Protocol;
 using Calico.Core.Bgp.Rib;
+using Calico.Core.Model.Kubernetes;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
 
@@ -78,7 +79,7 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
     {
         foreach (var source in Enum.GetValues<RouteSource>().Where(s => s != RouteSource.Bgp))
             _writer.Tell(new RouteProtocol.SourceComplete(source));
-        _ = KernelWatch.FollowAsync(_monitor, Self, events => events.Any(e => KernelNextHops.MayChange(e, "cali")) ? Seen.Instance : null, _stopped.Token);
+        _ = KernelWatch.FollowAsync(_monitor, Self, events => events.Any(e => KernelNextHops.MayChange(e, KubeNames.DefaultInterfacePrefix)) ? Seen.Instance : null, _stopped.Token);
     }
 
     protected override void PostStop()
