@@ -207,7 +207,7 @@ internal sealed class Caller(ChurnContext context, LabNode node, IReadOnlyList<s
             context.Log.Violation($"refused to the end: {Describe(refused)}");
             return false;
         }
-        var pause = FirstRetry * Math.Pow(1.5, attempt) * (0.5 + random.NextDouble());
+        var pause = FirstRetry * Math.Pow(1.5, Math.Min(attempt, 20)) * (0.5 + random.NextDouble());
         await Task.Delay(pause < LongestRetry ? pause : LongestRetry);
         return true;
     }

@@ -59,10 +59,10 @@ internal sealed class ChurnRun(Lab lab, ChurnOptions options)
             lab.Output.Line($"ok: no duplicate, no leak, seed {options.Seed}");
             return true;
         }
-        catch (Exception e) when (e is CheckFailedException or LabException or KernelException or IOException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             Summarize(log);
-            lab.Output.Line($"FAILED (seed {options.Seed}): {e.Message}");
+            lab.Output.Line($"FAILED (seed {options.Seed}): {(e is CheckFailedException or LabException ? e.Message : e)}");
             foreach (var fault in _planned)
                 lab.Output.Line($"  {fault}");
             lab.Output.Line($"evidence (calls, faults, logs of agents and datastore, the datastore's contents): {await examiner.KeepAsync()}");
