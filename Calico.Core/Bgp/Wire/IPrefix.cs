@@ -45,8 +45,17 @@ public readonly record struct Prefix4 : IPrefix<Prefix4>
 
     public byte Length => (byte)_bits;
     public int WireLength => 1 + ((Length + 7) >> 3);
-    public uint StableHash => (uint)((_bits * 0x9E3779B97F4A7C15UL) >> 32);
     public bool IsMartian => _bits >> 60 == 0xE && Length >= 4;
+
+    public uint StableHash
+    {
+        get
+        {
+            // The address is in the upper half and ends in zeros: without the fold the lower bits of the result know nothing of it.
+            var h = (_bits ^ (_bits >> 32)) * 0x9E3779B97F4A7C15UL;
+            return (uint)(h >> 32) ^ (uint)h;
+        }
+    }
 
     public static Prefix4 From(Cidr cidr) => cidr.IsV4
         ? Of((uint)cidr.Address.Bits, cidr.PrefixLength)
