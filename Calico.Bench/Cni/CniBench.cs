@@ -58,6 +58,8 @@ internal static class CniBench
             var pods = Enumerable.Range(0, count).Select(i => $"calico-bench-{i}").ToList();
             try
             {
+                // A run that was interrupted leaves its own.
+                pods.ForEach(p => NetworkNamespace.DeleteNamed(p));
                 pods.ForEach(p => NetworkNamespace.CreateNamed(p).Dispose());
                 foreach (var command in Commands)
                     contender.Run(command, pods, callers, keep);
