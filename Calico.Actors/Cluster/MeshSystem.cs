@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Akka.Actor;
 using Akka.Actor.Setup;
 using Akka.Cluster.Sharding;
@@ -38,12 +39,15 @@ public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider
 /// </summary>
 public static class MeshSystem
 {
+    internal const string MachineId = "io.netty.machineId";
+
     /// <summary>The same from a thread of its own: remoting blocks its starter until actors of the thread pool have answered.</summary>
     public static Task<ActorSystem> StartAsync(MeshOptions options, MeshPorts ports) =>
         Task.Factory.StartNew(() => Start(options, ports), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     public static ActorSystem Start(MeshOptions options, MeshPorts ports)
     {
+        NameChannels();
         var setup = ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(MeshConfig.Of(options)));
         if (options.Certificate is { } certificate)
             setup = setup.And(MeshTls.Setup(certificate, options.TrustedRoots));
@@ -58,6 +62,15 @@ public static class MeshSystem
             _ = system.Terminate();
             throw;
         }
+    }
+
+    // Akka's transport (DotNetty) names its channels after the machine, and looks through all network interfaces for a hardware
+    // address to do so, once in the life of a process. On a node whose pods come and go an interface may vanish meanwhile, the
+    // look fails, and no mesh can ever start in this process. Given a name, of eight hexadecimal digits, it does not look.
+    private static void NameChannels()
+    {
+        if (Environment.GetEnvironmentVariable(MachineId) is null)
+            Environment.SetEnvironmentVariable(MachineId, RandomNumberGenerator.GetHexString(8));
     }
 
     private static void Populate(ActorSystem system, MeshOptions options, MeshPorts ports)

@@ -97,11 +97,14 @@ internal static class AgentCommand
             await startup.RunAsync(stopping.Token);
             var ports = new MeshPorts(datastore, link, TimeProvider.System, new TcpHostProbe(179, TimeSpan.FromSeconds(1))) { Audit = audit };
             meshTask = new MeshSupervisor(MeshOptionsOf(options), ports).RunAsync(stopping.Token);
+            _ = meshTask.ContinueWith(_ => stopping.Cancel(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
             await ServeRuntimeAsync(agent, nodeRefs, datastore, host, stopping.Token);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
         }
+        if (meshTask.IsFaulted)
+            await meshTask;
         if (!cancellation.IsCancellationRequested)
             throw new InvalidOperationException("the forwarding half of the agent has ended; the kernel keeps what it has");
         await meshTask;

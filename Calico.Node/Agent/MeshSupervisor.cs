@@ -40,7 +40,7 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
             {
                 break;
             }
-            catch (Exception e)
+            catch (Exception e) when (!IsForGood(e))
             {
                 Log.Error(e, "mesh: the actor system did not start; trying again in {Pause}", pause);
             }
@@ -56,6 +56,9 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
         }
         await StopAsync();
     }
+
+    // A type that could not be initialized stays so for the life of the process.
+    private static bool IsForGood(Exception? e) => e is not null && (e is TypeInitializationException || IsForGood(e.InnerException));
 
     // Leaving in order lets others take over shards at once; more than a few seconds it does not get.
     private async Task StopAsync()
