@@ -223,6 +223,7 @@ public sealed record PeerConfig
         ErrorWaitMax = next.ErrorWaitMax,
         RestartTime = next.RestartTime,
         NextHopMode = next.NextHopMode,
+        ReflectorClient = next.ReflectorClient,
         Import = next.Import,
         Export = next.Export,
     } != next;

@@ -95,6 +95,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
 
     private bool ConcernsRoutes(PeerConfig peer, SpeakerConfig speaker) =>
         peer.Import != _peer.Import || peer.Export != _peer.Export || peer.NextHopMode != _peer.NextHopMode
+        || peer.ReflectorClient != _peer.ReflectorClient || speaker.ClusterId != _speaker.ClusterId
         || speaker.AddressV4 != _speaker.AddressV4 || speaker.AddressV6 != _speaker.AddressV6;
 
     // New rules for the routes of a living session: tell ours again, and ask for the peer's.
@@ -266,6 +267,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             NextHopV4 = local.IsV4 ? local : _speaker.AddressV4,
             NextHopV6 = local.IsV6 ? local : _speaker.AddressV6,
             NextHopMode = _peer.NextHopMode,
+            ReflectorClient = _peer.ReflectorClient,
             EnhancedRefresh = agreement.PeerOpen.Capabilities.EnhancedRouteRefresh,
             Import = _peer.Import,
             Export = _peer.Export,

@@ -9,6 +9,8 @@ internal interface IExportFeed
     /// <summary>Something is left to be written, marks included.</summary>
     bool HasWork(bool endOfRibAllowed);
 
+    RibPeer Target { get; }
+
     /// <summary>Prefixes that the peer has been told.</summary>
     int Advertised { get; }
 
@@ -35,11 +37,11 @@ internal interface IExportFeed
 internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopResolver resolver) : IExportFeed
     where T : unmanaged, IPrefix<T>
 {
-    // What the prefixes of one run of messages have in common.
-    private readonly record struct Group(int Set, bool Transit)
+    // What the prefixes of one run of messages have in common. The originator counts only where a route is reflected.
+    private readonly record struct Group(int Set, bool Transit, RouterId Originator)
     {
-        public static readonly Group Fresh = new(int.MinValue, false);
-        public static readonly Group Withdrawn = new(AttributeTable.None, false);
+        public static readonly Group Fresh = new(int.MinValue, false, default);
+        public static readonly Group Withdrawn = new(AttributeTable.None, false, default);
     }
 
     private enum Refreshing
@@ -193,7 +195,7 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
         if (_attributes.Length < AttributeEdits.Bound(canonical.Length))
             _attributes = new byte[AttributeEdits.Bound(canonical.Length) * 2];
         var attributes = new WireWriter(_attributes);
-        ExportRules.Edits(T.Family, told, source, Target).Write(ref attributes, canonical);
+        ExportRules.Edits(T.Family, told, source, Target, table.ClusterId).Write(ref attributes, canonical);
         if (!UpdateRoom.Fits(T.Family, attributes.Position, Target.Context.MaxMessageLength))
             return Group.Withdrawn;
         Span<byte> nextHop = _nextHop;
@@ -223,7 +225,7 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
         var transit = ExportRules.IsTransit(source, Target);
         return set != AttributeTable.None
             && ExportRules.TryNextHop(T.Family, table.Attributes.Hop(set), Target, _link, transit, out told)
-            ? new Group(set, transit)
+            ? new Group(set, transit, ExportRules.IsReflected(source, Target) ? source.RouterId : default)
             : Group.Withdrawn;
     }
 

@@ -6,7 +6,8 @@ namespace Calico.Core.Bgp.Rib;
 
 /// <summary>
 /// Which routes of a peer are usable at all (RFC 4271 section 9 and 9.1.2, RFC 4456 section 8): not those that have
-/// been here before, and not those whose next hop is ourselves. The session does not mind either.
+/// been here before, by our AS, identifier or cluster, and not those whose next hop is ourselves. The session does not
+/// mind either.
 /// </summary>
 internal static class ImportRules
 {
@@ -18,21 +19,21 @@ internal static class ImportRules
             return AttributeTable.None;
         if (context.IsOwnAddress(nextHop))
             return AttributeTable.None;
-        if (source.IsInternal && HasBeenReflectedHere(canonical, context.RouterId))
+        if (source.IsInternal && HasBeenReflectedHere(canonical, context.Config))
             return AttributeTable.None;
         return table.Intern(canonical, nextHop);
     }
 
-    private static bool HasBeenReflectedHere(ReadOnlySpan<byte> canonical, RouterId self)
+    private static bool HasBeenReflectedHere(ReadOnlySpan<byte> canonical, RibConfig self)
     {
         if (CanonicalAttributes.TryFind(canonical, AttributeType.OriginatorId, out var originator)
-            && BinaryPrimitives.ReadUInt32BigEndian(originator) == self.Value)
+            && BinaryPrimitives.ReadUInt32BigEndian(originator) == self.RouterId.Value)
             return true;
         if (!CanonicalAttributes.TryFind(canonical, AttributeType.ClusterList, out var clusters))
             return false;
         for (var i = 0; i < clusters.Length; i += 4)
         {
-            if (BinaryPrimitives.ReadUInt32BigEndian(clusters[i..]) == self.Value)
+            if (BinaryPrimitives.ReadUInt32BigEndian(clusters[i..]) == self.ClusterId.Value)
                 return true;
         }
         return false;

@@ -73,11 +73,12 @@ internal sealed partial class RibTable<T>
 
     private void MarkFeeds(int id, int before, int after)
     {
-        // Between internal peers nothing is passed on, so a change from one internal route to another concerns no internal peer.
-        var internalOnly = IsInternalOrNone(before) && IsInternalOrNone(after);
+        // Between internal peers nothing is passed on unless one of them is a client, so in a mesh a change from one
+        // internal route to another concerns nobody inside.
+        var inside = StaysInside(before) && StaysInside(after);
         foreach (var feed in _feeds)
         {
-            if (!(internalOnly && feed.Target.IsInternal))
+            if (!(inside && feed.Target is { IsInternal: true, IsClient: false }))
                 feed.Mark(id);
         }
     }
@@ -92,7 +93,7 @@ internal sealed partial class RibTable<T>
         }
     }
 
-    private bool IsInternalOrNone(int peer) => peer < 0 || Peer((ushort)peer).IsInternal;
+    private bool StaysInside(int peer) => peer < 0 || Peer((ushort)peer) is { IsInternal: true, IsClient: false };
 
     private BestRoute OutcomeOf(int id)
     {

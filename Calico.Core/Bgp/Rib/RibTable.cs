@@ -35,10 +35,10 @@ internal struct PathEntry
 internal interface IRibTable
 {
     AttributeTable Attributes { get; }
-    int MaxPaths { get; set; }
     int Prefixes { get; }
     int Paths { get; }
     bool HasBestChanges { get; }
+    void Configure(RibConfig config);
     void Apply(RibPeer source, in RouteSection section, RouteBatch batch, in ImportContext context);
     void Originate(Cidr prefix, int attributes);
     void WithdrawLocal(Cidr prefix);
@@ -55,7 +55,7 @@ internal interface IRibTable
 }
 
 /// <summary>What import needs to know of ourselves.</summary>
-internal readonly record struct ImportContext(RouterId RouterId, Func<IpAddr, bool> IsOwnAddress);
+internal readonly record struct ImportContext(RibConfig Config, Func<IpAddr, bool> IsOwnAddress);
 
 /// <summary>
 /// The routes of one family: every peer's Adj-RIB-In and the Loc-RIB in the same arrays.
@@ -70,7 +70,7 @@ internal readonly record struct ImportContext(RouterId RouterId, Func<IpAddr, bo
 /// A change is decided at once and leaves two marks: one for the kernel's reader and one for each peer whose
 /// Adj-RIB-Out it may touch. Readers look at the present state when they get to it, so nothing queues up.
 /// </summary>
-internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver resolver, int maxPaths) : IRibTable
+internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver resolver, RibConfig config) : IRibTable
     where T : unmanaged, IPrefix<T>
 {
     private readonly PrefixTable<T> _prefixes = new();
@@ -79,13 +79,11 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     private readonly int[] _counts = new int[peers.Length];
     private PathEntry[] _paths = new PathEntry[64];
     private Candidate[] _candidates = new Candidate[8];
+    private RibConfig _config = config;
     private int _top;
     private int _free = -1;
 
     public AttributeTable Attributes { get; } = new(resolver);
-
-    /// <summary>Applies to decisions from here on.</summary>
-    public int MaxPaths { get; set; } = maxPaths;
 
     public int Prefixes => _prefixes.Count;
     public int Paths { get; private set; }
@@ -93,6 +91,11 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     public int CountOf(ushort peer) => _counts[peer];
 
     internal PrefixTable<T> PrefixTable => _prefixes;
+
+    internal RouterId ClusterId => _config.ClusterId;
+
+    /// <summary>Applies to decisions from here on.</summary>
+    public void Configure(RibConfig changed) => _config = changed;
 
     public void Apply(RibPeer source, in RouteSection section, RouteBatch batch, in ImportContext context)
     {
@@ -278,7 +281,7 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         var equal = DecisionProcess.Select(_candidates.AsSpan(0, count));
         if (equal == 0)
             return;
-        for (var i = 0; i < Math.Min(equal, MaxPaths); i++)
+        for (var i = 0; i < Math.Min(equal, _config.MaxPaths); i++)
             SetFlags(_candidates[i].Path, PathFlags.Multipath);
         var best = _candidates[0].Path;
         SetFlags(best, PathFlags.Best | PathFlags.Multipath);

@@ -6,16 +6,20 @@ using CsCheck;
 namespace Calico.Tests.Core.Bgp;
 
 /// <summary>
-/// Random histories of announcements, withdrawals, sessions, restarts and next hop changes, read out at random moments
+/// Random histories of announcements, withdrawals, sessions, restarts, peers that become or cease to be clients of our
+/// reflector, and next hop changes, read out at random moments
 /// in random portions; in the end kernel and peers must hold what the naive computation from the final routes says.
 /// </summary>
 [Layer("unit")]
 public class RibExpanderTests
 {
-    private const int Peers = 5;
+    private const int Peers = 6;
 
-    private static readonly RibPeer[] All = [.. Enumerable.Range(1, Peers)
-        .Select(i => RibHarness.Peer((ushort)i, isInternal: i <= 3))];
+    // Two of four inside are clients at first; two are outside.
+    private static readonly RibPeer[] Initial = [.. Enumerable.Range(1, Peers)
+        .Select(i => RibHarness.Peer((ushort)i, isInternal: i <= 4, client: i is 2 or 4))];
+
+    private static readonly IpAddr External = Initial[4].Address;
 
     private static readonly Cidr[] Prefixes =
     [
@@ -34,6 +38,7 @@ public class RibExpanderTests
         Originate,
         WithdrawLocal,
         Resolve,
+        Client,
         Take,
     }
 
@@ -42,7 +47,7 @@ public class RibExpanderTests
             (1, Gen.Const(Kind.Restart)),
             (2, Gen.Const(Kind.Up)), (1, Gen.Const(Kind.Sweep)), (1, Gen.Const(Kind.Originate)),
                 (1, Gen.Const(Kind.WithdrawLocal)),
-            (1, Gen.Const(Kind.Resolve)), (3, Gen.Const(Kind.Take))),
+            (1, Gen.Const(Kind.Resolve)), (1, Gen.Const(Kind.Client)), (3, Gen.Const(Kind.Take))),
         Gen.Int[0, Peers - 1], Gen.Int[0, Prefixes.Length - 1], Gen.Int[0, 11], Gen.Int[0, 3]);
 
     [Fact]
@@ -68,17 +73,21 @@ public class RibExpanderTests
         var net = new RibHarness(resolver);
         var model = new Dictionary<(ushort Peer, Cidr Prefix), (int Set, IpAddr Hop, bool Stale)>();
         var local = new Dictionary<Cidr, PathAttributes>();
-        foreach (var peer in All)
+        var all = (RibPeer[])Initial.Clone();
+        foreach (var peer in all)
             net.Up(peer);
         foreach (var (kind, number, prefixIndex, set, hop) in steps)
         {
-            var peer = All[number];
+            var peer = all[number];
             var prefix = Prefixes[prefixIndex];
             switch (kind)
             {
                 case Kind.Announce when net.IsUp(peer.Index):
                     net.Announce(peer, SetOf(peer, set), HopOf(prefix, hop), [prefix]);
-                    model[(peer.Index, prefix)] = (set, HopOf(prefix, hop), false);
+                    if (SetOf(peer, set).ClusterList.Contains(RibHarness.OwnId))
+                        model.Remove((peer.Index, prefix));
+                    else
+                        model[(peer.Index, prefix)] = (set, HopOf(prefix, hop), false);
                     break;
                 case Kind.Withdraw when net.IsUp(peer.Index):
                     net.Withdraw(peer, [prefix]);
@@ -113,27 +122,36 @@ public class RibExpanderTests
                     resolver = new Resolver(set);
                     net.Rib.ResolveNextHops(resolver);
                     break;
+                case Kind.Client:
+                    all[number] = peer with { ReflectorClient = !peer.ReflectorClient };
+                    if (net.IsUp(peer.Index))
+                        net.Change(all[number]);
+                    break;
                 case Kind.Take:
                     net.TakeSome(4096 + (50 * set), 1 + hop);
                     break;
             }
         }
         net.TakeAll();
-        return Compare(net, model, local, resolver);
+        // The RIB hears of a peer's new part only while its session is up.
+        foreach (var peer in all.Where(p => !net.IsUp(p.Index)))
+            net.Up(peer);
+        net.TakeAll();
+        return Compare(net, all, model, local, resolver);
     }
 
-    private static string Compare(RibHarness net, Dictionary<(ushort Peer, Cidr Prefix),
+    private static string Compare(RibHarness net, RibPeer[] all, Dictionary<(ushort Peer, Cidr Prefix),
         (int Set, IpAddr Hop, bool Stale)> model,
         Dictionary<Cidr, PathAttributes> local, Resolver resolver)
     {
         var summary = new List<string>();
         foreach (var prefix in Prefixes)
         {
-            var best = NaiveBest(prefix, model, resolver);
+            var best = NaiveBest(prefix, all, model, resolver);
             var kernel = local.ContainsKey(prefix) ? [] : best.Select(b => b.Hop).Distinct().Order().ToList();
             Assert.Equal(kernel, net.Kernel.TryGetValue(prefix, out var route) ? route.NextHops.Select(h => h.NextHop)
                 .Order() : []);
-            foreach (var target in All.Where(p => net.IsUp(p.Index)))
+            foreach (var target in all)
             {
                 var expected = Expected(prefix, target, best, local, resolver);
                 var told = net.Told(target.Index).TryGetValue(prefix, out var seen) ? seen
@@ -148,11 +166,11 @@ public class RibExpanderTests
     }
 
     // Written independently of the product: sort by everything but MED, after MED has removed its losers.
-    private static List<(RibPeer Peer, PathAttributes Set, IpAddr Hop)> NaiveBest(Cidr prefix,
+    private static List<(RibPeer Peer, PathAttributes Set, IpAddr Hop)> NaiveBest(Cidr prefix, RibPeer[] all,
         Dictionary<(ushort Peer, Cidr Prefix), (int Set, IpAddr Hop, bool Stale)> model, Resolver resolver)
     {
         var routes = model.Where(r => r.Key.Prefix == prefix && resolver.Resolve(r.Value.Hop).Reachable)
-            .Select(r => (Peer: All[r.Key.Peer - 1], Set: SetOf(All[r.Key.Peer - 1], r.Value.Set), r.Value.Hop))
+            .Select(r => (Peer: all[r.Key.Peer - 1], Set: SetOf(all[r.Key.Peer - 1], r.Value.Set), r.Value.Hop))
                 .ToList();
         routes = Least(routes, r => -(long)(r.Set.LocalPref ?? 100));
         routes = Least(routes, r => r.Set.AsPath.Hops);
@@ -160,7 +178,8 @@ public class RibExpanderTests
         routes = [.. routes.GroupBy(r => r.Set.AsPath.First).SelectMany(g => Least([.. g], r => r.Set.Med ?? 0))];
         routes = Least(routes, r => r.Peer.IsExternal ? 0 : 1);
         routes = Least(routes, r => resolver.Resolve(r.Hop).Metric);
-        return [.. routes.OrderBy(r => r.Peer.RouterId)];
+        return [.. routes.OrderBy(r => r.Set.OriginatorId ?? r.Peer.RouterId).ThenBy(r => r.Set.ClusterList.Length)
+            .ThenBy(r => r.Peer.Address)];
     }
 
     private static (PathAttributes, IpAddr)? Expected(Cidr prefix, RibPeer target,
@@ -174,10 +193,24 @@ public class RibExpanderTests
         if (best.Count == 0 || best[0].Peer.Index == target.Index)
             return null;
         var (source, set, hop) = best[0];
+        if (target.IsInternal && source.IsInternal)
+        {
+            var originator = set.OriginatorId ?? source.RouterId;
+            return hop == target.Address || originator == target.RouterId
+                || !(source.ReflectorClient || target.ReflectorClient)
+                ? null
+                : (set with { OriginatorId = originator, ClusterList = [RibHarness.OwnId, .. set.ClusterList] }, hop);
+        }
         if (target.IsInternal)
-            return source.IsInternal || hop == target.Address ? null
-                : (set with { LocalPref = set.LocalPref ?? 100 }, hop);
-        var outside = set with { AsPath = Prepend(set.AsPath), LocalPref = null, Med = null };
+            return hop == target.Address ? null : (set with { LocalPref = set.LocalPref ?? 100 }, hop);
+        var outside = set with
+        {
+            AsPath = Prepend(set.AsPath),
+            LocalPref = null,
+            Med = null,
+            OriginatorId = null,
+            ClusterList = [],
+        };
         if (source.IsExternal)
             return (outside, own);
         var way = resolver.Resolve(hop);
@@ -208,10 +241,23 @@ public class RibExpanderTests
     private static PathAttributes SetOf(RibPeer peer, int set) => new()
     {
         Origin = (Origin)(set % 2),
-        AsPath = peer.IsInternal ? set % 3 == 0 ? AsPath.Empty : AsPath.Sequence(65004, 7)
+        AsPath = peer.IsInternal ? set % 3 == 0 ? AsPath.Empty : AsPath.Sequence(65005, 7)
             : AsPath.Sequence(peer.As.Value, (uint)(7 + (set % 2))),
         Med = set % 4 == 0 ? null : (uint)(set % 3),
         LocalPref = peer.IsInternal ? set > 9 ? 200u : 100u : null,
+        OriginatorId = !peer.IsInternal ? null : set switch
+        {
+            1 or 5 => Initial[0].RouterId,
+            3 or 11 => new RouterId(77),
+            _ => null,
+        },
+        ClusterList = !peer.IsInternal ? [] : set switch
+        {
+            3 => [new RouterId(901)],
+            5 => [new RouterId(901), new RouterId(902)],
+            7 => [new RouterId(901), RibHarness.OwnId],
+            _ => [],
+        },
     };
 
     private static IpAddr HopOf(Cidr prefix, int hop) =>
@@ -225,7 +271,7 @@ public class RibExpanderTests
             var n = (int)((uint)nextHop.Bits & 3);
             if (((state >> n) & 1) != 0)
                 return NextHopResolution.Unreachable;
-            var gateway = (state + n) % 3 == 1 ? All[4].Address : (IpAddr?)null;
+            var gateway = (state + n) % 3 == 1 ? External : (IpAddr?)null;
             return new(true, gateway, n, (uint)((state + n) % 2));
         }
     }

@@ -15,17 +15,22 @@ internal sealed class RibHarness
         (RibPeer Peer, Dictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told,
         Families EndOfRib)> _peers = [];
 
-    public RibHarness(INextHopResolver? resolver = null) =>
-        Rib = new Rib(new RibConfig(Own, OwnId) { OwnAddresses = [IpAddr.Parse("10.0.0.100")] },
-            resolver)
-        { EndOfRibAllowed = true };
+    public RibHarness(INextHopResolver? resolver = null, RouterId? clusterId = null)
+    {
+        var config = new RibConfig(Own, OwnId)
+        {
+            OwnAddresses = [IpAddr.Parse("10.0.0.100")],
+            ClusterId = clusterId ?? OwnId,
+        };
+        Rib = new Rib(config, resolver) { EndOfRibAllowed = true };
+    }
 
     public Rib Rib { get; }
     public Dictionary<Cidr, BestRoute> Kernel { get; } = [];
     public List<string> Order { get; } = [];
 
     public static RibPeer Peer(ushort index, bool isInternal, IRoutePolicy? import = null, IRoutePolicy? export = null,
-        bool enhanced = false) => new()
+        bool enhanced = false, bool client = false) => new()
         {
             Index = index,
             Address = IpAddr.FromV4(0x0A000000u + index),
@@ -38,12 +43,19 @@ internal sealed class RibHarness
             Import = import,
             Export = export,
             EnhancedRefresh = enhanced,
+            ReflectorClient = client,
         };
 
     public void Up(RibPeer peer)
     {
         _peers[peer.Index] = (peer, [], Families.None);
         Rib.PeerUp(peer);
+    }
+
+    public void Change(RibPeer peer)
+    {
+        _peers[peer.Index] = (peer, _peers[peer.Index].Told, _peers[peer.Index].EndOfRib);
+        Rib.PeerChanged(peer);
     }
 
     public void Down(ushort peer, Families keep = Families.None)
