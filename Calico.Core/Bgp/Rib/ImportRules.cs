@@ -15,13 +15,20 @@ internal static class ImportRules
     public static int Admit(RibPeer source, IpAddr nextHop, ReadOnlySpan<byte> canonical, in ImportContext context,
         AttributeTable table)
     {
-        if (AsPath.ContainsAs(CanonicalAttributes.AsPathOf(canonical), source.LocalAs.Value))
+        if (CountOwnAs(source, CanonicalAttributes.AsPathOf(canonical), context.Config) > source.AllowedOwnAs)
             return AttributeTable.None;
         if (context.IsOwnAddress(nextHop))
             return AttributeTable.None;
         if (source.IsInternal && HasBeenReflectedHere(canonical, context.Config))
             return AttributeTable.None;
         return table.Intern(canonical, nextHop);
+    }
+
+    // Both the AS that we show to the peer and the speaker's are our own, unless the peer itself is in the latter.
+    private static int CountOwnAs(RibPeer source, ReadOnlySpan<byte> path, RibConfig self)
+    {
+        var speakers = self.LocalAs == source.As ? source.LocalAs : self.LocalAs;
+        return AsPath.CountAs(path, source.LocalAs.Value, speakers.Value);
     }
 
     private static bool HasBeenReflectedHere(ReadOnlySpan<byte> canonical, RibConfig self)

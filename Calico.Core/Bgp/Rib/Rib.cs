@@ -23,6 +23,9 @@ public sealed record RibConfig(Asn LocalAs, RouterId RouterId)
 /// <summary>Numbers about a peer's routes in one family.</summary>
 public readonly record struct RibCounters(int Received, int Advertised, long UpdatesSent);
 
+/// <summary>A peer's prefixes of a family have reached the number worth a warning, or are more than it may have.</summary>
+public readonly record struct PrefixLimitCrossed(ushort Peer, Families Family, int Limit, bool Exceeded);
+
 /// <summary>A route in the tables, for people and tests.</summary>
 public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathAttributes Attributes, bool IsBest,
     bool IsMultipath, bool IsStale);
@@ -44,6 +47,7 @@ public sealed class Rib
     private HashSet<IpAddr> _own;
     private readonly IRibTable[] _tables;
     private readonly Dictionary<ushort, IExportFeed?[]> _feeds = [];
+    private readonly List<PrefixLimitCrossed> _limitNews = [];
     private INextHopResolver _resolver;
 
     public Rib(RibConfig config, INextHopResolver? resolver = null)
@@ -53,7 +57,8 @@ public sealed class Rib
         _own = [.. config.OwnAddresses];
         _peers = new RibPeer?[RibConfig.MaxPeers + 1];
         _peers[RibPeer.LocalIndex] = RibPeer.Local(config.LocalAs, config.RouterId);
-        _tables = [new RibTable<Prefix4>(_peers, _resolver, config), new RibTable<Prefix6>(_peers, _resolver, config)];
+        _tables = [new RibTable<Prefix4>(_peers, _resolver, config, _limitNews.Add),
+            new RibTable<Prefix6>(_peers, _resolver, config, _limitNews.Add)];
     }
 
     /// <summary>Until this is set no End-of-RIB is sent: our own routes may not be known yet (RFC 4724 section 4.1).</summary>
@@ -81,6 +86,8 @@ public sealed class Rib
         _peers[peer.Index] = peer;
         if (before is not null && before.IsClient != peer.IsClient)
             LookAgain();
+        foreach (var table in _tables)
+            table.ForgetLimit(peer.Index);
         _feeds[peer.Index] = [.. Families.Both.Each()
             .Select(f => peer.Context.Families.Has(f) ? Table(f).AddFeed(peer) : null)];
     }
@@ -103,12 +110,16 @@ public sealed class Rib
     {
         if (!_feeds.TryGetValue(peer.Index, out var feeds))
             return;
-        var before = _peers[peer.Index];
+        var before = _peers[peer.Index]!;
         _peers[peer.Index] = peer;
+        foreach (var table in _tables)
+            table.CheckLimit(peer.Index);
+        if (before.DiffersOnlyInLimits(peer))
+            return;
         foreach (var feed in feeds)
             feed?.Retarget(peer);
         // To whom its routes go is another question than what it is told.
-        if (before?.IsClient != peer.IsClient)
+        if (before.IsClient != peer.IsClient)
             LookAgain();
     }
 
@@ -161,6 +172,19 @@ public sealed class Rib
                     break;
             }
         }
+    }
+
+    /// <summary>
+    /// Limits that were crossed since the last call. Of a peer above its limit no further prefix is taken; ending its
+    /// session is for whoever owns it.
+    /// </summary>
+    public ImmutableArray<PrefixLimitCrossed> TakeLimitsCrossed()
+    {
+        if (_limitNews.Count == 0)
+            return [];
+        ImmutableArray<PrefixLimitCrossed> news = [.. _limitNews];
+        _limitNews.Clear();
+        return news;
     }
 
     /// <summary>Announces a prefix as our own, or replaces its attributes.</summary>

@@ -39,6 +39,8 @@ internal interface IRibTable
     int Paths { get; }
     bool HasBestChanges { get; }
     void Configure(RibConfig config);
+    void ForgetLimit(ushort peer);
+    void CheckLimit(ushort peer);
     void Apply(RibPeer source, in RouteSection section, RouteBatch batch, in ImportContext context);
     void Originate(Cidr prefix, int attributes);
     void WithdrawLocal(Cidr prefix);
@@ -70,7 +72,8 @@ internal readonly record struct ImportContext(RibConfig Config, Func<IpAddr, boo
 /// A change is decided at once and leaves two marks: one for the kernel's reader and one for each peer whose
 /// Adj-RIB-Out it may touch. Readers look at the present state when they get to it, so nothing queues up.
 /// </summary>
-internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver resolver, RibConfig config) : IRibTable
+internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver resolver, RibConfig config,
+    Action<PrefixLimitCrossed> onLimit) : IRibTable
     where T : unmanaged, IPrefix<T>
 {
     private readonly PrefixTable<T> _prefixes = new();
@@ -141,12 +144,18 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         }
         else
         {
+            if (!HasRoom(peer))
+            {
+                _prefixes.RemoveIfUnused(id);
+                return;
+            }
             Attributes.AddReference(attributes);
             path = AllocatePath();
             ref var first = ref _prefixes[id].FirstPath;
             _paths[path] = new() { Prefix = id, Next = first, Peer = peer, Attributes = attributes };
             first = path;
             _counts[peer]++;
+            WarnOfLimit(peer);
         }
         LinkToSet(path);
         Decide(id, before);
