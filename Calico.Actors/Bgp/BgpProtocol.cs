@@ -200,6 +200,12 @@ public sealed record PeerConfig
     public int AllowedOwnAs { get; init; }
 
     /// <summary>
+    /// Take and tell several paths for a prefix (RFC 7911), if the peer does too: then it hears of all usable ones and not
+    /// only of the best.
+    /// </summary>
+    public bool AddPaths { get; init; } = true;
+
+    /// <summary>
     /// Prefixes that the peer may announce in each family, after the import policy; one more ends the session
     /// (RFC 4271 section 6.7). Null: no limit.
     /// </summary>
@@ -261,6 +267,7 @@ public sealed record PeerConfig
         KeepaliveTime = KeepaliveTime,
         ConnectRetryTime = ConnectRetryTime,
         SendHoldTime = SendHoldTime,
+        AddPaths = AddPaths,
         IdleHoldMin = ErrorWaitMin,
         IdleHoldMax = ErrorWaitMax,
         RestartTime = RestartTime,

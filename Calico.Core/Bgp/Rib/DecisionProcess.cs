@@ -13,6 +13,7 @@ internal struct Candidate
     public uint Metric;
     public RouterId RouterId;
     public IpAddr PeerAddress;
+    public uint PathId;
 }
 
 /// <summary>
@@ -29,6 +30,7 @@ internal struct Candidate
 ///            8  f  lowest identifier (ORIGINATOR_ID counts for the router's, RFC 4456 section 9)
 ///            9     shortest CLUSTER_LIST (RFC 4456 section 9)
 ///           10  g  lowest peer address
+///           11     lowest path identifier of one peer (RFC 7911)
 /// </code>
 /// Each step removes routes from the whole set, as the RFC words it, and never compares two of them alone: with MED
 /// in play pairwise comparison would depend on the order of arrival.
@@ -62,14 +64,17 @@ internal static class DecisionProcess
         return left.Length;
     }
 
-    // Steps 8 to 10 are a total order: no two peers have one address.
+    // Steps 8 to 11 are a total order: no two peers have one address.
     private static int TieBreak(Candidate a, Candidate b)
     {
         var byId = a.RouterId.CompareTo(b.RouterId);
         if (byId != 0)
             return byId;
         var byClusters = a.Facts.ClusterListLength.CompareTo(b.Facts.ClusterListLength);
-        return byClusters != 0 ? byClusters : a.PeerAddress.CompareTo(b.PeerAddress);
+        if (byClusters != 0)
+            return byClusters;
+        var byAddress = a.PeerAddress.CompareTo(b.PeerAddress);
+        return byAddress != 0 ? byAddress : a.PathId.CompareTo(b.PathId);
     }
 
     private static Span<Candidate> KeepLowest(Span<Candidate> candidates, Func<Candidate, long> key)

@@ -58,7 +58,11 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
             return false;
         }
         var context = new WireContext(open.Capabilities.FourOctetAs is not null, open.Capabilities.ExtendedMessage,
-            config.IsInternal, families);
+            config.IsInternal, families)
+        {
+            PathIdsIn = config.AddPaths ? families & open.Capabilities.AddPathSent : Families.None,
+            PathIdsOut = config.AddPaths ? families & open.Capabilities.AddPathReceived : Families.None,
+        };
         var hold = open.HoldTime < config.HoldTime ? open.HoldTime : config.HoldTime;
         var keepalive = config.KeepaliveTime is { } wanted && wanted < hold / 3 ? wanted : hold / 3;
         agreement = new Agreement(open, context, hold, keepalive)

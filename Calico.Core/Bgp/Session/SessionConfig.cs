@@ -39,6 +39,9 @@ public sealed record SessionConfig
     /// <summary>How long a transport may wait for the peer's OPEN (RFC 4271 section 8.2.2 suggests four minutes).</summary>
     public TimeSpan OpenHoldTime { get; init; } = TimeSpan.FromMinutes(4);
 
+    /// <summary>Offer to take and tell several paths for a prefix (RFC 7911).</summary>
+    public bool AddPaths { get; init; }
+
     /// <summary>Null: no graceful restart. Otherwise how long peers shall keep our routes while we are away.</summary>
     public TimeSpan? RestartTime { get; init; } = TimeSpan.FromSeconds(120);
 
@@ -64,6 +67,7 @@ public sealed record SessionConfig
         EnhancedRouteRefresh = true,
         ExtendedMessage = true,
         FourOctetAs = LocalAs,
+        AddPath = AddPaths ? [.. Families.Each().Select(f => new AddPathFamily(AfiSafi.Of(f), true, true))] : [],
         GracefulRestart = RestartTime is { } time
             ? new(Restarting, true, time,
                 [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting || again))])
