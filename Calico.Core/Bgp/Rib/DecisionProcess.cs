@@ -46,22 +46,59 @@ internal static class DecisionProcess
         var left = candidates;
         if (left.Length <= 1)
             return left.Length;
-        left = KeepLowest(left, static c => c.Local ? 0 : 1);
-        left = KeepLowest(left, static c => uint.MaxValue - c.Facts.LocalPref);
-        left = KeepLowest(left, static c => c.Facts.Hops);
-        left = KeepLowest(left, static c => (uint)c.Facts.Origin);
+        left = KeepLowest<OwnFirst>(left);
+        left = KeepLowest<LocalPref>(left);
+        left = KeepLowest<PathLength>(left);
+        left = KeepLowest<ByOrigin>(left);
         left = KeepLowestMed(left);
-        left = KeepLowest(left, static c => c.External ? 0 : 1);
-        left = KeepLowest(left, static c => c.Metric);
-        var best = 0;
-        for (var i = 1; i < left.Length; i++)
+        left = KeepLowest<ExternalFirst>(left);
+        left = KeepLowest<NextHopMetric>(left);
+        if (left.Length == 2)
         {
-            if (TieBreak(left[i], left[best]) < 0)
-                best = i;
+            if (TieBreak(left[0], left[1]) > 0)
+                (left[0], left[1]) = (left[1], left[0]);
         }
-        (left[0], left[best]) = (left[best], left[0]);
-        left[1..].Sort(TieBreak);
+        else
+        {
+            left.Sort(TieBreak);
+        }
         return left.Length;
+    }
+
+    /// <summary>What a step looks at; as a type and not as a delegate, so that each step is a loop of its own.</summary>
+    private interface IStep
+    {
+        static abstract uint KeyOf(in Candidate c);
+    }
+
+    private readonly struct OwnFirst : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Local ? 0u : 1;
+    }
+
+    private readonly struct LocalPref : IStep
+    {
+        public static uint KeyOf(in Candidate c) => uint.MaxValue - c.Facts.LocalPref;
+    }
+
+    private readonly struct PathLength : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Facts.Hops;
+    }
+
+    private readonly struct ByOrigin : IStep
+    {
+        public static uint KeyOf(in Candidate c) => (uint)c.Facts.Origin;
+    }
+
+    private readonly struct ExternalFirst : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.External ? 0u : 1;
+    }
+
+    private readonly struct NextHopMetric : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Metric;
     }
 
     // Steps 8 to 11 are a total order: no two peers have one address.
@@ -77,17 +114,24 @@ internal static class DecisionProcess
         return byAddress != 0 ? byAddress : a.PathId.CompareTo(b.PathId);
     }
 
-    private static Span<Candidate> KeepLowest(Span<Candidate> candidates, Func<Candidate, long> key)
+    private static Span<Candidate> KeepLowest<TStep>(Span<Candidate> candidates)
+        where TStep : struct, IStep
     {
-        if (candidates.Length == 1)
+        // Mostly all are alike; then nothing is moved.
+        var lowest = TStep.KeyOf(candidates[0]);
+        var alike = true;
+        for (var i = 1; i < candidates.Length; i++)
+        {
+            var key = TStep.KeyOf(candidates[i]);
+            alike &= key == lowest;
+            lowest = Math.Min(lowest, key);
+        }
+        if (alike)
             return candidates;
-        var lowest = long.MaxValue;
-        foreach (ref readonly var c in candidates)
-            lowest = Math.Min(lowest, key(c));
         var kept = 0;
         for (var i = 0; i < candidates.Length; i++)
         {
-            if (key(candidates[i]) == lowest)
+            if (TStep.KeyOf(candidates[i]) == lowest)
                 candidates[kept++] = candidates[i];
         }
         return candidates[..kept];
@@ -95,7 +139,7 @@ internal static class DecisionProcess
 
     private static Span<Candidate> KeepLowestMed(Span<Candidate> candidates)
     {
-        if (candidates.Length == 1)
+        if (HaveOneMed(candidates))
             return candidates;
         candidates.Sort(static (a, b) =>
         {
@@ -111,5 +155,15 @@ internal static class DecisionProcess
                 candidates[kept++] = candidates[i];
         }
         return candidates[..kept];
+    }
+
+    private static bool HaveOneMed(ReadOnlySpan<Candidate> candidates)
+    {
+        foreach (ref readonly var c in candidates)
+        {
+            if (c.Facts.Med != candidates[0].Facts.Med)
+                return false;
+        }
+        return true;
     }
 }
