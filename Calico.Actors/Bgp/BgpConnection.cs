@@ -29,6 +29,7 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
     private const int SegmentBytes = 16 * 1024;
 
     private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LeaveTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(30);
 
     private readonly record struct Outgoing(ReadOnlyMemory<byte> Bytes, byte[]? Rented, int Epoch);
@@ -52,6 +53,9 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
     private IBgpInternal? _news;
     private volatile Agreed? _agreed;
     private volatile bool _leaving;
+
+    // When the octets in hand were given to the kernel; 0 while there are none.
+    private long _sendingSince;
     private RouteBatch _batch = new();
 
     public ConnectionId Id { get; } = id;
@@ -61,6 +65,11 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
 
     /// <summary>Messages were read that the RIB has not taken yet: silence is our fault then, not the peer's.</summary>
     public bool IsBehind => _credits.CurrentCount < UnprocessedBatches;
+
+    /// <summary>How long the peer has taken nothing although we have something for it (RFC 9687).</summary>
+    public TimeSpan SendStalled => Volatile.Read(ref _sendingSince) is var since and not 0
+        ? time.GetElapsedTime(since)
+        : TimeSpan.Zero;
 
     public void Start()
     {
@@ -96,11 +105,15 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
     /// <summary>The session took an event: the parser may tell another. A flood of KEEPALIVEs fills no mailbox.</summary>
     public void Heard() => _newsCredits.Release();
 
-    /// <summary>Closes once everything queued has been sent, so that a NOTIFICATION gets out.</summary>
+    /// <summary>
+    /// Closes once everything queued has been sent, so that a NOTIFICATION gets out; a peer that does not take it is
+    /// not waited for long.
+    /// </summary>
     public void Close()
     {
         _leaving = true;
         _queue.Writer.TryComplete();
+        _stop.CancelAfter(LeaveTime);
     }
 
     /// <summary>Closes at once and without a word.</summary>
@@ -292,7 +305,11 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
             await foreach (var item in _queue.Reader.ReadAllAsync(_stop.Token))
             {
                 for (var rest = item.Bytes; !rest.IsEmpty;)
+                {
+                    Volatile.Write(ref _sendingSince, time.GetTimestamp() | 1);
                     rest = rest[await socket.SendAsync(rest, SocketFlags.None, _stop.Token)..];
+                }
+                Volatile.Write(ref _sendingSince, 0);
                 if (item.Rented is null)
                     continue;
                 ArrayPool<byte>.Shared.Return(item.Rented);

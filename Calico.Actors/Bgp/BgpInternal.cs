@@ -57,6 +57,7 @@ internal sealed record RibChunkSent(ushort Peer, int Epoch) : IBgpInternal, IDea
 
 // RIB to session.
 internal sealed record RoutesApplied(ConnectionId Connection, RouteBatch Batch) : IBgpInternal, IDeadLetterSuppression;
+internal sealed record PrefixLimitReached(int Epoch, PrefixLimitCrossed Limit) : IBgpInternal, IDeadLetterSuppression;
 internal sealed record SendUpdates(int Epoch, byte[] Buffer, int Length) : IBgpInternal, IDeadLetterSuppression;
 
 // Speaker to RIB.

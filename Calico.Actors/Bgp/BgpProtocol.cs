@@ -199,6 +199,27 @@ public sealed record PeerConfig
     /// <summary>How often our own AS may stand in a received path (BGPPeer numAllowedLocalASNumbers).</summary>
     public int AllowedOwnAs { get; init; }
 
+    /// <summary>
+    /// Take and tell several paths for a prefix (RFC 7911), if the peer does too: then it hears of all usable ones and not
+    /// only of the best.
+    /// </summary>
+    public bool AddPaths { get; init; } = true;
+
+    /// <summary>
+    /// Prefixes that the peer may announce in each family, after the import policy; one more ends the session
+    /// (RFC 4271 section 6.7). Null: no limit.
+    /// </summary>
+    public int? MaxPrefixes { get; init; }
+
+    /// <summary>The share of <see cref="MaxPrefixes"/> that is worth a warning in the log.</summary>
+    public double MaxPrefixesWarning { get; init; } = 0.75;
+
+    /// <summary>
+    /// A peer that takes none of our octets for this long, or twice the hold time if that is longer, is given up
+    /// (RFC 9687).
+    /// </summary>
+    public TimeSpan SendHoldTime { get; init; } = TimeSpan.FromMinutes(8);
+
     public IRoutePolicy? Import { get; init; }
     public IRoutePolicy? Export { get; init; }
 
@@ -223,6 +244,11 @@ public sealed record PeerConfig
         ErrorWaitMax = next.ErrorWaitMax,
         RestartTime = next.RestartTime,
         NextHopMode = next.NextHopMode,
+        ReflectorClient = next.ReflectorClient,
+        AllowedOwnAs = next.AllowedOwnAs,
+        MaxPrefixes = next.MaxPrefixes,
+        MaxPrefixesWarning = next.MaxPrefixesWarning,
+        SendHoldTime = next.SendHoldTime,
         Import = next.Import,
         Export = next.Export,
     } != next;
@@ -240,6 +266,8 @@ public sealed record PeerConfig
         HoldTime = HoldTime,
         KeepaliveTime = KeepaliveTime,
         ConnectRetryTime = ConnectRetryTime,
+        SendHoldTime = SendHoldTime,
+        AddPaths = AddPaths,
         IdleHoldMin = ErrorWaitMin,
         IdleHoldMax = ErrorWaitMax,
         RestartTime = RestartTime,

@@ -60,6 +60,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             _log.Warning("bgp session {Peer}: routes treated as withdrawn: {Problem} ({Suppressed} more since the last such line)",
             _peer.Name, m.Problem, m.Suppressed));
         Receive<SendUpdates>(OnSendUpdates);
+        Receive<PrefixLimitReached>(OnLimit);
         Receive<ChunkSent>(m => _rib.Tell(new RibChunkSent(_index, m.Epoch)));
     }
 
@@ -85,6 +86,8 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             Step(new SessionEvent.Restart(CeaseError.OtherConfigurationChange, "configuration changed"));
         else if (_state.Main is { } main && ConcernsRoutes(peer, speaker))
             RepeatRoutes(main);
+        else if (_state.Main is { } same && ConcernsLimits(peer))
+            _rib.Tell(new RibPeerChanged(PeerOf(same.Id, same.Agreement!)));
     }
 
     private void Use(PeerConfig peer, SpeakerConfig speaker)
@@ -93,8 +96,13 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         _config = peer.ToSession(speaker, speaker.Restarting);
     }
 
+    // Limits alone need no routes again.
+    private bool ConcernsLimits(PeerConfig peer) => peer.MaxPrefixes != _peer.MaxPrefixes
+        || peer.MaxPrefixesWarning != _peer.MaxPrefixesWarning;
+
     private bool ConcernsRoutes(PeerConfig peer, SpeakerConfig speaker) =>
         peer.Import != _peer.Import || peer.Export != _peer.Export || peer.NextHopMode != _peer.NextHopMode
+        || peer.AllowedOwnAs != _peer.AllowedOwnAs || peer.ReflectorClient != _peer.ReflectorClient || speaker.ClusterId != _speaker.ClusterId
         || speaker.AddressV4 != _speaker.AddressV4 || speaker.AddressV6 != _speaker.AddressV6;
 
     // New rules for the routes of a living session: tell ours again, and ask for the peer's.
@@ -131,11 +139,23 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     {
         if (!_timers.Value.IsExpired(m.Timer))
             return;
+        var connection = Find(m.Timer.Connection);
         // While our own RIB is behind, nothing is read, and silence says nothing about the peer.
-        if (m.Timer.Kind == TimerKind.Hold && Find(m.Timer.Connection) is { IsBehind: true })
+        if (m.Timer.Kind == TimerKind.Hold && connection is { IsBehind: true })
             _timers.Value.Start(m.Timer, _config.HoldTime);
+        else if (m.Timer.Kind == TimerKind.SendHold && SendHoldLeft(connection) is { } left)
+            _timers.Value.Start(m.Timer, left);
         else
             Step(new SessionEvent.TimerExpired(m.Timer));
+    }
+
+    // Null if the peer has taken nothing of what we have for it for too long.
+    private TimeSpan? SendHoldLeft(BgpConnection? connection)
+    {
+        if (connection is null || _state.Find(connection.Id)?.Agreement is not { } agreement)
+            return null;
+        var left = agreement.SendHoldTime - connection.SendStalled;
+        return left > TimeSpan.Zero ? left : null;
     }
 
     private void OnRoutes(RoutesRead m)
@@ -158,6 +178,17 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         Step(new SessionEvent.RefreshReceived(m.Connection));
         if (_state.Main?.Id == m.Connection)
             _rib.Tell(new RibRefresh(_index, m.Family));
+    }
+
+    private void OnLimit(PrefixLimitReached m)
+    {
+        if (m.Epoch != _epoch || _state.Main is not { } main)
+            return;
+        if (m.Limit.Exceeded)
+            Step(new SessionEvent.PrefixLimitExceeded(main.Id, m.Limit.Family, m.Limit.Limit));
+        else
+            _log.Warning("bgp session {Peer}: {Share:0} % of the {Limit} prefixes of {Family} are used; above that number the session ends",
+                _peer.Name, _peer.MaxPrefixesWarning * 100, m.Limit.Limit, m.Limit.Family);
     }
 
     private void OnSendUpdates(SendUpdates m)
@@ -266,6 +297,10 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             NextHopV4 = local.IsV4 ? local : _speaker.AddressV4,
             NextHopV6 = local.IsV6 ? local : _speaker.AddressV6,
             NextHopMode = _peer.NextHopMode,
+            ReflectorClient = _peer.ReflectorClient,
+            AllowedOwnAs = _peer.AllowedOwnAs,
+            MaxPrefixes = _peer.MaxPrefixes,
+            WarnPrefixes = _peer.MaxPrefixes is { } max ? (int)Math.Ceiling(max * _peer.MaxPrefixesWarning) : null,
             EnhancedRefresh = agreement.PeerOpen.Capabilities.EnhancedRouteRefresh,
             Import = _peer.Import,
             Export = _peer.Export,

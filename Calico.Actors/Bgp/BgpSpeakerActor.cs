@@ -151,8 +151,9 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         var old = session.Config;
         session.Config = peer;
         var reset = identityChanged || old.NeedsReset(peer);
-        var nextHopsChanged = before?.AddressV4 != _config!.AddressV4 || before?.AddressV6 != _config.AddressV6;
-        if (reset || nextHopsChanged || old != peer)
+        var rulesChanged = before?.AddressV4 != _config!.AddressV4 || before?.AddressV6 != _config.AddressV6
+            || before?.ClusterId != _config.ClusterId;
+        if (reset || rulesChanged || old != peer)
             session.Actor.Tell(new ReconfigureSession(peer, _config, reset));
         else if (before?.Restarting != _config.Restarting)
             session.Actor.Tell(new UpdateSpeaker(_config));
@@ -313,6 +314,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     private static RibConfig RibConfigOf(SpeakerConfig config) => new(config.LocalAs, config.RouterId)
     {
         MaxPaths = config.MaxPaths,
+        ClusterId = config.ClusterId ?? config.RouterId,
         OwnAddresses = [.. new[] { config.AddressV4, config.AddressV6 }.OfType<IpAddr>()],
     };
 

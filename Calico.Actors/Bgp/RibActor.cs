@@ -173,6 +173,11 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
         if (_rib is null)
             throw new InvalidOperationException("the RIB was not configured before it was used");
         change(_rib);
+        foreach (var limit in _rib.TakeLimitsCrossed())
+        {
+            if (_up.TryGetValue(limit.Peer, out var peer))
+                peer.Session.Tell(new PrefixLimitReached(peer.Epoch, limit));
+        }
         FlushSoon();
     }
 

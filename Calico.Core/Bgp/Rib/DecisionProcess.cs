@@ -13,6 +13,7 @@ internal struct Candidate
     public uint Metric;
     public RouterId RouterId;
     public IpAddr PeerAddress;
+    public uint PathId;
 }
 
 /// <summary>
@@ -29,6 +30,7 @@ internal struct Candidate
 ///            8  f  lowest identifier (ORIGINATOR_ID counts for the router's, RFC 4456 section 9)
 ///            9     shortest CLUSTER_LIST (RFC 4456 section 9)
 ///           10  g  lowest peer address
+///           11     lowest path identifier of one peer (RFC 7911)
 /// </code>
 /// Each step removes routes from the whole set, as the RFC words it, and never compares two of them alone: with MED
 /// in play pairwise comparison would depend on the order of arrival.
@@ -44,45 +46,92 @@ internal static class DecisionProcess
         var left = candidates;
         if (left.Length <= 1)
             return left.Length;
-        left = KeepLowest(left, static c => c.Local ? 0 : 1);
-        left = KeepLowest(left, static c => uint.MaxValue - c.Facts.LocalPref);
-        left = KeepLowest(left, static c => c.Facts.Hops);
-        left = KeepLowest(left, static c => (uint)c.Facts.Origin);
+        left = KeepLowest<OwnFirst>(left);
+        left = KeepLowest<LocalPref>(left);
+        left = KeepLowest<PathLength>(left);
+        left = KeepLowest<ByOrigin>(left);
         left = KeepLowestMed(left);
-        left = KeepLowest(left, static c => c.External ? 0 : 1);
-        left = KeepLowest(left, static c => c.Metric);
-        var best = 0;
-        for (var i = 1; i < left.Length; i++)
+        left = KeepLowest<ExternalFirst>(left);
+        left = KeepLowest<NextHopMetric>(left);
+        if (left.Length == 2)
         {
-            if (TieBreak(left[i], left[best]) < 0)
-                best = i;
+            if (TieBreak(left[0], left[1]) > 0)
+                (left[0], left[1]) = (left[1], left[0]);
         }
-        (left[0], left[best]) = (left[best], left[0]);
-        left[1..].Sort(TieBreak);
+        else
+        {
+            left.Sort(TieBreak);
+        }
         return left.Length;
     }
 
-    // Steps 8 to 10 are a total order: no two peers have one address.
+    /// <summary>What a step looks at; as a type and not as a delegate, so that each step is a loop of its own.</summary>
+    private interface IStep
+    {
+        static abstract uint KeyOf(in Candidate c);
+    }
+
+    private readonly struct OwnFirst : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Local ? 0u : 1;
+    }
+
+    private readonly struct LocalPref : IStep
+    {
+        public static uint KeyOf(in Candidate c) => uint.MaxValue - c.Facts.LocalPref;
+    }
+
+    private readonly struct PathLength : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Facts.Hops;
+    }
+
+    private readonly struct ByOrigin : IStep
+    {
+        public static uint KeyOf(in Candidate c) => (uint)c.Facts.Origin;
+    }
+
+    private readonly struct ExternalFirst : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.External ? 0u : 1;
+    }
+
+    private readonly struct NextHopMetric : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Metric;
+    }
+
+    // Steps 8 to 11 are a total order: no two peers have one address.
     private static int TieBreak(Candidate a, Candidate b)
     {
         var byId = a.RouterId.CompareTo(b.RouterId);
         if (byId != 0)
             return byId;
         var byClusters = a.Facts.ClusterListLength.CompareTo(b.Facts.ClusterListLength);
-        return byClusters != 0 ? byClusters : a.PeerAddress.CompareTo(b.PeerAddress);
+        if (byClusters != 0)
+            return byClusters;
+        var byAddress = a.PeerAddress.CompareTo(b.PeerAddress);
+        return byAddress != 0 ? byAddress : a.PathId.CompareTo(b.PathId);
     }
 
-    private static Span<Candidate> KeepLowest(Span<Candidate> candidates, Func<Candidate, long> key)
+    private static Span<Candidate> KeepLowest<TStep>(Span<Candidate> candidates)
+        where TStep : struct, IStep
     {
-        if (candidates.Length == 1)
+        // Mostly all are alike; then nothing is moved.
+        var lowest = TStep.KeyOf(candidates[0]);
+        var alike = true;
+        for (var i = 1; i < candidates.Length; i++)
+        {
+            var key = TStep.KeyOf(candidates[i]);
+            alike &= key == lowest;
+            lowest = Math.Min(lowest, key);
+        }
+        if (alike)
             return candidates;
-        var lowest = long.MaxValue;
-        foreach (ref readonly var c in candidates)
-            lowest = Math.Min(lowest, key(c));
         var kept = 0;
         for (var i = 0; i < candidates.Length; i++)
         {
-            if (key(candidates[i]) == lowest)
+            if (TStep.KeyOf(candidates[i]) == lowest)
                 candidates[kept++] = candidates[i];
         }
         return candidates[..kept];
@@ -90,7 +139,7 @@ internal static class DecisionProcess
 
     private static Span<Candidate> KeepLowestMed(Span<Candidate> candidates)
     {
-        if (candidates.Length == 1)
+        if (HaveOneMed(candidates))
             return candidates;
         candidates.Sort(static (a, b) =>
         {
@@ -106,5 +155,15 @@ internal static class DecisionProcess
                 candidates[kept++] = candidates[i];
         }
         return candidates[..kept];
+    }
+
+    private static bool HaveOneMed(ReadOnlySpan<Candidate> candidates)
+    {
+        foreach (ref readonly var c in candidates)
+        {
+            if (c.Facts.Med != candidates[0].Facts.Med)
+                return false;
+        }
+        return true;
     }
 }

@@ -9,6 +9,8 @@ internal interface IExportFeed
     /// <summary>Something is left to be written, marks included.</summary>
     bool HasWork(bool endOfRibAllowed);
 
+    RibPeer Target { get; }
+
     /// <summary>Prefixes that the peer has been told.</summary>
     int Advertised { get; }
 
@@ -28,18 +30,17 @@ internal interface IExportFeed
 }
 
 /// <summary>
-/// The Adj-RIB-Out of a peer, without a copy of its routes: one bit says that a prefix was announced, one that it
-/// must be looked at again, and what to say is computed when it is said. However far the peer lags, this does not
-/// grow. Prefixes are written in groups of one attribute set each, so that messages are full.
+/// What the two kinds of feeds have in common. Prefixes are written in groups of one attribute set each, so that
+/// messages are full; what to say is computed when it is said. However far the peer lags, this does not grow.
 /// </summary>
-internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopResolver resolver) : IExportFeed
+internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopResolver resolver) : IExportFeed
     where T : unmanaged, IPrefix<T>
 {
-    // What the prefixes of one run of messages have in common.
-    private readonly record struct Group(int Set, bool Transit)
+    // What the prefixes of one run of messages have in common. The originator counts only where a route is reflected.
+    protected readonly record struct Group(int Set, bool Transit, RouterId Originator)
     {
-        public static readonly Group Fresh = new(int.MinValue, false);
-        public static readonly Group Withdrawn = new(AttributeTable.None, false);
+        public static readonly Group Fresh = new(int.MinValue, false, default);
+        public static readonly Group Withdrawn = new(AttributeTable.None, false, default);
     }
 
     private enum Refreshing
@@ -49,33 +50,42 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
         Running,
     }
 
-    private readonly IdSet _dirty = new();
-    private readonly IdSet _advertised = new();
-    private readonly ExportPlan _plan = new();
     private byte[] _attributes = new byte[512];
+    private readonly byte[] _nextHop = new byte[16];
     private Refreshing _refresh;
     private bool _endOfRibOwed = true;
     private NextHopResolution _link = resolver.Resolve(target.Address);
 
     public RibPeer Target { get; private set; } = target;
 
-    public int Advertised => _advertised.Count;
+    public abstract int Advertised { get; }
     public long UpdatesSent { get; private set; }
 
+    /// <summary>Prefixes to look at again; each is pinned.</summary>
+    protected IdSet Dirty { get; } = new();
+
+    protected ExportPlan Plan { get; } = new();
+    protected RibTable<T> Table { get; } = table;
+
+    /// <summary>Whether prefixes go out with path identifiers.</summary>
+    protected abstract bool PathIds { get; }
+
+    protected virtual bool HasMarks => Dirty.Count > 0;
+
     public bool HasWork(bool endOfRibAllowed) =>
-        _dirty.Count > 0 || _refresh != Refreshing.No || (_endOfRibOwed && endOfRibAllowed);
+        HasMarks || _refresh != Refreshing.No || (_endOfRibOwed && endOfRibAllowed);
 
     public void Mark(int id)
     {
-        if (_dirty.Add(id))
-            table.Pin(id);
+        if (Dirty.Add(id))
+            Table.Pin(id);
     }
 
-    public void MarkAll()
+    public virtual void MarkAll()
     {
-        for (var id = 0; id < table.PrefixTable.Top; id++)
+        for (var id = 0; id < Table.PrefixTable.Top; id++)
         {
-            if (table.PrefixTable[id].FirstPath >= 0)
+            if (Table.PrefixTable[id].FirstPath >= 0)
                 Mark(id);
         }
     }
@@ -90,8 +100,7 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
     public void Retarget(RibPeer changed)
     {
         Target = changed;
-        for (var id = _advertised.Next(0); id >= 0; id = _advertised.Next(id + 1))
-            Mark(id);
+        MarkAdvertised();
         MarkAll();
     }
 
@@ -109,18 +118,16 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
 
     public void Clear()
     {
-        for (var id = _dirty.Next(0); id >= 0; id = _dirty.Next(id + 1))
-        {
-            _dirty.Remove(id);
-            table.Unpin(id);
-        }
+        for (var id = Dirty.Next(0); id >= 0; id = Dirty.Next(id + 1))
+            Done(id);
     }
 
     public int Fill(Span<byte> buffer, bool endOfRibAllowed)
     {
         var prologue = WriteMark(buffer, Refreshing.Begin, RefreshSubtype.BeginOfRouteRefresh);
-        var w = new UpdateWriter<T>(buffer[prologue..], Target.Context.MaxMessageLength);
+        var w = new UpdateWriter<T>(buffer[prologue..], Target.Context.MaxMessageLength, PathIds);
         var full = WriteRoutes(ref w);
+        w.End();
         if (!full && _endOfRibOwed && endOfRibAllowed && w.TryWriteEndOfRib())
             _endOfRibOwed = false;
         UpdatesSent += w.Messages;
@@ -129,72 +136,32 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
             : written + WriteMark(buffer[written..], Refreshing.Running, RefreshSubtype.EndOfRouteRefresh);
     }
 
-    // True if the buffer is full.
-    private bool WriteRoutes(ref UpdateWriter<T> w)
+    /// <summary>Writes what is due; true if the buffer is full before the end.</summary>
+    protected abstract bool WriteRoutes(ref UpdateWriter<T> w);
+
+    /// <summary>Marks what the peer was told.</summary>
+    protected abstract void MarkAdvertised();
+
+    protected void Done(int id)
     {
-        var current = Group.Fresh;
-        while (_dirty.Count > 0)
-        {
-            if (!_plan.TryPeek(out var id))
-            {
-                BuildPlan();
-                continue;
-            }
-            if (_dirty.Contains(id) && !Write(ref w, id, ref current))
-            {
-                w.End();
-                return true;
-            }
-            _plan.Advance();
-        }
-        w.End();
-        return false;
+        Dirty.Remove(id);
+        Table.Unpin(id);
     }
 
-    private bool Write(ref UpdateWriter<T> w, int id, ref Group current)
-    {
-        var group = Export(id, out var source, out var told);
-        if (group.Set != AttributeTable.None && group != current)
-            group = BeginGroup(ref w, group, source!, told, ref current);
-        if (group.Set == AttributeTable.None)
-        {
-            if (!_advertised.Contains(id))
-            {
-                Done(id);
-                return true;
-            }
-            if (current != Group.Withdrawn)
-                w.BeginWithdraw();
-            current = Group.Withdrawn;
-        }
-        if (!w.TryAdd(table.PrefixTable[id].Key))
-            return false;
-        if (group.Set == AttributeTable.None)
-            _advertised.Remove(id);
-        else
-            _advertised.Add(id);
-        Done(id);
-        return true;
-    }
-
-    private void Done(int id)
-    {
-        _dirty.Remove(id);
-        table.Unpin(id);
-    }
-
-    // Returns the group, or that of withdrawn routes if its set is too long for a message to this peer (RFC 8654
-    // section 4).
-    private Group BeginGroup(ref UpdateWriter<T> w, Group group, RibPeer source, IpAddr told, ref Group current)
+    /// <summary>
+    /// Returns the group, or that of withdrawn routes if its set is too long for a message to this peer (RFC 8654
+    /// section 4).
+    /// </summary>
+    protected Group BeginGroup(ref UpdateWriter<T> w, Group group, RibPeer source, IpAddr told, ref Group current)
     {
         w.End();
         current = Group.Fresh;
-        var canonical = table.Attributes.Octets(group.Set);
+        var canonical = Table.Attributes.Octets(group.Set);
         if (_attributes.Length < AttributeEdits.Bound(canonical.Length))
             _attributes = new byte[AttributeEdits.Bound(canonical.Length) * 2];
         var attributes = new WireWriter(_attributes);
-        ExportRules.Edits(T.Family, told, source, Target).Write(ref attributes, canonical);
-        if (!UpdateRoom.Fits(T.Family, attributes.Position, Target.Context.MaxMessageLength))
+        ExportRules.Edits(T.Family, told, source, Target, Table.ClusterId).Write(ref attributes, canonical);
+        if (!UpdateRoom.Fits(T.Family, attributes.Position, Target.Context.MaxMessageLength, PathIds))
             return Group.Withdrawn;
         Span<byte> nextHop = _nextHop;
         w.BeginAnnounce(_attributes.AsSpan(0, attributes.Position), nextHop[..told.WriteTo(nextHop)]);
@@ -202,37 +169,26 @@ internal sealed class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHopR
         return group;
     }
 
-    private readonly byte[] _nextHop = new byte[16];
-
-    // What to announce the prefix with; that of withdrawn routes if the peer shall not have it.
-    private Group Export(int id, out RibPeer? source, out IpAddr told)
+    /// <summary>What to announce a path with; the group of withdrawn routes if the peer shall not have it.</summary>
+    protected Group Export(int path, out RibPeer? source, out IpAddr told)
     {
         source = null;
         told = default;
-        var best = table.BestPath(id);
-        if (best < 0)
+        if (path < 0)
             return Group.Withdrawn;
-        ref readonly var entry = ref table.Path(best);
-        source = table.Peer(entry.Peer);
+        ref readonly var entry = ref Table.Path(path);
+        source = Table.Peer(entry.Peer);
         var set = entry.Attributes;
-        if (!ExportRules.Allows(table.Attributes.Facts(set), source, Target))
+        if (!ExportRules.Allows(Table.Attributes.Facts(set), source, Target))
             return Group.Withdrawn;
         if (Target.Export is { } policy)
-            set = policy.Apply(new PolicyRoute(table.PrefixTable[id].Key.ToCidr(), set, source, Target),
-                table.Attributes);
+            set = policy.Apply(new PolicyRoute(Table.PrefixTable[entry.Prefix].Key.ToCidr(), set, source, Target),
+                Table.Attributes);
         var transit = ExportRules.IsTransit(source, Target);
         return set != AttributeTable.None
-            && ExportRules.TryNextHop(T.Family, table.Attributes.Hop(set), Target, _link, transit, out told)
-            ? new Group(set, transit)
+            && ExportRules.TryNextHop(T.Family, Table.Attributes.Hop(set), Target, _link, transit, out told)
+            ? new Group(set, transit, ExportRules.IsReflected(source, Target) ? source.RouterId : default)
             : Group.Withdrawn;
-    }
-
-    private void BuildPlan()
-    {
-        _plan.Begin(table.Attributes.Capacity);
-        for (var id = _dirty.Next(0); id >= 0; id = _dirty.Next(id + 1))
-            _plan.Add(id, Export(id, out _, out _).Set);
-        _plan.End();
     }
 
     private int WriteMark(Span<byte> buffer, Refreshing when, RefreshSubtype subtype)

@@ -9,10 +9,14 @@ namespace Calico.Core.Bgp.Rib;
 ///   source \ target    internal                           external
 ///   ours               next hop own address               next hop own address, path = own AS
 ///   external           next hop unchanged, LOCAL_PREF     next hop own address, own AS in front, no MED
-///   internal           never                              own AS in front, MED <see cref="TransitMed"/>; next hop
+///   internal           reflected (below), or never        own AS in front, MED <see cref="TransitMed"/>; next hop
 ///                                                         unchanged if on the link shared with the peer, else own;
 ///                                                         never what we forward through the peer itself
 /// </code>
+/// Reflection is RFC 4456: from a client to everybody inside, from others to clients. A reflected route stays as it is,
+/// next hop, LOCAL_PREF and MED included; it gets the router it came from as ORIGINATOR_ID if it has none, and our
+/// cluster in front of its CLUSTER_LIST. The router that is its originator is not bothered with it.
+///
 /// Every node of a mesh tells an external router about every block. The MED makes the router choose the node that
 /// originates a block as long as that node tells it, and the last rule keeps a node from attracting what it would send
 /// straight back.
@@ -27,7 +31,7 @@ internal static class ExportRules
     {
         if (source.Index == target.Index && !source.IsLocal)
             return false;
-        if (source.IsInternal && target.IsInternal)
+        if (source.IsInternal && target.IsInternal && !MayReflect(facts, source, target))
             return false;
         if (facts.Has(AttributeTraits.NoAdvertise))
             return false;
@@ -55,18 +59,30 @@ internal static class ExportRules
         return told != target.Address && !(transit && hop.Resolution.Gateway == target.Address);
     }
 
-    public static AttributeEdits Edits(Families family, IpAddr told, RibPeer source, RibPeer target) => new()
-    {
-        FourOctetAs = target.Context.FourOctetAs,
-        NextHop = family == Families.Ipv4Unicast ? told : null,
-        Prepend = target.IsExternal ? target.LocalAs : null,
-        DropInternal = target.IsExternal,
-        DropMed = target.IsExternal && !source.IsLocal,
-        Med = IsTransit(source, target) ? TransitMed : null,
-        DefaultLocalPref = target.IsInternal ? AttributeFacts.DefaultLocalPref : null,
-    };
+    public static AttributeEdits Edits(Families family, IpAddr told, RibPeer source, RibPeer target,
+        RouterId clusterId) => new()
+        {
+            FourOctetAs = target.Context.FourOctetAs,
+            NextHop = family == Families.Ipv4Unicast ? told : null,
+            Prepend = target.IsExternal ? target.LocalAs : null,
+            DropInternal = target.IsExternal,
+            DropMed = target.IsExternal && !source.IsLocal,
+            Med = IsTransit(source, target) ? TransitMed : null,
+            DefaultLocalPref = target.IsInternal ? AttributeFacts.DefaultLocalPref : null,
+            DefaultOriginator = IsReflected(source, target) ? source.RouterId : null,
+            Cluster = IsReflected(source, target) ? clusterId : null,
+        };
+
+    public static bool IsReflected(RibPeer source, RibPeer target) => source.IsInternal && target.IsInternal;
+
+    /// <summary>Whether an internal peer can be told what this source says, whatever the route.</summary>
+    public static bool CanReflect(RibPeer source, RibPeer target) => source.IsClient || target.IsClient;
 
     public static bool IsTransit(RibPeer source, RibPeer target) => source.IsInternal && target.IsExternal;
+
+    private static bool MayReflect(in AttributeFacts facts, RibPeer source, RibPeer target) =>
+        CanReflect(source, target) && target.RouterId
+            != (facts.Has(AttributeTraits.HasOriginatorId) ? facts.OriginatorId : source.RouterId);
 
     // The third-party next hop of RFC 4271 section 5.1.3.
     private static bool SharesLink(NextHopResolution hop, NextHopResolution peer) =>

@@ -6,7 +6,8 @@ namespace Calico.Core.Bgp.Rib;
 
 /// <summary>
 /// Which routes of a peer are usable at all (RFC 4271 section 9 and 9.1.2, RFC 4456 section 8): not those that have
-/// been here before, and not those whose next hop is ourselves. The session does not mind either.
+/// been here before, by our AS, identifier or cluster, and not those whose next hop is ourselves. The session does not
+/// mind either.
 /// </summary>
 internal static class ImportRules
 {
@@ -14,25 +15,32 @@ internal static class ImportRules
     public static int Admit(RibPeer source, IpAddr nextHop, ReadOnlySpan<byte> canonical, in ImportContext context,
         AttributeTable table)
     {
-        if (AsPath.ContainsAs(CanonicalAttributes.AsPathOf(canonical), source.LocalAs.Value))
+        if (CountOwnAs(source, CanonicalAttributes.AsPathOf(canonical), context.Config) > source.AllowedOwnAs)
             return AttributeTable.None;
         if (context.IsOwnAddress(nextHop))
             return AttributeTable.None;
-        if (source.IsInternal && HasBeenReflectedHere(canonical, context.RouterId))
+        if (source.IsInternal && HasBeenReflectedHere(canonical, context.Config))
             return AttributeTable.None;
         return table.Intern(canonical, nextHop);
     }
 
-    private static bool HasBeenReflectedHere(ReadOnlySpan<byte> canonical, RouterId self)
+    // Both the AS that we show to the peer and the speaker's are our own, unless the peer itself is in the latter.
+    private static int CountOwnAs(RibPeer source, ReadOnlySpan<byte> path, RibConfig self)
+    {
+        var speakers = self.LocalAs == source.As ? source.LocalAs : self.LocalAs;
+        return AsPath.CountAs(path, source.LocalAs.Value, speakers.Value);
+    }
+
+    private static bool HasBeenReflectedHere(ReadOnlySpan<byte> canonical, RibConfig self)
     {
         if (CanonicalAttributes.TryFind(canonical, AttributeType.OriginatorId, out var originator)
-            && BinaryPrimitives.ReadUInt32BigEndian(originator) == self.Value)
+            && BinaryPrimitives.ReadUInt32BigEndian(originator) == self.RouterId.Value)
             return true;
         if (!CanonicalAttributes.TryFind(canonical, AttributeType.ClusterList, out var clusters))
             return false;
         for (var i = 0; i < clusters.Length; i += 4)
         {
-            if (BinaryPrimitives.ReadUInt32BigEndian(clusters[i..]) == self.Value)
+            if (BinaryPrimitives.ReadUInt32BigEndian(clusters[i..]) == self.ClusterId.Value)
                 return true;
         }
         return false;

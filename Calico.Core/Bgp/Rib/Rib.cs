@@ -13,12 +13,18 @@ public sealed record RibConfig(Asn LocalAs, RouterId RouterId)
     /// <summary>Next hops in one ECMP route.</summary>
     public int MaxPaths { get; init; } = 16;
 
+    /// <summary>What routes reflected here carry in their CLUSTER_LIST (RFC 4456 section 7); by default the router id.</summary>
+    public RouterId ClusterId { get; init; } = RouterId;
+
     /// <summary>Peers that can exist at a time; their indexes are 1 to this.</summary>
     public const ushort MaxPeers = 8192;
 }
 
 /// <summary>Numbers about a peer's routes in one family.</summary>
 public readonly record struct RibCounters(int Received, int Advertised, long UpdatesSent);
+
+/// <summary>A peer's prefixes of a family have reached the number worth a warning, or are more than it may have.</summary>
+public readonly record struct PrefixLimitCrossed(ushort Peer, Families Family, int Limit, bool Exceeded);
 
 /// <summary>A route in the tables, for people and tests.</summary>
 public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathAttributes Attributes, bool IsBest,
@@ -32,7 +38,7 @@ public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathA
 ///                                                       [export rules, policy] =+==FillUpdates==> UPDATE messages
 /// </code>
 /// Not thread-safe: one actor owns it. All inputs take effect at once; outputs are taken when the taker has room, and
-/// then say what is true at that moment. Left out on purpose: ADD-PATH, route reflection, dampening, maximum prefixes.
+/// then say what is true at that moment. Left out on purpose: dampening.
 /// </summary>
 public sealed class Rib
 {
@@ -41,6 +47,7 @@ public sealed class Rib
     private HashSet<IpAddr> _own;
     private readonly IRibTable[] _tables;
     private readonly Dictionary<ushort, IExportFeed?[]> _feeds = [];
+    private readonly List<PrefixLimitCrossed> _limitNews = [];
     private INextHopResolver _resolver;
 
     public Rib(RibConfig config, INextHopResolver? resolver = null)
@@ -50,8 +57,8 @@ public sealed class Rib
         _own = [.. config.OwnAddresses];
         _peers = new RibPeer?[RibConfig.MaxPeers + 1];
         _peers[RibPeer.LocalIndex] = RibPeer.Local(config.LocalAs, config.RouterId);
-        _tables = [new RibTable<Prefix4>(_peers, _resolver, config.MaxPaths),
-            new RibTable<Prefix6>(_peers, _resolver, config.MaxPaths)];
+        _tables = [new RibTable<Prefix4>(_peers, _resolver, config, _limitNews.Add),
+            new RibTable<Prefix6>(_peers, _resolver, config, _limitNews.Add)];
     }
 
     /// <summary>Until this is set no End-of-RIB is sent: our own routes may not be known yet (RFC 4724 section 4.1).</summary>
@@ -69,7 +76,18 @@ public sealed class Rib
         if (peer.Index == RibPeer.LocalIndex || peer.Index >= _peers.Length)
             throw new ArgumentOutOfRangeException(nameof(peer), peer.Index, "not a peer's index");
         RemoveFeeds(peer.Index);
+        var before = _peers[peer.Index];
+        if (before is not null && !before.IsSameRouter(peer))
+        {
+            // What was kept over a restart was another's, or has another rank now.
+            foreach (var table in _tables)
+                table.RemovePeer(peer.Index);
+        }
         _peers[peer.Index] = peer;
+        if (before is not null && before.IsClient != peer.IsClient)
+            LookAgain();
+        foreach (var table in _tables)
+            table.ForgetLimit(peer.Index);
         _feeds[peer.Index] = [.. Families.Both.Each()
             .Select(f => peer.Context.Families.Has(f) ? Table(f).AddFeed(peer) : null)];
     }
@@ -77,11 +95,14 @@ public sealed class Rib
     /// <summary>The speaker itself is configured differently; sessions that this concerns are reset by their owners.</summary>
     public void Reconfigure(RibConfig config)
     {
+        var reflectsDifferently = config.ClusterId != _config.ClusterId;
         _config = config;
         _own = [.. config.OwnAddresses];
         _peers[RibPeer.LocalIndex] = RibPeer.Local(config.LocalAs, config.RouterId);
         foreach (var table in _tables)
-            table.MaxPaths = config.MaxPaths;
+            table.Configure(config);
+        if (reflectsDifferently)
+            LookAgain();
     }
 
     /// <summary>Policies or next hops of a living session changed: it is told the difference.</summary>
@@ -89,9 +110,17 @@ public sealed class Rib
     {
         if (!_feeds.TryGetValue(peer.Index, out var feeds))
             return;
+        var before = _peers[peer.Index]!;
         _peers[peer.Index] = peer;
+        foreach (var table in _tables)
+            table.CheckLimit(peer.Index);
+        if (before.DiffersOnlyInLimits(peer))
+            return;
         foreach (var feed in feeds)
             feed?.Retarget(peer);
+        // To whom its routes go is another question than what it is told.
+        if (before.IsClient != peer.IsClient)
+            LookAgain();
     }
 
     /// <summary>A session went down: its routes go, except that those of the families to keep become stale (RFC 4724).</summary>
@@ -125,7 +154,7 @@ public sealed class Rib
     {
         if (!_feeds.ContainsKey(peer) || _peers[peer] is not { } source)
             return;
-        var context = new ImportContext(_config.RouterId, a => _own.Contains(a) || a == source.NextHopV4
+        var context = new ImportContext(_config, a => _own.Contains(a) || a == source.NextHopV4
             || a == source.NextHopV6);
         foreach (ref readonly var section in batch.Sections)
         {
@@ -143,6 +172,19 @@ public sealed class Rib
                     break;
             }
         }
+    }
+
+    /// <summary>
+    /// Limits that were crossed since the last call. Of a peer above its limit no further prefix is taken; ending its
+    /// session is for whoever owns it.
+    /// </summary>
+    public ImmutableArray<PrefixLimitCrossed> TakeLimitsCrossed()
+    {
+        if (_limitNews.Count == 0)
+            return [];
+        ImmutableArray<PrefixLimitCrossed> news = [.. _limitNews];
+        _limitNews.Clear();
+        return news;
     }
 
     /// <summary>Announces a prefix as our own, or replaces its attributes.</summary>
@@ -222,6 +264,13 @@ public sealed class Rib
             table.Attributes.Attributes(r.Attributes), (r.Flags & PathFlags.Best) != 0,
                 (r.Flags & PathFlags.Multipath) != 0,
             (r.Flags & PathFlags.Stale) != 0));
+    }
+
+    // What the peers may be told of each other's routes changed.
+    private void LookAgain()
+    {
+        foreach (var feed in _feeds.Values.SelectMany(f => f))
+            feed?.Retarget(feed.Target);
     }
 
     private void RemoveFeeds(ushort peer)

@@ -38,6 +38,18 @@ public sealed record RibPeer
     public IpAddr? NextHopV6 { get; init; }
     public NextHopMode NextHopMode { get; init; }
 
+    /// <summary>Routes are reflected to and from it (RFC 4456); means nothing outside our AS.</summary>
+    public bool ReflectorClient { get; init; }
+
+    /// <summary>How often our own AS may stand in a received path.</summary>
+    public int AllowedOwnAs { get; init; }
+
+    /// <summary>Prefixes that the peer may have in each family (RFC 4271 section 6.7); null: as many as it likes.</summary>
+    public int? MaxPrefixes { get; init; }
+
+    /// <summary>The number of them that is worth a warning.</summary>
+    public int? WarnPrefixes { get; init; }
+
     /// <summary>The peer brackets the answer to a ROUTE-REFRESH (RFC 7313) and wants ours bracketed.</summary>
     public bool EnhancedRefresh { get; init; }
 
@@ -47,6 +59,15 @@ public sealed record RibPeer
     public bool IsLocal => Index == LocalIndex;
     public bool IsInternal => !IsLocal && As == LocalAs;
     public bool IsExternal => !IsLocal && As != LocalAs;
+    public bool IsClient => ReflectorClient && IsInternal;
+
+    /// <summary>Nothing else changed that concerns routes.</summary>
+    internal bool DiffersOnlyInLimits(RibPeer other) =>
+        this with { MaxPrefixes = other.MaxPrefixes, WarnPrefixes = other.WarnPrefixes } == other;
+
+    /// <summary>Its routes count the same as before.</summary>
+    internal bool IsSameRouter(RibPeer other) => RouterId == other.RouterId && Address == other.Address
+        && As == other.As && LocalAs == other.LocalAs;
 
     public IpAddr? OwnNextHop(Families family) => family == Families.Ipv4Unicast ? NextHopV4 : NextHopV6;
 

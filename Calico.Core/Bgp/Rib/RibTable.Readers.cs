@@ -34,7 +34,11 @@ internal sealed partial class RibTable<T>
 
     public IExportFeed AddFeed(RibPeer target)
     {
-        var feed = new ExportFeed<T>(this, target, Attributes.Resolver);
+        ExportFeed<T> feed = target.Context.PathIdsOut.Has(T.Family)
+            ? new AllPathsFeed<T>(this, target, Attributes.Resolver)
+            : new BestFeed<T>(this, target, Attributes.Resolver);
+        if (feed is AllPathsFeed<T>)
+            _allPathsFeeds++;
         _feeds.Add(feed);
         feed.MarkAll();
         return feed;
@@ -45,6 +49,8 @@ internal sealed partial class RibTable<T>
         var own = (ExportFeed<T>)feed;
         own.Clear();
         _feeds.Remove(own);
+        if (own is AllPathsFeed<T>)
+            _allPathsFeeds--;
     }
 
     public IEnumerable<(Cidr Prefix, RibPeer Source, int Attributes, PathFlags Flags)> Dump()
@@ -71,13 +77,29 @@ internal sealed partial class RibTable<T>
             Pin(id);
     }
 
-    private void MarkFeeds(int id, int before, int after)
+    private int _allPathsFeeds;
+
+    // A path came, went, or changed its looks: that concerns those who are told more than the best.
+    private void MarkAllPathsFeeds(int path)
     {
-        // Between internal peers nothing is passed on, so a change from one internal route to another concerns no internal peer.
-        var internalOnly = IsInternalOrNone(before) && IsInternalOrNone(after);
+        if (_allPathsFeeds == 0)
+            return;
+        var (id, inside) = (_paths[path].Prefix, StaysInside(_paths[path].Peer));
         foreach (var feed in _feeds)
         {
-            if (!(internalOnly && feed.Target.IsInternal))
+            if (feed is AllPathsFeed<T> all && !(inside && feed.Target is { IsInternal: true, IsClient: false }))
+                all.MarkPath(id, path);
+        }
+    }
+
+    private void MarkFeeds(int id, int before, int after)
+    {
+        // Between internal peers nothing is passed on unless one of them is a client, so in a mesh a change from one
+        // internal route to another concerns nobody inside.
+        var inside = StaysInside(before) && StaysInside(after);
+        foreach (var feed in _feeds)
+        {
+            if (feed is BestFeed<T> && !(inside && feed.Target is { IsInternal: true, IsClient: false }))
                 feed.Mark(id);
         }
     }
@@ -87,12 +109,12 @@ internal sealed partial class RibTable<T>
     {
         foreach (var feed in _feeds)
         {
-            if (feed.Target.IsExternal)
+            if (feed is BestFeed<T> && feed.Target.IsExternal)
                 feed.Mark(id);
         }
     }
 
-    private bool IsInternalOrNone(int peer) => peer < 0 || Peer((ushort)peer).IsInternal;
+    private bool StaysInside(int peer) => peer < 0 || Peer((ushort)peer) is { IsInternal: true, IsClient: false };
 
     private BestRoute OutcomeOf(int id)
     {

@@ -35,10 +35,12 @@ internal struct PathEntry
 internal interface IRibTable
 {
     AttributeTable Attributes { get; }
-    int MaxPaths { get; set; }
     int Prefixes { get; }
     int Paths { get; }
     bool HasBestChanges { get; }
+    void Configure(RibConfig config);
+    void ForgetLimit(ushort peer);
+    void CheckLimit(ushort peer);
     void Apply(RibPeer source, in RouteSection section, RouteBatch batch, in ImportContext context);
     void Originate(Cidr prefix, int attributes);
     void WithdrawLocal(Cidr prefix);
@@ -55,7 +57,7 @@ internal interface IRibTable
 }
 
 /// <summary>What import needs to know of ourselves.</summary>
-internal readonly record struct ImportContext(RouterId RouterId, Func<IpAddr, bool> IsOwnAddress);
+internal readonly record struct ImportContext(RibConfig Config, Func<IpAddr, bool> IsOwnAddress);
 
 /// <summary>
 /// The routes of one family: every peer's Adj-RIB-In and the Loc-RIB in the same arrays.
@@ -70,7 +72,8 @@ internal readonly record struct ImportContext(RouterId RouterId, Func<IpAddr, bo
 /// A change is decided at once and leaves two marks: one for the kernel's reader and one for each peer whose
 /// Adj-RIB-Out it may touch. Readers look at the present state when they get to it, so nothing queues up.
 /// </summary>
-internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver resolver, int maxPaths) : IRibTable
+internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver resolver, RibConfig config,
+    Action<PrefixLimitCrossed> onLimit) : IRibTable
     where T : unmanaged, IPrefix<T>
 {
     private readonly PrefixTable<T> _prefixes = new();
@@ -78,14 +81,15 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     private readonly List<ExportFeed<T>> _feeds = [];
     private readonly int[] _counts = new int[peers.Length];
     private PathEntry[] _paths = new PathEntry[64];
+
+    // The identifiers of received paths (RFC 7911), beside the paths; empty until a peer sends one that is not 0.
+    private uint[] _pathIds = [];
     private Candidate[] _candidates = new Candidate[8];
+    private RibConfig _config = config;
     private int _top;
     private int _free = -1;
 
     public AttributeTable Attributes { get; } = new(resolver);
-
-    /// <summary>Applies to decisions from here on.</summary>
-    public int MaxPaths { get; set; } = maxPaths;
 
     public int Prefixes => _prefixes.Count;
     public int Paths { get; private set; }
@@ -94,14 +98,19 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
 
     internal PrefixTable<T> PrefixTable => _prefixes;
 
+    internal RouterId ClusterId => _config.ClusterId;
+
+    /// <summary>Applies to decisions from here on.</summary>
+    public void Configure(RibConfig changed) => _config = changed;
+
     public void Apply(RibPeer source, in RouteSection section, RouteBatch batch, in ImportContext context)
     {
-        var nlri = new NlriReader<T>(batch.Octets(section.Nlri, section.NlriLength));
+        var nlri = new NlriReader<T>(batch.Octets(section.Nlri, section.NlriLength), section.PathIds);
         var set = section.Action == RouteAction.Announce
             ? ImportRules.Admit(source, section.NextHop, batch.Octets(section.Attributes, section.AttributesLength),
                 context, Attributes)
             : AttributeTable.None;
-        while (nlri.TryRead(out var prefix))
+        while (nlri.TryRead(out var prefix, out var pathId))
         {
             var own = set;
             if (own >= 0 && prefix.IsMartian)
@@ -109,9 +118,9 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
             if (own >= 0 && source.Import is { } policy)
                 own = policy.Apply(new PolicyRoute(prefix.ToCidr(), own, source, null), Attributes);
             if (own >= 0)
-                Announce(source.Index, prefix, own);
+                Announce(source.Index, prefix, own, pathId);
             else
-                Withdraw(source.Index, prefix);
+                Withdraw(source.Index, prefix, pathId);
         }
         Attributes.Collect();
     }
@@ -120,12 +129,12 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
 
     public void WithdrawLocal(Cidr prefix) => Withdraw(RibPeer.LocalIndex, T.From(prefix));
 
-    /// <summary>Adds or replaces the peer's route for the prefix.</summary>
-    internal void Announce(ushort peer, T prefix, int attributes)
+    /// <summary>Adds or replaces the peer's route for the prefix, of those with this identifier.</summary>
+    internal void Announce(ushort peer, T prefix, int attributes, uint pathId = 0)
     {
         var id = _prefixes.GetOrAdd(prefix);
         var before = Look(id);
-        var path = FindPath(id, peer);
+        var path = FindPath(id, peer, pathId);
         if (path >= 0)
         {
             ref var entry = ref _paths[path];
@@ -138,22 +147,30 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         }
         else
         {
+            if (!HasRoom(peer))
+            {
+                _prefixes.RemoveIfUnused(id);
+                return;
+            }
             Attributes.AddReference(attributes);
             path = AllocatePath();
             ref var first = ref _prefixes[id].FirstPath;
             _paths[path] = new() { Prefix = id, Next = first, Peer = peer, Attributes = attributes };
             first = path;
+            SetPathId(path, pathId);
             _counts[peer]++;
+            WarnOfLimit(peer);
         }
         LinkToSet(path);
+        MarkAllPathsFeeds(path);
         Decide(id, before);
     }
 
     /// <summary>Removes the peer's route for the prefix, if it has one.</summary>
-    internal void Withdraw(ushort peer, T prefix)
+    internal void Withdraw(ushort peer, T prefix, uint pathId = 0)
     {
         var id = _prefixes.Find(prefix);
-        if (id >= 0 && FindPath(id, peer) is var path and >= 0)
+        if (id >= 0 && FindPath(id, peer, pathId) is var path and >= 0)
             RemovePath(path);
     }
 
@@ -205,6 +222,7 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
                         MarkBest(id);
                     if ((_paths[path].Flags & PathFlags.Best) != 0)
                         MarkExternalFeeds(id);
+                    MarkAllPathsFeeds(path);
                     Decide(id, before);
                 }
             }
@@ -219,6 +237,9 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         var first = _prefixes[id].FirstPath;
         return first >= 0 && (_paths[first].Flags & PathFlags.Best) != 0 ? first : -1;
     }
+
+    /// <summary>All paths' numbers are below this; those without a prefix are free.</summary>
+    internal int PathTop => _top;
 
     internal ref readonly PathEntry Path(int path) => ref _paths[path];
 
@@ -278,7 +299,7 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         var equal = DecisionProcess.Select(_candidates.AsSpan(0, count));
         if (equal == 0)
             return;
-        for (var i = 0; i < Math.Min(equal, MaxPaths); i++)
+        for (var i = 0; i < Math.Min(equal, _config.MaxPaths); i++)
             SetFlags(_candidates[i].Path, PathFlags.Multipath);
         var best = _candidates[0].Path;
         SetFlags(best, PathFlags.Best | PathFlags.Multipath);
@@ -299,10 +320,11 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
             Metric = Attributes.Hop(entry.Attributes).Resolution.Metric,
             RouterId = facts.Has(AttributeTraits.HasOriginatorId) ? facts.OriginatorId : peer.RouterId,
             PeerAddress = peer.Address,
+            PathId = PathIdOf(path),
         };
     }
 
-    private bool IsFeasible(int path) => Attributes.Hop(_paths[path].Attributes).Resolution.Reachable;
+    internal bool IsFeasible(int path) => Attributes.Hop(_paths[path].Attributes).Resolution.Reachable;
 
     private void SetFlags(int path, PathFlags flags) =>
         _paths[path].Flags = (_paths[path].Flags & PathFlags.Stale) | flags;
@@ -320,11 +342,24 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         first = path;
     }
 
-    private int FindPath(int id, ushort peer)
+    private uint PathIdOf(int path) => path < _pathIds.Length ? _pathIds[path] : 0;
+
+    private void SetPathId(int path, uint pathId)
+    {
+        if (path >= _pathIds.Length)
+        {
+            if (pathId == 0)
+                return;
+            Array.Resize(ref _pathIds, _paths.Length);
+        }
+        _pathIds[path] = pathId;
+    }
+
+    private int FindPath(int id, ushort peer, uint pathId)
     {
         for (var p = _prefixes[id].FirstPath; p >= 0; p = _paths[p].Next)
         {
-            if (_paths[p].Peer == peer)
+            if (_paths[p].Peer == peer && PathIdOf(p) == pathId)
                 return p;
         }
         return -1;
@@ -337,6 +372,7 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         MoveToFront(id, path);
         _prefixes[id].FirstPath = _paths[path].Next;
         UnlinkFromSet(path);
+        MarkAllPathsFeeds(path);
         _counts[_paths[path].Peer]--;
         _paths[path].Prefix = -1;
         _paths[path].Next = _free;

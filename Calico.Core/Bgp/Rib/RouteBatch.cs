@@ -17,7 +17,7 @@ public enum RouteAction : byte
 
 /// <summary>A run of prefixes with one fate, as octets in the batch's buffer.</summary>
 internal readonly record struct RouteSection(RouteAction Action, Families Family, IpAddr NextHop, int Attributes,
-    int AttributesLength, int Nlri, int NlriLength);
+    int AttributesLength, int Nlri, int NlriLength, bool PathIds = false);
 
 /// <summary>
 /// Decoded and checked routes of some messages on their way to the RIB: two flat arrays that are reused, nothing per
@@ -58,11 +58,11 @@ public sealed class RouteBatch
     {
         Messages++;
         var mp = update.Multiprotocol;
-        AddRoutes(RouteAction.Withdraw, Families.Ipv4Unicast, default, default, update.Withdrawn);
-        AddRoutes(RouteAction.Withdraw, mp.UnreachFamily, default, default, mp.Withdrawn);
+        AddRoutes(RouteAction.Withdraw, Families.Ipv4Unicast, default, default, update.Withdrawn, update.PathIds);
+        AddRoutes(RouteAction.Withdraw, mp.UnreachFamily, default, default, mp.Withdrawn, update.PathIds);
         var action = update.Verdict >= AttributeVerdict.TreatAsWithdraw ? RouteAction.Withdraw : RouteAction.Announce;
-        AddRoutes(action, Families.Ipv4Unicast, update.NextHop, update.Attributes, update.Announced);
-        AddRoutes(action, mp.ReachFamily, mp.NextHop, update.Attributes, mp.Announced);
+        AddRoutes(action, Families.Ipv4Unicast, update.NextHop, update.Attributes, update.Announced, update.PathIds);
+        AddRoutes(action, mp.ReachFamily, mp.NextHop, update.Attributes, mp.Announced, update.PathIds);
         if (update.EndOfRib != Families.None)
             AddMark(RouteAction.EndOfRib, update.EndOfRib);
     }
@@ -76,13 +76,14 @@ public sealed class RouteBatch
     }
 
     private void AddRoutes(RouteAction action, Families family, IpAddr nextHop, ReadOnlySpan<byte> attributes,
-        ReadOnlySpan<byte> nlri)
+        ReadOnlySpan<byte> nlri, Families pathIds)
     {
         if (nlri.IsEmpty)
             return;
         if (action == RouteAction.Withdraw)
             attributes = default;
-        AddSection(new(action, family, nextHop, Store(attributes), attributes.Length, Store(nlri), nlri.Length));
+        AddSection(new(action, family, nextHop, Store(attributes), attributes.Length, Store(nlri), nlri.Length,
+            pathIds.Has(family)));
     }
 
     private void AddSection(in RouteSection section)

@@ -12,6 +12,12 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
     /// <summary>The peer understands ROUTE-REFRESH.</summary>
     public bool RouteRefresh => PeerOpen.Capabilities.RouteRefresh;
 
+    /// <summary>How long the peer may take nothing before it is given up (RFC 9687).</summary>
+    public TimeSpan SendHoldTime { get; init; }
+
+    /// <summary>A NOTIFICATION ends a session like a broken transport does, unless it is a hard reset (RFC 8538).</summary>
+    public bool NotificationRestart { get; init; }
+
     /// <summary>Families whose routes we keep as stale should the peer vanish, and for how long.</summary>
     public Families RestartFamilies { get; init; }
 
@@ -52,10 +58,17 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
             return false;
         }
         var context = new WireContext(open.Capabilities.FourOctetAs is not null, open.Capabilities.ExtendedMessage,
-            config.IsInternal, families);
+            config.IsInternal, families)
+        {
+            PathIdsIn = config.AddPaths ? families & open.Capabilities.AddPathSent : Families.None,
+            PathIdsOut = config.AddPaths ? families & open.Capabilities.AddPathReceived : Families.None,
+        };
         var hold = open.HoldTime < config.HoldTime ? open.HoldTime : config.HoldTime;
         var keepalive = config.KeepaliveTime is { } wanted && wanted < hold / 3 ? wanted : hold / 3;
-        agreement = new Agreement(open, context, hold, keepalive);
+        agreement = new Agreement(open, context, hold, keepalive)
+        {
+            SendHoldTime = config.SendHoldTime > hold * 2 ? config.SendHoldTime : hold * 2,
+        };
         if (config.RestartTime is not null && open.Capabilities.GracefulRestart is { } restart)
         {
             agreement = agreement with
@@ -64,6 +77,7 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
                 PreservedFamilies = Where(families, restart.ForwardingPreserved),
                 PeerRestartTime = restart.RestartTime,
                 PeerRestarting = restart.RestartState,
+                NotificationRestart = restart.NotificationSupport,
             };
         }
         return true;

@@ -102,6 +102,18 @@ public abstract record DownReason
             $"nothing was heard for {HoldTime.TotalSeconds:0} s in state {Phase}: the path to the peer is broken or its speaker hangs";
     }
 
+    public sealed record SendHoldTimerExpired(TimeSpan SendHoldTime) : DownReason
+    {
+        public override string Sentence =>
+            $"the peer has taken nothing from us for {SendHoldTime.TotalSeconds:0} s: its speaker hangs or is overloaded; look at it there";
+    }
+
+    public sealed record MaximumPrefixesReached(Families Family, int Limit) : DownReason
+    {
+        public override string Sentence =>
+            $"the peer announced more than the {Limit} prefixes of {Family} that it may: find out why it has so many, or raise the maximum of this peer";
+    }
+
     public sealed record NotificationReceived(ErrorCode Code, byte Subcode, string? Text) : DownReason
     {
         public override string Sentence => (Text is null

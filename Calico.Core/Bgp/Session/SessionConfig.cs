@@ -26,6 +26,9 @@ public sealed record SessionConfig
     /// <summary>Null: a third of the agreed hold time.</summary>
     public TimeSpan? KeepaliveTime { get; init; }
 
+    /// <summary>How long the peer may take nothing (RFC 9687); at least twice the agreed hold time.</summary>
+    public TimeSpan SendHoldTime { get; init; } = TimeSpan.FromMinutes(8);
+
     public TimeSpan ConnectRetryTime { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Pause after the first error; it doubles with each further one up to <see cref="IdleHoldMax"/>.</summary>
@@ -35,6 +38,9 @@ public sealed record SessionConfig
 
     /// <summary>How long a transport may wait for the peer's OPEN (RFC 4271 section 8.2.2 suggests four minutes).</summary>
     public TimeSpan OpenHoldTime { get; init; } = TimeSpan.FromMinutes(4);
+
+    /// <summary>Offer to take and tell several paths for a prefix (RFC 7911).</summary>
+    public bool AddPaths { get; init; }
 
     /// <summary>Null: no graceful restart. Otherwise how long peers shall keep our routes while we are away.</summary>
     public TimeSpan? RestartTime { get; init; } = TimeSpan.FromSeconds(120);
@@ -51,16 +57,20 @@ public sealed record SessionConfig
     public string Endpoint => PeerAddress.IsV4 ? $"{PeerAddress}:{PeerPort}" : $"[{PeerAddress}]:{PeerPort}";
 
     /// <summary>Our side of the negotiation.</summary>
-    public OpenMessage BuildOpen() => new(LocalAs, HoldTime, RouterId, new Capabilities
+    /// <param name="again">
+    /// The session was up before and we did not restart since: we still forward by the routes that the peer may have kept.
+    /// </param>
+    public OpenMessage BuildOpen(bool again = false) => new(LocalAs, HoldTime, RouterId, new Capabilities
     {
         Multiprotocol = [.. Families.Each().Select(AfiSafi.Of)],
         RouteRefresh = true,
         EnhancedRouteRefresh = true,
         ExtendedMessage = true,
         FourOctetAs = LocalAs,
+        AddPath = AddPaths ? [.. Families.Each().Select(f => new AddPathFamily(AfiSafi.Of(f), true, true))] : [],
         GracefulRestart = RestartTime is { } time
-            ? new(Restarting, false, time,
-                [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting))])
+            ? new(Restarting, true, time,
+                [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting || again))])
             : null,
     });
 }

@@ -8,10 +8,15 @@ public abstract record SessionEvent
     /// <summary>ManualStart and AutomaticStart with their passive forms (1, 3, 4, 5).</summary>
     public sealed record Start : SessionEvent;
 
-    /// <summary>ManualStop and AutomaticStop (2, 8): says Cease with this subcode and text.</summary>
+    /// <summary>
+    /// ManualStop and AutomaticStop (2, 8) for good: says Cease with this subcode and text, and that our routes shall go.
+    /// </summary>
     public sealed record Stop(byte CeaseSubcode, string Text) : SessionEvent;
 
-    /// <summary>AutomaticStop followed by a start: the session must be negotiated anew.</summary>
+    /// <summary>
+    /// AutomaticStop followed by a start: the session must be negotiated anew. Both sides keep their routes meanwhile if
+    /// both understand RFC 8538.
+    /// </summary>
     public sealed record Restart(byte CeaseSubcode, string Text) : SessionEvent;
 
     /// <summary>The expiry of any timer (9 to 13, and those of RFC 4724).</summary>
@@ -44,6 +49,9 @@ public abstract record SessionEvent
     /// <summary>BGPHeaderErr, BGPOpenMsgErr and UpdateMsgErr (21, 22, 28).</summary>
     public sealed record MessageRejected(ConnectionId Connection, NotificationError Error) : SessionEvent;
 
+    /// <summary>AutomaticStop (8): the peer has more prefixes than it may (RFC 4271 section 6.7).</summary>
+    public sealed record PrefixLimitExceeded(ConnectionId Connection, Families Family, int Limit) : SessionEvent;
+
     /// <summary>The peer's End-of-RIB (RFC 4724).</summary>
     public sealed record EndOfRibReceived(Families Family) : SessionEvent;
 }
@@ -54,6 +62,9 @@ public enum TimerKind
     ConnectRetry,
     Hold,
     Keepalive,
+
+    /// <summary>How long the peer may take none of what we have for it (RFC 9687); its owner sees whether it does.</summary>
+    SendHold,
 
     /// <summary>How long we wait for a vanished peer to come back (RFC 4724).</summary>
     Restart,

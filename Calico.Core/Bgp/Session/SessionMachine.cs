@@ -37,12 +37,12 @@ public static partial class SessionMachine
                     step.Start();
                 break;
             case SessionEvent.Stop stop:
-                step.StopSession(stop.CeaseSubcode, stop.Text);
+                step.StopSession(stop.CeaseSubcode, stop.Text, forGood: true);
                 break;
             case SessionEvent.Restart restart:
                 if (!state.Running)
                     break;
-                step.StopSession(restart.CeaseSubcode, restart.Text);
+                step.StopSession(restart.CeaseSubcode, restart.Text, forGood: false);
                 step.Start();
                 break;
             case SessionEvent.TimerExpired timer:
@@ -77,6 +77,7 @@ public static partial class SessionMachine
             SessionEvent.RefreshReceived x => x.Connection,
             SessionEvent.NotificationReceived x => x.Connection,
             SessionEvent.MessageRejected x => x.Connection,
+            SessionEvent.PrefixLimitExceeded x => x.Connection,
             _ => throw new ArgumentOutOfRangeException(nameof(e), e, "an event without a rule"),
         };
         if (step.State.Find(id) is not { } connection)
@@ -97,9 +98,7 @@ public static partial class SessionMachine
                 step.LostCollision(connection);
                 break;
             case (_, SessionEvent.NotificationReceived received):
-                step.Fail(connection, null,
-                    new DownReason.NotificationReceived(received.Message.Code, received.Message.Subcode,
-                        received.Message.ShutdownText));
+                step.NotificationReceived(connection, received.Message);
                 break;
             case (_, SessionEvent.MessageRejected rejected):
                 step.Fail(connection, rejected.Error.ToMessage(), new DownReason.MessageRejected(rejected.Error));
@@ -116,6 +115,12 @@ public static partial class SessionMachine
             case (SessionPhase.Established,
                 SessionEvent.KeepaliveReceived or SessionEvent.UpdatesReceived or SessionEvent.RefreshReceived):
                 step.RewindHold(connection);
+                break;
+
+            case (SessionPhase.Established, SessionEvent.PrefixLimitExceeded exceeded):
+                step.LimitExceeded(connection, exceeded.Family, exceeded.Limit);
+                break;
+            case (_, SessionEvent.PrefixLimitExceeded):
                 break;
 
             default:
@@ -137,6 +142,9 @@ public static partial class SessionMachine
                 break;
             case TimerKind.Hold when connection is not null:
                 step.HoldExpired(connection);
+                break;
+            case TimerKind.SendHold when connection is { Phase: SessionPhase.Established }:
+                step.SendHoldExpired(connection);
                 break;
             case TimerKind.Keepalive when connection is { Phase: SessionPhase.OpenConfirm or SessionPhase.Established }:
                 step.SendKeepalive(connection);

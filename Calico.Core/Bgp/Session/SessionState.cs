@@ -31,6 +31,17 @@ public readonly record struct ConnectionId(int Number);
 public sealed record Connection(ConnectionId Id, Direction Direction, SessionPhase Phase)
 {
     public Agreement? Agreement { get; init; }
+
+    /// <summary>
+    /// The families whose routes outlive this NOTIFICATION, sent or received: all that outlive a broken transport, if
+    /// both sides said so (RFC 8538) and it is no hard reset.
+    /// </summary>
+    public Families KeptAfter(NotificationMessage message) =>
+        Agreement is { NotificationRestart: true } && !message.IsHardReset ? Agreement.RestartFamilies : Families.None;
+
+    /// <summary>The message in the form that keeps the peer from keeping our routes.</summary>
+    public NotificationMessage ForGood(NotificationMessage message) =>
+        Agreement is { NotificationRestart: true } ? NotificationMessage.HardReset(message) : message;
 }
 
 /// <summary>Everything the machine remembers of a session.</summary>

@@ -80,7 +80,7 @@ public static partial class SessionMachine
                 StopTimer(TimerKind.ConnectRetry);
             }
             State = State with { Connections = State.Connections.Add(new(id, direction, SessionPhase.OpenSent)) };
-            Add(new SessionEffect.SendOpen(id, config.BuildOpen()));
+            Add(new SessionEffect.SendOpen(id, config.BuildOpen(State.Established > 0)));
             StartTimer(new(TimerKind.Hold, id), config.OpenHoldTime);
         }
 
@@ -116,6 +116,7 @@ public static partial class SessionMachine
             // Another transport in OpenSent stays until its OPEN: the peer may yet prefer that one.
             Replace(connection with { Phase = SessionPhase.Established });
             RewindHold(connection);
+            StartTimer(new(TimerKind.SendHold, connection.Id), agreement.SendHoldTime);
             StopTimer(TimerKind.ConnectRetry);
             StopTimer(TimerKind.Restart);
             State = State with
@@ -150,6 +151,26 @@ public static partial class SessionMachine
                 new DownReason.HoldTimerExpired(connection.Agreement?.HoldTime ?? config.OpenHoldTime,
                     connection.Phase));
 
+        public void SendHoldExpired(Connection connection) =>
+            Fail(connection, NotificationMessage.Of(ErrorCode.SendHoldTimerExpired, 0),
+                new DownReason.SendHoldTimerExpired(connection.Agreement!.SendHoldTime));
+
+        /// <summary>RFC 4486 section 4; its routes would be the same again, so they are not kept.</summary>
+        public void LimitExceeded(Connection connection, Families family, int limit) =>
+            Fail(connection, connection.ForGood(NotificationMessage.MaximumPrefixes(family, (uint)limit)),
+                new DownReason.MaximumPrefixesReached(family, limit));
+
+        /// <summary>The peer's last word. A hard reset has the reason inside (RFC 8538 section 3.1).</summary>
+        public void NotificationReceived(Connection connection, NotificationMessage message)
+        {
+            var said = message.HardResetReason ?? message;
+            Drop(connection, null);
+            EndOf(connection, new DownReason.NotificationReceived(said.Code, said.Subcode, said.ShutdownText),
+                connection.KeptAfter(message));
+            if (State.Connections.IsEmpty)
+                HoldIdle();
+        }
+
         /// <summary>The FSM error of every state (RFC 6608).</summary>
         public void Unexpected(Connection connection, SessionEvent e)
         {
@@ -178,10 +199,7 @@ public static partial class SessionMachine
         {
             var reason = new DownReason.ConnectionLost(config.Endpoint, connection.Phase, detail);
             Drop(connection, null);
-            if (connection.Phase == SessionPhase.Established)
-                GoDown(reason, connection.Agreement!.RestartFamilies, connection.Agreement.PeerRestartTime);
-            else if (State.Main is null)
-                State = State with { Down = reason };
+            EndOf(connection, reason, connection.Agreement?.RestartFamilies ?? Families.None);
             if (State.Connections.IsEmpty && !State.Dialing)
                 StartConnectRetry();
         }
@@ -198,15 +216,21 @@ public static partial class SessionMachine
         }
 
         /// <summary>An error on one transport: tell the peer, close, and pause if it was the last one.</summary>
-        public void Fail(Connection connection, NotificationMessage? message, DownReason reason)
+        public void Fail(Connection connection, NotificationMessage message, DownReason reason)
         {
             Drop(connection, message);
-            if (connection.Phase == SessionPhase.Established)
-                GoDown(reason, Families.None, default);
-            else if (State.Main is null)
-                State = State with { Down = reason };
+            EndOf(connection, reason, connection.KeptAfter(message));
             if (State.Connections.IsEmpty)
                 HoldIdle();
+        }
+
+        // What the end of a transport means for the session.
+        private void EndOf(Connection connection, DownReason reason, Families keep)
+        {
+            if (connection.Phase == SessionPhase.Established)
+                GoDown(reason, keep, connection.Agreement!.PeerRestartTime);
+            else if (State.Main is null)
+                State = State with { Down = reason };
         }
 
         /// <summary>
@@ -243,15 +267,17 @@ public static partial class SessionMachine
             return loser.Id != connection.Id;
         }
 
-        public void StopSession(byte subcode, string text)
+        public void StopSession(byte subcode, string text, bool forGood)
         {
-            var wasUp = State.Main is not null;
+            var main = State.Main;
+            var message = NotificationMessage.Shutdown(subcode, text);
             foreach (var connection in State.Connections)
-                Drop(connection, NotificationMessage.Shutdown(subcode, text));
-            if (wasUp)
-                GoDown(new DownReason.Stopped(text), Families.None, default);
+                Drop(connection, forGood ? connection.ForGood(message) : message);
+            if (main is not null)
+                EndOf(main, new DownReason.Stopped(text), forGood ? Families.None : main.KeptAfter(message));
             StopDial();
-            Sweep(State.Stale);
+            if (forGood)
+                Sweep(State.Stale);
             StopTimer(TimerKind.IdleHold);
             StopTimer(TimerKind.ConnectRetry);
             State = State with { Running = false, Holding = false, Down = new DownReason.Stopped(text) };
@@ -265,6 +291,7 @@ public static partial class SessionMachine
             Add(new SessionEffect.CloseTransport(connection.Id));
             StopTimer(new SessionTimer(TimerKind.Hold, connection.Id));
             StopTimer(new SessionTimer(TimerKind.Keepalive, connection.Id));
+            StopTimer(new SessionTimer(TimerKind.SendHold, connection.Id));
             State = State with { Connections = State.Connections.RemoveAll(c => c.Id == connection.Id) };
         }
 

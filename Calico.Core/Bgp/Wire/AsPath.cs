@@ -131,18 +131,23 @@ public sealed class AsPath : IEquatable<AsPath>
         return 0;
     }
 
-    public static bool ContainsAs(ReadOnlySpan<byte> path, uint asn)
+    public static bool ContainsAs(ReadOnlySpan<byte> path, uint asn) => CountAs(path, asn, asn) > 0;
+
+    /// <summary>How often one or the other of two numbers stands in the path.</summary>
+    public static int CountAs(ReadOnlySpan<byte> path, uint asn, uint other)
     {
+        var count = 0;
         while (!path.IsEmpty)
         {
             path = Next(path, out _, out var numbers);
             for (var i = 0; i < numbers.Length; i += 4)
             {
-                if (BinaryPrimitives.ReadUInt32BigEndian(numbers[i..]) == asn)
-                    return true;
+                var number = BinaryPrimitives.ReadUInt32BigEndian(numbers[i..]);
+                if (number == asn || number == other)
+                    count++;
             }
         }
-        return false;
+        return count;
     }
 
     /// <summary>Octets of a two-octet path in four-octet form.</summary>

@@ -26,6 +26,12 @@ public readonly record struct AttributeEdits
     /// <summary>LOCAL_PREF to send when the set has none.</summary>
     public uint? DefaultLocalPref { get; init; }
 
+    /// <summary>ORIGINATOR_ID to send when the set has none (RFC 4456 section 8).</summary>
+    public RouterId? DefaultOriginator { get; init; }
+
+    /// <summary>Put in front of CLUSTER_LIST.</summary>
+    public RouterId? Cluster { get; init; }
+
     /// <summary>The NEXT_HOP attribute of IPv4 routes; null for families whose next hop stands in MP_REACH_NLRI.</summary>
     public IpAddr? NextHop { get; init; }
 
@@ -39,6 +45,8 @@ public readonly record struct AttributeEdits
         var nextHopDone = NextHop is null;
         var medDone = Med is null;
         var localPrefDone = DropInternal || DefaultLocalPref is null;
+        var originatorDone = DefaultOriginator is null;
+        var clusterDone = Cluster is null;
         var as4Done = FourOctetAs;
         var r = new AttributeReader(canonical);
         while (r.TryRead(out var flags, out var type, out var value))
@@ -49,6 +57,10 @@ public readonly record struct AttributeEdits
                 WriteMed(ref w, ref medDone);
             if (type > AttributeType.LocalPref)
                 WriteLocalPref(ref w, ref localPrefDone);
+            if (type > AttributeType.OriginatorId)
+                WriteId(ref w, AttributeType.OriginatorId, DefaultOriginator, ref originatorDone);
+            if (type > AttributeType.ClusterList)
+                WriteId(ref w, AttributeType.ClusterList, Cluster, ref clusterDone);
             if (type > AttributeType.As4Path)
                 WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
             switch (type)
@@ -65,6 +77,16 @@ public readonly record struct AttributeEdits
                     localPrefDone = true;
                     CanonicalAttributes.Write(ref w, flags, type, value);
                     break;
+                case AttributeType.OriginatorId:
+                    originatorDone = true;
+                    CanonicalAttributes.Write(ref w, flags, type, value);
+                    break;
+                case AttributeType.ClusterList when Cluster is { } cluster:
+                    clusterDone = true;
+                    CanonicalAttributes.WriteHead(ref w, flags, type, value.Length + 4);
+                    w.WriteUInt32(cluster.Value);
+                    w.WriteBytes(value);
+                    break;
                 case AttributeType.Aggregator when !FourOctetAs:
                     wideAggregator = WriteNarrowAggregator(ref w, flags, value) ? default : value;
                     break;
@@ -76,7 +98,17 @@ public readonly record struct AttributeEdits
         WriteNextHop(ref w, ref nextHopDone);
         WriteMed(ref w, ref medDone);
         WriteLocalPref(ref w, ref localPrefDone);
+        WriteId(ref w, AttributeType.OriginatorId, DefaultOriginator, ref originatorDone);
+        WriteId(ref w, AttributeType.ClusterList, Cluster, ref clusterDone);
         WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
+    }
+
+    private static void WriteId(ref WireWriter w, AttributeType type, RouterId? id, ref bool done)
+    {
+        if (done)
+            return;
+        done = true;
+        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional, type, id!.Value.Value);
     }
 
     private void WriteNextHop(ref WireWriter w, ref bool done)

@@ -34,6 +34,9 @@ public sealed record GracefulRestartCapability(bool RestartState, bool Notificat
         HashCode.Combine(RestartState, NotificationSupport, RestartTime, Families.Length);
 }
 
+/// <summary>Several paths for a prefix in one family (RFC 7911 section 4): whether the speaker takes and tells them.</summary>
+public readonly record struct AddPathFamily(AfiSafi Family, bool Receives, bool Sends);
+
 /// <summary>A capability without a meaning here; kept as it came.</summary>
 public readonly record struct OtherCapability(byte Code, ImmutableArray<byte> Value)
 {
@@ -56,12 +59,23 @@ public sealed record Capabilities
     public bool ExtendedMessage { get; init; }
     public GracefulRestartCapability? GracefulRestart { get; init; }
     public Asn? FourOctetAs { get; init; }
+
+    /// <summary>At most one entry for each family.</summary>
+    public ImmutableArray<AddPathFamily> AddPath { get; init; } = [];
     public ImmutableArray<OtherCapability> Others { get; init; } = [];
 
     /// <summary>Our families that are announced; none at all means IPv4 unicast (RFC 4760 section 8).</summary>
     public Families Families => Multiprotocol.IsEmpty
         ? Families.Ipv4Unicast
         : Multiprotocol.Aggregate(Families.None, (set, f) => set | f.Family);
+
+    /// <summary>Our families whose several paths the speaker takes.</summary>
+    public Families AddPathReceived =>
+        AddPath.Where(f => f.Receives).Aggregate(Families.None, (set, f) => set | f.Family.Family);
+
+    /// <summary>Our families whose several paths the speaker tells.</summary>
+    public Families AddPathSent =>
+        AddPath.Where(f => f.Sends).Aggregate(Families.None, (set, f) => set | f.Family.Family);
 
     /// <summary>Reads capabilities until the end of the reader; false if one does not fit or has an impossible length.</summary>
     public static bool TryDecode(ref WireReader r, Capabilities known, out Capabilities result)
@@ -99,6 +113,8 @@ public sealed record Capabilities
             w.WriteUInt32(asn.Value);
             w.EndLength8(as4);
         }
+        if (!AddPath.IsEmpty)
+            EncodeAddPath(ref w);
         if (EnhancedRouteRefresh)
             w.EndLength8(Begin(ref w, CapabilityCode.EnhancedRouteRefresh));
         foreach (var other in Others)
@@ -113,7 +129,7 @@ public sealed record Capabilities
         other is not null && RouteRefresh == other.RouteRefresh && EnhancedRouteRefresh == other.EnhancedRouteRefresh
         && ExtendedMessage == other.ExtendedMessage && GracefulRestart == other.GracefulRestart
         && FourOctetAs == other.FourOctetAs && Multiprotocol.AsSpan().SequenceEqual(other.Multiprotocol.AsSpan())
-        && Others.AsSpan().SequenceEqual(other.Others.AsSpan());
+        && AddPath.AsSpan().SequenceEqual(other.AddPath.AsSpan()) && Others.AsSpan().SequenceEqual(other.Others.AsSpan());
 
     public override int GetHashCode() =>
         HashCode.Combine(RouteRefresh, EnhancedRouteRefresh, ExtendedMessage, GracefulRestart, FourOctetAs,
@@ -151,6 +167,11 @@ public sealed record Capabilities
                     return false;
                 result = this with { GracefulRestart = restart };
                 return true;
+            case CapabilityCode.AddPath:
+                if (!TryReadAddPath(ref value, out var addPath))
+                    return false;
+                result = this with { AddPath = addPath };
+                return true;
             default:
                 result = this with { Others = Others.Add(new((byte)code, [.. value.Rest])) };
                 return true;
@@ -180,6 +201,33 @@ public sealed record Capabilities
             w.WriteUInt16(f.Family.Afi);
             w.WriteByte(f.Family.Safi);
             w.WriteByte(f.ForwardingPreserved ? (byte)0x80 : (byte)0);
+        }
+        w.EndLength8(token);
+    }
+
+    // AFI (2), SAFI (1), send/receive (1): 1 takes, 2 tells, 3 both. Other numbers and repetitions are ignored.
+    private static bool TryReadAddPath(ref WireReader value, out ImmutableArray<AddPathFamily> families)
+    {
+        families = [];
+        if (value.Remaining % 4 != 0)
+            return false;
+        while (value.TryReadUInt16(out var afi) && value.TryReadByte(out var safi) && value.TryReadByte(out var ways))
+        {
+            var family = new AfiSafi(afi, safi);
+            if (ways is >= 1 and <= 3 && !families.Any(f => f.Family == family))
+                families = families.Add(new(family, (ways & 1) != 0, (ways & 2) != 0));
+        }
+        return true;
+    }
+
+    private void EncodeAddPath(ref WireWriter w)
+    {
+        var token = Begin(ref w, CapabilityCode.AddPath);
+        foreach (var f in AddPath)
+        {
+            w.WriteUInt16(f.Family.Afi);
+            w.WriteByte(f.Family.Safi);
+            w.WriteByte((byte)((f.Receives ? 1 : 0) | (f.Sends ? 2 : 0)));
         }
         w.EndLength8(token);
     }

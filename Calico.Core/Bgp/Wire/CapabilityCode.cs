@@ -18,6 +18,9 @@ public enum CapabilityCode : byte
     /// <summary>RFC 6793.</summary>
     FourOctetAs = 65,
 
+    /// <summary>RFC 7911.</summary>
+    AddPath = 69,
+
     /// <summary>RFC 7313.</summary>
     EnhancedRouteRefresh = 70,
 }

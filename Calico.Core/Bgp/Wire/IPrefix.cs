@@ -163,34 +163,51 @@ public readonly record struct Prefix6 : IPrefix<Prefix6>
     }
 }
 
-/// <summary>Walks the prefixes of an NLRI field whose syntax was checked (<see cref="Nlri.IsWellFormed{T}"/>).</summary>
-public ref struct NlriReader<T>(ReadOnlySpan<byte> field)
+/// <summary>
+/// Walks the prefixes of an NLRI field whose syntax was checked (<see cref="Nlri.IsWellFormed{T}"/>), each with its path
+/// identifier in front where the peers agreed on that.
+/// </summary>
+public ref struct NlriReader<T>(ReadOnlySpan<byte> field, bool pathIds = false)
     where T : unmanaged, IPrefix<T>
 {
     private WireReader _reader = new(field);
 
-    public bool TryRead(out T prefix)
+    public bool TryRead(out T prefix) => TryRead(out prefix, out _);
+
+    /// <param name="prefix">The prefix.</param>
+    /// <param name="pathId">0 where there are no identifiers.</param>
+    public bool TryRead(out T prefix, out uint pathId)
     {
-        if (!_reader.AtEnd)
-            return T.TryRead(ref _reader, out prefix);
         prefix = default;
-        return false;
+        pathId = 0;
+        return !_reader.AtEnd && (!pathIds || _reader.TryReadUInt32(out pathId)) && T.TryRead(ref _reader, out prefix);
     }
 }
 
 public static class Nlri
 {
     /// <summary>True when the field is a whole number of prefixes.</summary>
-    public static bool IsWellFormed<T>(ReadOnlySpan<byte> field)
+    public static bool IsWellFormed<T>(ReadOnlySpan<byte> field, bool pathIds = false)
         where T : unmanaged, IPrefix<T>
     {
         var r = new WireReader(field);
         while (!r.AtEnd)
         {
-            if (!T.TryRead(ref r, out _))
+            if ((pathIds && !r.TryReadUInt32(out _)) || !T.TryRead(ref r, out _))
                 return false;
         }
         return true;
+    }
+
+    /// <summary>The prefixes with their path identifiers, for tests and tools.</summary>
+    public static IReadOnlyList<(Cidr Prefix, uint PathId)> ToPaths<T>(ReadOnlySpan<byte> field, bool pathIds)
+        where T : unmanaged, IPrefix<T>
+    {
+        var list = new List<(Cidr, uint)>();
+        var reader = new NlriReader<T>(field, pathIds);
+        while (reader.TryRead(out var prefix, out var pathId))
+            list.Add((prefix.ToCidr(), pathId));
+        return list;
     }
 
     /// <summary>The prefixes as readable values, for tests and tools.</summary>

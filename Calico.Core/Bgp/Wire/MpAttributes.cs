@@ -34,7 +34,7 @@ public ref struct MpAttributes
     public bool HasUnreach { get; private set; }
 
     /// <summary>Null, or why the session must go.</summary>
-    public string? ReadReach(ReadOnlySpan<byte> value, Families exchanged)
+    public string? ReadReach(ReadOnlySpan<byte> value, Families exchanged, Families pathIds = Families.None)
     {
         HasReach = true;
         var r = new WireReader(value);
@@ -44,7 +44,7 @@ public ref struct MpAttributes
         var family = new AfiSafi(afi, safi).Family;
         if (family == Families.None || !exchanged.Has(family))
             return null;
-        if (!IsWellFormed(family, r.Rest))
+        if (!IsWellFormed(family, r.Rest, pathIds.Has(family)))
             return "has a prefix that does not fit";
         switch (family, nextHopLength)
         {
@@ -65,7 +65,7 @@ public ref struct MpAttributes
     }
 
     /// <summary>Null, or why the session must go.</summary>
-    public string? ReadUnreach(ReadOnlySpan<byte> value, Families exchanged)
+    public string? ReadUnreach(ReadOnlySpan<byte> value, Families exchanged, Families pathIds = Families.None)
     {
         HasUnreach = true;
         var r = new WireReader(value);
@@ -74,14 +74,14 @@ public ref struct MpAttributes
         var family = new AfiSafi(afi, safi).Family;
         if (family == Families.None || !exchanged.Has(family))
             return null;
-        if (!IsWellFormed(family, r.Rest))
+        if (!IsWellFormed(family, r.Rest, pathIds.Has(family)))
             return "has a prefix that does not fit";
         UnreachFamily = family;
         Withdrawn = r.Rest;
         return null;
     }
 
-    private static bool IsWellFormed(Families family, ReadOnlySpan<byte> nlri) => family == Families.Ipv4Unicast
-        ? Nlri.IsWellFormed<Prefix4>(nlri)
-        : Nlri.IsWellFormed<Prefix6>(nlri);
+    private static bool IsWellFormed(Families family, ReadOnlySpan<byte> nlri, bool pathIds) =>
+        family == Families.Ipv4Unicast ? Nlri.IsWellFormed<Prefix4>(nlri, pathIds)
+            : Nlri.IsWellFormed<Prefix6>(nlri, pathIds);
 }

@@ -12,6 +12,9 @@ public enum ErrorCode : byte
 
     /// <summary>RFC 7313.</summary>
     RouteRefreshMessage = 7,
+
+    /// <summary>RFC 9687.</summary>
+    SendHoldTimerExpired = 8,
 }
 
 /// <summary>Subcodes of <see cref="ErrorCode.MessageHeader"/>.</summary>
@@ -99,11 +102,12 @@ public static class NotificationNames
             "administrative reset", "connection rejected", "other configuration change",
             "connection collision resolution", "out of resources", "hard reset"],
         ["", "invalid message length"],
+        [],
     ];
 
     private static readonly string[] Codes =
         ["", "message header error", "OPEN message error", "UPDATE message error", "hold timer expired",
-            "finite state machine error", "cease", "ROUTE-REFRESH message error"];
+            "finite state machine error", "cease", "ROUTE-REFRESH message error", "send hold timer expired"];
 
     /// <summary>For example <c>cease/administrative shutdown</c>; numbers that the registries lack stay numbers.</summary>
     public static string Describe(ErrorCode code, byte subcode)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using Calico.Core.Net;
 
 namespace Calico.Core.Bgp.Wire;
 
@@ -11,7 +12,8 @@ namespace Calico.Core.Bgp.Wire;
 ///  +---------------+---------------+-------------------------------+
 /// </code>
 /// For a cease by shutdown or reset the data is a sentence for the other operator (RFC 9003):
-/// one octet of length and that many octets of UTF-8.
+/// one octet of length and that many octets of UTF-8. For a hard reset it is the code, subcode and data of what would
+/// have been sent otherwise (RFC 8538).
 /// </summary>
 public sealed record NotificationMessage(ErrorCode Code, byte Subcode, ImmutableArray<byte> Data)
 {
@@ -29,6 +31,29 @@ public sealed record NotificationMessage(ErrorCode Code, byte Subcode, Immutable
         data[0] = (byte)used;
         return new(ErrorCode.Cease, subcode, [.. data[..(used + 1)]]);
     }
+
+    /// <summary>RFC 4486 section 4: the family and how many of its prefixes are allowed.</summary>
+    public static NotificationMessage MaximumPrefixes(Families family, uint limit)
+    {
+        var w = new WireWriter(new byte[7]);
+        var numbers = AfiSafi.Of(family);
+        w.WriteUInt16(numbers.Afi);
+        w.WriteByte(numbers.Safi);
+        w.WriteUInt32(limit);
+        return new(ErrorCode.Cease, CeaseError.MaximumPrefixes, [.. w.Written]);
+    }
+
+    /// <summary>The same reason for a peer that would otherwise keep our routes (RFC 8538 section 3.1).</summary>
+    public static NotificationMessage HardReset(NotificationMessage reason) =>
+        new(ErrorCode.Cease, CeaseError.HardReset, [(byte)reason.Code, reason.Subcode, .. reason.Data]);
+
+    public bool IsHardReset => Code == ErrorCode.Cease && Subcode == CeaseError.HardReset;
+
+    /// <summary>What a hard reset carries; null where that is nothing, or another hard reset.</summary>
+    public NotificationMessage? HardResetReason => IsHardReset && Data.Length >= 2
+        && (ErrorCode.Cease, CeaseError.HardReset) != ((ErrorCode)Data[0], Data[1])
+        ? new((ErrorCode)Data[0], Data[1], Data[2..])
+        : null;
 
     /// <summary>The sentence of RFC 9003, or null where there is none or it is not well formed.</summary>
     public string? ShutdownText
@@ -74,7 +99,9 @@ public sealed record NotificationMessage(ErrorCode Code, byte Subcode, Immutable
 
     public override int GetHashCode() => HashCode.Combine(Code, Subcode, Data.Length);
 
-    public override string ToString() => ShutdownText is { } text
+    public override string ToString() => HardResetReason is { } reason
+        ? $"{NotificationNames.Describe(Code, Subcode)}: {reason}"
+        : ShutdownText is { } text
         ? $"{NotificationNames.Describe(Code, Subcode)} \"{text}\""
         : NotificationNames.Describe(Code, Subcode);
 

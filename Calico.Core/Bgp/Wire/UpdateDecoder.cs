@@ -14,6 +14,9 @@ public ref struct UpdateView
     /// <summary>Announced IPv4 routes, an NLRI field.</summary>
     public ReadOnlySpan<byte> Announced { get; internal set; }
 
+    /// <summary>Families whose NLRI fields have path identifiers.</summary>
+    public Families PathIds { get; internal set; }
+
     /// <summary>The next hop of <see cref="Announced"/>.</summary>
     public IpAddr NextHop { get; internal set; }
 
@@ -71,7 +74,8 @@ public sealed class UpdateDecoder
             || !r.TryReadUInt16(out var attributesLength) || !r.TryReadBytes(attributesLength, out var attributes))
             return Fail(UpdateError.MalformedAttributeList, "the length fields exceed the message", out error);
         var announced = r.Rest;
-        if (!Nlri.IsWellFormed<Prefix4>(withdrawn) || !Nlri.IsWellFormed<Prefix4>(announced))
+        var pathIds = context.PathIdsIn.Has(Families.Ipv4Unicast);
+        if (!Nlri.IsWellFormed<Prefix4>(withdrawn, pathIds) || !Nlri.IsWellFormed<Prefix4>(announced, pathIds))
             return Fail(UpdateError.InvalidNetworkField, "a prefix does not fit", out error);
 
         MpAttributes mp = default;
@@ -87,6 +91,7 @@ public sealed class UpdateDecoder
         }
 
         update.Verdict = verdict;
+        update.PathIds = context.PathIdsIn;
         update.Multiprotocol = mp;
         if (context.Families.Has(Families.Ipv4Unicast))
         {
@@ -125,8 +130,8 @@ public sealed class UpdateDecoder
             var problem = AttributeRules.Check(type, flags, value, context);
             var mpError = type switch
             {
-                AttributeType.MpReachNlri => mp.ReadReach(value, context.Families),
-                AttributeType.MpUnreachNlri => mp.ReadUnreach(value, context.Families),
+                AttributeType.MpReachNlri => mp.ReadReach(value, context.Families, context.PathIdsIn),
+                AttributeType.MpUnreachNlri => mp.ReadUnreach(value, context.Families, context.PathIdsIn),
                 _ => null,
             };
             if (mpError is not null)

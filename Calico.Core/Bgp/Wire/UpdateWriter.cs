@@ -9,8 +9,8 @@ public static class UpdateRoom
     /// Whether a message of the given size has room for these attributes and one prefix. A set that has none cannot
     /// be sent to this peer at all.
     /// </summary>
-    public static bool Fits(Families family, int attributesLength, int maxMessage) =>
-        BgpFraming.HeaderLength + 4 + attributesLength + (family == Families.Ipv4Unicast ? 5
+    public static bool Fits(Families family, int attributesLength, int maxMessage, bool pathIds = false) =>
+        BgpFraming.HeaderLength + 4 + attributesLength + (pathIds ? 4 : 0) + (family == Families.Ipv4Unicast ? 5
             : 9 + 32 + 17) <= maxMessage;
 }
 
@@ -20,7 +20,7 @@ public static class UpdateRoom
 /// with <see cref="End"/>; a group that overflows a message goes on in the next.
 /// IPv4 uses the classic fields, IPv6 the multiprotocol attributes, which stand first (RFC 7606 section 5.1).
 /// </summary>
-public ref struct UpdateWriter<T>(Span<byte> buffer, int maxMessage)
+public ref struct UpdateWriter<T>(Span<byte> buffer, int maxMessage, bool pathIds = false)
     where T : unmanaged, IPrefix<T>
 {
     private enum Group
@@ -65,13 +65,18 @@ public ref struct UpdateWriter<T>(Span<byte> buffer, int maxMessage)
     }
 
     /// <summary>False: the buffer is full, nothing was written for this prefix, and the writer can only end.</summary>
-    public bool TryAdd(T prefix)
+    /// <param name="prefix">The prefix.</param>
+    /// <param name="pathId">Goes in front of it if the writer writes identifiers.</param>
+    public bool TryAdd(T prefix, uint pathId = 0)
     {
-        if (_message >= 0 && _position + prefix.WireLength > _limit)
+        var length = prefix.WireLength + (pathIds ? 4 : 0);
+        if (_message >= 0 && _position + length > _limit)
             Finish();
-        if (_message < 0 && !TryBeginMessage(prefix.WireLength))
+        if (_message < 0 && !TryBeginMessage(length))
             return false;
         var w = new WireWriter(_buffer[_position..]);
+        if (pathIds)
+            w.WriteUInt32(pathId);
         prefix.Write(ref w);
         _position += w.Position;
         return true;

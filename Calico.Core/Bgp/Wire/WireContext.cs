@@ -10,6 +10,12 @@ namespace Calico.Core.Bgp.Wire;
 /// <param name="Families">The families whose routes are exchanged; routes of others are ignored.</param>
 public readonly record struct WireContext(bool FourOctetAs, bool ExtendedMessages, bool Internal, Families Families)
 {
+    /// <summary>Families whose prefixes come with a path identifier in front (RFC 7911 section 3).</summary>
+    public Families PathIdsIn { get; init; }
+
+    /// <summary>Families whose prefixes we send with one.</summary>
+    public Families PathIdsOut { get; init; }
+
     /// <summary>The longest message either side may send.</summary>
     public int MaxMessageLength => ExtendedMessages ? BgpFraming.ExtendedMaxLength : BgpFraming.MaxLength;
 }

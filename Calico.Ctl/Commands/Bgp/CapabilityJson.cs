@@ -33,6 +33,18 @@ internal static class CapabilityJson
             json.WriteEndObject();
             json.WriteEndObject();
         }
+        if (!capabilities.AddPath.IsEmpty)
+        {
+            json.WriteStartObject("add-path");
+            foreach (var family in capabilities.AddPath)
+                json.WriteString(Name(family.Family), family switch
+                {
+                    { Receives: true, Sends: true } => "both",
+                    { Sends: true } => "send",
+                    _ => "receive",
+                });
+            json.WriteEndObject();
+        }
         if (!capabilities.Others.IsEmpty)
         {
             json.WriteStartArray("unknown");

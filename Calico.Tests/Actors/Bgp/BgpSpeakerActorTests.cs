@@ -215,6 +215,69 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
     }
 
     [Fact]
+    public async Task A_reflector_connects_two_nodes_that_have_no_session_with_each_other()
+    {
+        var reflector = Start(Config(1, Peer(1, 2) with { ReflectorClient = true }, Peer(1, 3)));
+        var two = Start(Config(2, Peer(2, 1)));
+        var three = Start(Config(3, Peer(3, 1)));
+        two.Originate("10.65.2.0/26");
+        three.Originate("10.65.3.0/26");
+
+        await HasRoute(three, "10.65.2.0/26", Address(2).ToString());
+        await HasRoute(two, "10.65.3.0/26", Address(3).ToString());
+
+        reflector.Configure(Config(1, Peer(1, 2), Peer(1, 3)));
+        await LacksRoute(three, "10.65.2.0/26");
+        Assert.Equal(1, (await three.PeerStatus()).Counters.Established);
+    }
+
+    [Fact]
+    public async Task Too_many_prefixes_end_the_session_with_a_reason_on_both_sides_and_a_higher_limit_brings_it_back()
+    {
+        var one = Start(Config(1, Peer(1, 2) with { MaxPrefixes = 2 }));
+        var two = Start(Config(2, Peer(2, 1)));
+        one.Originate();
+        two.Originate("10.65.1.0/26", "10.65.2.0/26", "10.65.3.0/26");
+
+        await Eventually(async () => (await one.PeerStatus()).LastDown is DownReason.MaximumPrefixesReached { Limit: 2 },
+            "limit seen");
+        await Eventually(async () => (await two.PeerStatus()).LastDown
+            is DownReason.NotificationReceived { Code: ErrorCode.Cease, Subcode: CeaseError.MaximumPrefixes },
+            "limit received");
+
+        one.Configure(Config(1, Peer(1, 2) with { MaxPrefixes = 3 }));
+        await HasRoute(one, "10.65.3.0/26", Address(2).ToString());
+    }
+
+    [Fact]
+    public async Task A_peer_that_takes_nothing_is_given_up()
+    {
+        var one = Start(Config(1, Peer(1, 2) with
+        {
+            Passive = true,
+            HoldTime = TimeSpan.Zero,
+            SendHoldTime = TimeSpan.FromSeconds(1),
+        }));
+        // Each set is of its own and nearly fills a message, so that no socket buffer holds all of them.
+        one.Actor.Tell(new BgpProtocol.OriginateRoutes([.. Enumerable.Range(0, 3000).Select(i =>
+            new OriginatedRoute(Cidr.Parse($"11.{i / 256}.{i % 256}.0/24"), new PathAttributes
+            {
+                Communities = [.. Enumerable.Range(0, 900).Select(n => new Community((uint)((i * 1000) + n)))],
+            }))], []));
+        using var peer = await ScriptedPeer.Connect(Address(2), Address(1), Port);
+        await peer.Establish(new SessionConfig
+        {
+            LocalAs = Asn.CalicoDefault,
+            RouterId = RouterId.From(Address(2)),
+            PeerAs = Asn.CalicoDefault,
+            PeerAddress = Address(1),
+            HoldTime = TimeSpan.Zero,
+        }.BuildOpen());
+
+        await Eventually(async () => (await one.PeerStatus()).LastDown is DownReason.SendHoldTimerExpired, "given up");
+    }
+
+    [Fact]
     public async Task A_changed_policy_takes_effect_on_the_living_session_in_both_directions()
     {
         var (one, two) = StartPair();

@@ -36,7 +36,11 @@ public class PeerConfigTests
         {
             Passive = true,
             HoldTime = TimeSpan.FromSeconds(9),
-            NextHopMode = NextHopMode.Self
+            NextHopMode = NextHopMode.Self,
+            ReflectorClient = true,
+            AllowedOwnAs = 1,
+            MaxPrefixes = 1000,
+            SendHoldTime = TimeSpan.FromMinutes(9),
         }));
         Assert.False(Peer.NeedsReset(Peer));
     }

@@ -23,6 +23,9 @@ internal sealed class BirdDaemon : IAsyncDisposable
     public bool Passive { get; init; }
     public string Password { get; init; } = "";
 
+    /// <summary>Every route is there twice, from two protocols, and both are told.</summary>
+    public bool AddPaths { get; init; }
+
     public async Task Start(string[] routes, bool recover = false)
     {
         await File.WriteAllTextAsync(Path.Combine(_folder, "bird.conf"), Configuration(routes));
@@ -79,6 +82,7 @@ internal sealed class BirdDaemon : IAsyncDisposable
           ipv4;
           {{string.Join("\n  ", routes.Select(r => $"route {r} blackhole;"))}}
         }
+        {{(AddPaths ? Twice(routes) : "")}}
         protocol bgp calico {
           local {{Address}} port {{Port}} as {{LocalAs}};
           neighbor {{Neighbour}} port {{Port}} as {{NeighbourAs}};
@@ -92,7 +96,10 @@ internal sealed class BirdDaemon : IAsyncDisposable
           connect delay time 1;
           connect retry time 1;
           error wait time 1, 2;
-          ipv4 { import all; export where source = RTS_STATIC; };
+          ipv4 { {{(AddPaths ? "add paths on;" : "")}} import all; export where source = RTS_STATIC; };
         }
         """);
+
+    private static string Twice(string[] routes) =>
+        $"protocol static twice {{ ipv4; {string.Concat(routes.Select(r => $"route {r} unreachable; "))}}}";
 }

@@ -150,6 +150,27 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
     }
 
     [SkippableFact]
+    public async Task Several_paths_for_a_prefix_travel_both_ways()
+    {
+        await using var bird = Bird(addPaths: true);
+        await bird.Start(["10.65.2.0/26"]);
+        var one = Start(Config(1, Peer(1, 2), Peer(1, 3) with { As = new Asn(65003) }));
+        var three = Start(Config(3, Peer(3, 1)) with { LocalAs = new Asn(65003) });
+        one.Originate("10.65.9.0/26");
+        three.Originate("10.65.9.0/26");
+
+        await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
+        await Eventually(async () => (await one.Status()).Peers.Single(p => p.Address == Address(2)).Counters is
+            { Received: 2, Advertised: 2 }, "two paths each way");
+        await BirdShows(bird, "10.65.9.0/26", $"BGP.next_hop: {Address(1)}", $"BGP.next_hop: {Address(3)}");
+
+        three.Withdraw("10.65.9.0/26");
+        await Eventually(async () => !(await bird.Ask("show route 10.65.9.0/26 all protocol calico"))
+            .Contains($"BGP.next_hop: {Address(3)}", StringComparison.Ordinal), "one path gone");
+        await BirdShows(bird, "10.65.9.0/26", $"BGP.next_hop: {Address(1)}");
+    }
+
+    [SkippableFact]
     public async Task Bird_may_ask_for_our_routes_again()
     {
         await using var bird = Bird();
@@ -184,7 +205,8 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
         await Eventually(async () => (await one.Routes()).IsEmpty, "bird's routes gone");
     }
 
-    private BirdDaemon Bird(bool passive = false, uint localAs = 64512, uint neighbourAs = 64512, string password = "")
+    private BirdDaemon Bird(bool passive = false, uint localAs = 64512, uint neighbourAs = 64512, string password = "",
+        bool addPaths = false)
     {
         Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
         return new()
@@ -196,6 +218,7 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
             LocalAs = localAs,
             NeighbourAs = neighbourAs,
             Password = password,
+            AddPaths = addPaths,
         };
     }
 

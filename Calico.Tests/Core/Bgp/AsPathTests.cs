@@ -8,6 +8,16 @@ namespace Calico.Tests.Core.Bgp;
 public class AsPathTests
 {
     [Fact]
+    public void Two_numbers_are_counted_wherever_they_stand()
+    {
+        var path = AsPath.Sequence(1, 2, 1).Then(SegmentType.Set, 1, 3);
+
+        Assert.Equal(3, AsPath.CountAs(path.Octets, 1, 1));
+        Assert.Equal(4, AsPath.CountAs(path.Octets, 1, 2));
+        Assert.Equal(0, AsPath.CountAs(path.Octets, 4, 5));
+    }
+
+    [Fact]
     public void The_octets_and_the_object_say_the_same()
     {
         var path = AsPath.Sequence(65001, 4200000000).Then(SegmentType.Set, 1, 2);

@@ -48,10 +48,28 @@ public class NotificationTests
     }
 
     [Fact]
+    public void A_hard_reset_carries_the_reason_and_never_itself()
+    {
+        var reset = NotificationMessage.HardReset(NotificationMessage.Shutdown(CeaseError.AdministrativeShutdown, "bye"));
+
+        Assert.Equal<byte>([6, 2, 3, 98, 121, 101], [.. reset.Data]);
+        Assert.Equal("bye", reset.HardResetReason!.ShutdownText);
+        Assert.Equal("cease/hard reset: cease/administrative shutdown \"bye\"", reset.ToString());
+        Assert.Null(NotificationMessage.HardReset(reset).HardResetReason);
+        Assert.Null(NotificationMessage.Of(ErrorCode.Cease, CeaseError.HardReset).HardResetReason);
+    }
+
+    [Fact]
+    public void Too_many_prefixes_name_the_family_and_the_limit() =>
+        Assert.Equal<byte>([0, 2, 1, 0, 0, 3, 232],
+            [.. NotificationMessage.MaximumPrefixes(Families.Ipv6Unicast, 1000).Data]);
+
+    [Fact]
     public void Unknown_numbers_stay_numbers()
     {
         Assert.Equal("code 77/5", NotificationNames.Describe((ErrorCode)77, 5));
         Assert.Equal("cease/99", NotificationNames.Describe(ErrorCode.Cease, 99));
+        Assert.Equal("send hold timer expired", NotificationNames.Describe(ErrorCode.SendHoldTimerExpired, 0));
         Assert.Equal("hold timer expired", NotificationNames.Describe(ErrorCode.HoldTimerExpired, 0));
     }
 

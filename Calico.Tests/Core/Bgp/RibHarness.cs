@@ -12,38 +12,54 @@ internal sealed class RibHarness
 
     private readonly UpdateDecoder _decoder = new();
     private readonly Dictionary<ushort,
-        (RibPeer Peer, Dictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told,
+        (RibPeer Peer, Dictionary<(Cidr Prefix, uint PathId), (PathAttributes Attributes, IpAddr NextHop)> Told,
         Families EndOfRib)> _peers = [];
 
-    public RibHarness(INextHopResolver? resolver = null) =>
-        Rib = new Rib(new RibConfig(Own, OwnId) { OwnAddresses = [IpAddr.Parse("10.0.0.100")] },
-            resolver)
-        { EndOfRibAllowed = true };
+    public RibHarness(INextHopResolver? resolver = null, RouterId? clusterId = null)
+    {
+        var config = new RibConfig(Own, OwnId)
+        {
+            OwnAddresses = [IpAddr.Parse("10.0.0.100")],
+            ClusterId = clusterId ?? OwnId,
+        };
+        Rib = new Rib(config, resolver) { EndOfRibAllowed = true };
+    }
 
     public Rib Rib { get; }
     public Dictionary<Cidr, BestRoute> Kernel { get; } = [];
     public List<string> Order { get; } = [];
 
     public static RibPeer Peer(ushort index, bool isInternal, IRoutePolicy? import = null, IRoutePolicy? export = null,
-        bool enhanced = false) => new()
+        bool enhanced = false, bool client = false, bool addPath = false) => new()
         {
             Index = index,
             Address = IpAddr.FromV4(0x0A000000u + index),
             As = isInternal ? Own : new Asn(65000u + index),
             LocalAs = Own,
             RouterId = new RouterId(0x0A000000u + index),
-            Context = new WireContext(true, false, isInternal, Families.Both),
+            Context = new WireContext(true, false, isInternal, Families.Both)
+            {
+                PathIdsIn = addPath ? Families.Both : Families.None,
+                PathIdsOut = addPath ? Families.Both : Families.None,
+            },
             NextHopV4 = IpAddr.Parse("10.0.0.100"),
             NextHopV6 = IpAddr.Parse("fd00::100"),
             Import = import,
             Export = export,
             EnhancedRefresh = enhanced,
+            ReflectorClient = client,
         };
 
     public void Up(RibPeer peer)
     {
         _peers[peer.Index] = (peer, [], Families.None);
         Rib.PeerUp(peer);
+    }
+
+    public void Change(RibPeer peer)
+    {
+        _peers[peer.Index] = (peer, _peers[peer.Index].Told, _peers[peer.Index].EndOfRib);
+        Rib.PeerChanged(peer);
     }
 
     public void Down(ushort peer, Families keep = Families.None)
@@ -54,31 +70,37 @@ internal sealed class RibHarness
 
     public bool IsUp(ushort peer) => _peers.ContainsKey(peer);
 
+    /// <summary>What a peer without ADD-PATH was told.</summary>
     public IReadOnlyDictionary<Cidr, (PathAttributes Attributes, IpAddr NextHop)> Told(ushort peer) =>
-        _peers[peer].Told;
+        _peers[peer].Told.ToDictionary(t => t.Key.Prefix, t => t.Value);
+
+    /// <summary>The paths that a peer was told of a prefix.</summary>
+    public IEnumerable<(PathAttributes Attributes, IpAddr NextHop)> Paths(ushort peer, Cidr prefix) =>
+        _peers[peer].Told.Where(t => t.Key.Prefix == prefix).Select(t => t.Value);
 
     public Families EndOfRib(ushort peer) => _peers[peer].EndOfRib;
 
     public void Announce(RibPeer from, PathAttributes attributes, string nextHop, params string[] prefixes) =>
         Announce(from, attributes, IpAddr.Parse(nextHop), [.. prefixes.Select(p => Cidr.Parse(p))]);
 
-    public void Announce(RibPeer from, PathAttributes attributes, IpAddr nextHop, IReadOnlyList<Cidr> prefixes)
+    public void Announce(RibPeer from, PathAttributes attributes, IpAddr nextHop, IReadOnlyList<Cidr> prefixes,
+        uint pathId = 0)
     {
         if (prefixes[0].IsV4)
-            Apply<Prefix4>(from, attributes, nextHop, prefixes);
+            Apply<Prefix4>(from, attributes, nextHop, prefixes, pathId);
         else
-            Apply<Prefix6>(from, attributes, nextHop, prefixes);
+            Apply<Prefix6>(from, attributes, nextHop, prefixes, pathId);
     }
 
     public void Withdraw(RibPeer from, params string[] prefixes) =>
         Withdraw(from, [.. prefixes.Select(p => Cidr.Parse(p))]);
 
-    public void Withdraw(RibPeer from, IReadOnlyList<Cidr> prefixes)
+    public void Withdraw(RibPeer from, IReadOnlyList<Cidr> prefixes, uint pathId = 0)
     {
         if (prefixes[0].IsV4)
-            Apply<Prefix4>(from, null, default, prefixes);
+            Apply<Prefix4>(from, null, default, prefixes, pathId);
         else
-            Apply<Prefix6>(from, null, default, prefixes);
+            Apply<Prefix6>(from, null, default, prefixes, pathId);
     }
 
     public void Mark(RibPeer from, RouteAction action, Families family)
@@ -115,10 +137,11 @@ internal sealed class RibHarness
         }
     }
 
-    private void Apply<T>(RibPeer from, PathAttributes? attributes, IpAddr nextHop, IReadOnlyList<Cidr> prefixes)
+    private void Apply<T>(RibPeer from, PathAttributes? attributes, IpAddr nextHop, IReadOnlyList<Cidr> prefixes,
+        uint pathId)
         where T : unmanaged, IPrefix<T>
     {
-        var w = new UpdateWriter<T>(new byte[200_000], 4096);
+        var w = new UpdateWriter<T>(new byte[200_000], 4096, from.Context.PathIdsIn.Has(T.Family));
         if (attributes is null)
         {
             w.BeginWithdraw();
@@ -131,7 +154,7 @@ internal sealed class RibHarness
             w.BeginAnnounce(set.Written.ToArray(), nextHop.ToBytes());
         }
         foreach (var prefix in prefixes)
-            Assert.True(w.TryAdd(T.From(prefix)));
+            Assert.True(w.TryAdd(T.From(prefix), pathId));
         w.End();
         var batch = new RouteBatch();
         ForEachMessage(w.Written, from.Context, (UpdateView update) => batch.Add(update));
@@ -141,19 +164,20 @@ internal sealed class RibHarness
     private void Deliver(ushort index, ReadOnlySpan<byte> stream)
     {
         var (peer, told, endOfRib) = _peers[index];
-        ForEachMessage(stream, peer.Context, (UpdateView update) =>
+        var ids = peer.Context.PathIdsOut != Families.None;
+        ForEachMessage(stream, peer.Context with { PathIdsIn = peer.Context.PathIdsOut }, (UpdateView update) =>
         {
-            foreach (var prefix in Nlri.ToList<Prefix4>(update.Withdrawn)
-                .Concat(Nlri.ToList<Prefix6>(update.Multiprotocol.Withdrawn)))
+            foreach (var path in Nlri.ToPaths<Prefix4>(update.Withdrawn, ids)
+                .Concat(Nlri.ToPaths<Prefix6>(update.Multiprotocol.Withdrawn, ids)))
             {
-                Assert.True(told.Remove(prefix), $"{prefix} was withdrawn from {index} and never announced");
-                Order.Add($"{index} -{prefix}");
+                Assert.True(told.Remove(path), $"{path} was withdrawn from {index} and never announced");
+                Order.Add($"{index} -{path.Prefix}");
             }
             var attributes = PathAttributes.Decode(update.Attributes);
-            foreach (var prefix in Nlri.ToList<Prefix4>(update.Announced))
-                told[prefix] = (attributes, update.NextHop);
-            foreach (var prefix in Nlri.ToList<Prefix6>(update.Multiprotocol.Announced))
-                told[prefix] = (attributes, update.Multiprotocol.NextHop);
+            foreach (var path in Nlri.ToPaths<Prefix4>(update.Announced, ids))
+                told[path] = (attributes, update.NextHop);
+            foreach (var path in Nlri.ToPaths<Prefix6>(update.Multiprotocol.Announced, ids))
+                told[path] = (attributes, update.Multiprotocol.NextHop);
             endOfRib |= update.EndOfRib;
         }, refresh => Order.Add($"{index} {refresh.Subtype} {refresh.Family.Family}"));
         _peers[index] = (peer, told, endOfRib);

@@ -152,7 +152,7 @@ public class SessionMachineTests
         On(OpenOnOut);
 
         AssertNotified(ErrorCode.FiniteStateMachine, FsmError.UnexpectedInEstablished);
-        Assert.Contains(_effects, e => e is SessionEffect.SessionDown { KeepStale: Families.None });
+        Assert.Contains(_effects, e => e is SessionEffect.SessionDown);
     }
 
     [Theory]
@@ -285,9 +285,9 @@ public class SessionMachineTests
     }
 
     [Fact]
-    public void A_notification_or_a_peer_without_the_capability_keeps_nothing()
+    public void A_notification_to_a_peer_without_rfc_8538_or_a_peer_without_the_capability_keeps_nothing()
     {
-        Reach(SessionPhase.Established);
+        EstablishWithout8538();
         On(new SessionEvent.NotificationReceived(Out,
             NotificationMessage.Shutdown(CeaseError.AdministrativeShutdown, "upgrade")));
         Assert.Contains(_effects, e => e is SessionEffect.SessionDown { KeepStale: Families.None });
@@ -342,8 +342,13 @@ public class SessionMachineTests
         On(new SessionEvent.Stop(CeaseError.AdministrativeShutdown, "node is drained"));
 
         if (phase >= SessionPhase.OpenSent)
-            Assert.Equal("node is drained", AssertNotified(ErrorCode.Cease, CeaseError.AdministrativeShutdown)
-                .ShutdownText);
+        {
+            // Only a peer whose OPEN we have read is known to understand a hard reset.
+            var hard = phase >= SessionPhase.OpenConfirm;
+            var sent = AssertNotified(ErrorCode.Cease,
+                hard ? CeaseError.HardReset : CeaseError.AdministrativeShutdown);
+            Assert.Equal("node is drained", (hard ? sent.HardResetReason! : sent).ShutdownText);
+        }
         Assert.Equal(SessionPhase.Idle, _state.Phase);
         Assert.Empty(_state.Connections);
         Assert.DoesNotContain(_effects, e => e is SessionEffect.StartTimer);
@@ -363,6 +368,20 @@ public class SessionMachineTests
 
         Assert.Equal(before, _state);
         Assert.Empty(_effects);
+    }
+
+    private void EstablishWithout8538()
+    {
+        Reach(SessionPhase.OpenSent);
+        var open = PeerConfig.BuildOpen();
+        On(new SessionEvent.OpenReceived(Out, open with
+        {
+            Capabilities = open.Capabilities with
+            {
+                GracefulRestart = open.Capabilities.GracefulRestart! with { NotificationSupport = false },
+            },
+        }));
+        On(new SessionEvent.KeepaliveReceived(Out));
     }
 
     private void LoseAndComeBack(SessionConfig peer)
