@@ -137,6 +137,9 @@ public sealed record SpeakerConfig
 
     public ImmutableArray<PeerConfig> Peers { get; init; } = [];
 
+    /// <summary>Peers that get no session for now; the status shows them with the reason.</summary>
+    public ImmutableArray<WithheldPeer> Withheld { get; init; } = [];
+
     /// <summary>The process restarted and the kernel still has its routes: announced to peers as the R and F bits.</summary>
     public bool Restarting { get; init; }
 
@@ -149,6 +152,10 @@ public sealed record SpeakerConfig
     /// <summary>The cluster that we reflect for (RFC 4456); null: the router id.</summary>
     public RouterId? ClusterId { get; init; }
 }
+
+/// <summary>A peer that is configured and must not have a session, because something that it needs is missing.</summary>
+/// <param name="Reason">A sentence that begins with what is missing.</param>
+public sealed record WithheldPeer(PeerConfig Peer, string Reason);
 
 /// <summary>One peer. <see cref="Name"/> identifies it between configurations (<c>Mesh_10_0_0_2</c>).</summary>
 public sealed record PeerConfig

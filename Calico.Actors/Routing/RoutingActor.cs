@@ -55,10 +55,14 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         public static readonly Look Instance = new();
     }
 
+    private sealed class LookForSecrets : ITick
+    {
+        public static readonly LookForSecrets Instance = new();
+    }
+
     /// <summary>Kernel route changes come in bursts; they are looked at together after this long.</summary>
     private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(50);
 
-    private readonly string _node;
     private readonly string _workloadPrefix;
     private readonly IActorRef _upstream;
     private readonly IActorRef _lease;
@@ -69,9 +73,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly IKernelMonitor _monitor;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
-    private readonly SortedDictionary<string, NodeResource> _nodes = new(StringComparer.Ordinal);
-    private readonly SortedDictionary<string, BGPConfiguration> _configurations = new(StringComparer.Ordinal);
-    private readonly SortedDictionary<string, BGPPeer> _peers = new(StringComparer.Ordinal);
+    private readonly RoutingOptions _options;
+    private readonly PeeringResources _resources;
     private readonly BlockOwners _owners = new();
     private readonly Dictionary<Cidr, BestRoute> _best = [];
     private readonly OwnPrefixes _own = new();
@@ -82,19 +85,25 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private bool _restarting;
     private bool _originated;
 
+    // Why there is no configuration, as last logged.
+    private string? _silent;
+
     public ITimerScheduler Timers { get; set; } = null!;
 
-    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer)
+    public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer,
+        RoutingOptions? options = null)
     {
         var introduced = new RoutingIntroductions();
-        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, registry, writer, introduced));
+        var chosen = options ?? new RoutingOptions();
+        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, registry, writer, chosen, introduced));
     }
 
     public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer,
-        RoutingIntroductions introduced)
+        RoutingOptions options, RoutingIntroductions introduced)
     {
         _introduced = introduced;
-        _node = node;
+        _options = options;
+        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, Secret = new SecretFiles(options.SecretsDirectory).Read });
         _workloadPrefix = workloadPrefix;
         _upstream = upstream;
         _lease = lease;
@@ -120,6 +129,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         });
         Receive<KernelWatch.Failed>(f => throw f.ToException());
         Receive<Look>(_ => OnLook());
+        Receive<LookForSecrets>(_ => OnLookForSecrets());
     }
 
     protected override void PreStart()
@@ -180,12 +190,31 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             else if (ResourceKey.TryParse(item.Key, out var key))
                 peering |= TryTake(key, item);
         }
-        if (peering && Peering.Of(new PeeringInputs(_node, _nodes.ToImmutableSortedDictionary(StringComparer.Ordinal),
-            _configurations.ToImmutableSortedDictionary(StringComparer.Ordinal), _peers.ToImmutableSortedDictionary(StringComparer.Ordinal))) is { } config)
+        if (peering)
+            Configure();
+        if (_resources.NeedsSecrets && !Timers.IsTimerActive(nameof(LookForSecrets)))
+            Timers.StartPeriodicTimer(nameof(LookForSecrets), LookForSecrets.Instance, _options.SecretsEvery);
+    }
+
+    private void Configure()
+    {
+        if (!Peering.TryOf(_resources.Inputs, out var config, out var why))
         {
-            _introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting });
-            TellSpeaker(_introduced.Configuration);
+            if (why != _silent && _resources.Inputs.Nodes.ContainsKey(_resources.Inputs.Node))
+                _log.Warning("bgp: the speaker stays as it is: {Reason}", why);
+            _silent = why;
+            return;
         }
+        _silent = null;
+        _introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting });
+        TellSpeaker(_introduced.Configuration);
+    }
+
+    private void OnLookForSecrets()
+    {
+        if (_introduced.Configuration is { } now && Peering.Of(_resources.Inputs) is { } next
+            && !(next.Peers.SequenceEqual(now.Config.Peers) && next.Withheld.SequenceEqual(now.Config.Withheld)))
+            Configure();
     }
 
     private bool TryTake(ResourceKey key, FeedItem item)
@@ -194,25 +223,13 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         {
             if (key.Kind == ResourceKind.IPPool)
                 TakePool(key, item);
-            return Take(_nodes, ResourceKind.Node, key, item) || Take(_configurations, ResourceKind.BGPConfiguration, key, item)
-                || Take(_peers, ResourceKind.BGPPeer, key, item);
+            return _resources.Take(key, item);
         }
         catch (InvalidResourceException e)
         {
             _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, e.Message);
             return false;
         }
-    }
-
-    private static bool Take<T>(SortedDictionary<string, T> into, ResourceKind kind, ResourceKey key, FeedItem item) where T : Resource
-    {
-        if (key.Kind != kind)
-            return false;
-        if (item.Value is { } value)
-            into[key.Name] = (T)ResourceCodec.Decode(kind, value.Span);
-        else
-            into.Remove(key.Name);
-        return true;
     }
 
     // ---- what is ours --------------------------------------------------------------------------------------------
@@ -319,7 +336,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         return KernelRoutes.Of(best, n => !suspicious || !_owners.IsFormer(NodeAt(n.Peer), best.Prefix));
     }
 
-    private string? NodeAt(IpAddr address) => _nodes.Values
+    private string? NodeAt(IpAddr address) => _resources.Inputs.Nodes.Values
         .Where(n => Peering.AddressOf(n, address.IsV4) == address).Select(n => n.Name).FirstOrDefault();
 
     // ---- how next hops are reached -------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ public class SpeakerFileTests
 
     [Fact]
     public void A_node_without_an_address_cannot_listen() =>
-        Assert.Contains("has no spec.bgp.ipv4Address", Assert.Single(Problems("""
+        Assert.Contains("has neither spec.bgp.ipv4Address nor spec.bgp.ipv6Address", Assert.Single(Problems("""
             apiVersion: projectcalico.org/v3
             kind: Node
             metadata: {name: rr1}
