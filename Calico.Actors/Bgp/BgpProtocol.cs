@@ -151,6 +151,12 @@ public sealed record SpeakerConfig
 
     /// <summary>The cluster that we reflect for (RFC 4456); null: the router id.</summary>
     public RouterId? ClusterId { get; init; }
+
+    /// <summary>Whether another says the same.</summary>
+    public bool SameAs(SpeakerConfig other) => Scalars(this) == Scalars(other) && ListenAddresses.AsSpan().SequenceEqual(other.ListenAddresses.AsSpan())
+        && Peers.SequenceEqual(other.Peers) && Withheld.SequenceEqual(other.Withheld);
+
+    private static SpeakerConfig Scalars(SpeakerConfig of) => of with { ListenAddresses = [], Peers = [], Withheld = [] };
 }
 
 /// <summary>A peer that is configured and must not have a session, because something that it needs is missing.</summary>
@@ -208,6 +214,9 @@ public sealed record PeerConfig
 
     public IRoutePolicy? Import { get; init; }
     public IRoutePolicy? Export { get; init; }
+
+    /// <summary>Without the password: configurations end up in logs.</summary>
+    public override string ToString() => $"{Name} ({Address} port {Port}, AS {As})";
 
     /// <summary>
     /// Calico's rule for the mesh: of two nodes the one whose peer's address is greater as text waits.

@@ -84,7 +84,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         if (m.Reset)
             Step(new SessionEvent.Restart(CeaseError.OtherConfigurationChange, "configuration changed"));
         else if (_state.Main is { } main && ConcernsRoutes(peer, speaker))
-            RepeatRoutes(main);
+            RepeatRoutes(main, alsoTheirs: !Equals(peer.Import, _peer.Import) || AddressesDiffer(speaker));
     }
 
     private void Use(PeerConfig peer, SpeakerConfig speaker)
@@ -94,14 +94,15 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     }
 
     private bool ConcernsRoutes(PeerConfig peer, SpeakerConfig speaker) =>
-        peer.Import != _peer.Import || peer.Export != _peer.Export || peer.NextHopMode != _peer.NextHopMode
-        || speaker.AddressV4 != _speaker.AddressV4 || speaker.AddressV6 != _speaker.AddressV6;
+        !Equals(peer.Import, _peer.Import) || !Equals(peer.Export, _peer.Export) || peer.NextHopMode != _peer.NextHopMode || AddressesDiffer(speaker);
 
-    // New rules for the routes of a living session: tell ours again, and ask for the peer's.
-    private void RepeatRoutes(Connection main)
+    private bool AddressesDiffer(SpeakerConfig speaker) => speaker.AddressV4 != _speaker.AddressV4 || speaker.AddressV6 != _speaker.AddressV6;
+
+    // New rules for the routes of a living session: tell ours again, and ask for the peer's if they concern these.
+    private void RepeatRoutes(Connection main, bool alsoTheirs)
     {
         _rib.Tell(new RibPeerChanged(PeerOf(main.Id, main.Agreement!)));
-        if (!main.Agreement!.RouteRefresh)
+        if (!alsoTheirs || !main.Agreement!.RouteRefresh)
             return;
         foreach (var family in main.Agreement.Context.Families.Each())
             Find(main.Id)!.Send(new RouteRefreshMessage(AfiSafi.Of(family), RefreshSubtype.Request).Encode());

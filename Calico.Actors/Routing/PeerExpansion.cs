@@ -56,7 +56,7 @@ internal sealed class PeerExpansion
                 Passive = IsGlobal(spec) && !string.IsNullOrEmpty(spec.PeerIP) && target.Node is not null && PeerConfig.IsPassiveInMesh(own, target.Address),
                 AllowedOwnAs = spec.NumAllowedLocalASNumbers ?? 0,
                 NextHopMode = ModeOf(spec, isExternal),
-            }, spec.Password));
+            }, spec.Password, spec.Filters));
         }
     }
 
@@ -90,7 +90,7 @@ internal sealed class PeerExpansion
                     Passive = true,
                     AllowedOwnAs = spec.NumAllowedLocalASNumbers ?? 0,
                     TtlSecurityHops = null,
-                }, spec.Password));
+                }, spec.Password, spec.Filters));
             }
         }
     }
@@ -105,7 +105,7 @@ internal sealed class PeerExpansion
             foreach (var target in TargetsAt(node).Where(t => version is null || t.Address.Version == version))
             {
                 if (Self.AddressOf(target.Address.Version) is { } own && own != target.Address)
-                    Add(new PeerDraft(Session("Node", spec, target with { As = spec.LocalASNumber ?? target.As }, own, null), spec.Password));
+                    Add(new PeerDraft(Session("Node", spec, target with { As = spec.LocalASNumber ?? target.As }, own, null), spec.Password, spec.Filters));
             }
         }
     }

@@ -14,7 +14,8 @@ namespace Calico.Actors.Routing;
 /// <code>
 ///   Node, BGPConfiguration ──► AS, router id, listener ─┐
 ///   BGPPeer, WorkloadEndpoint ──► PeerExpansion ────────┼──► sessions; those without their password are withheld
-///   Node ──► mesh, for both families ───────────────────┘
+///   Node ──► mesh, for both families ───────────────────┤
+///   BGPFilter, IPPool, blocks ──► PeerPolicies ─────────┘
 /// </code>
 /// A session carries the family of its address, as Calico's two BIRDs do. A family in which this node has no address
 /// has no sessions.
@@ -67,13 +68,14 @@ public static class Peering
             drafts.AddRange(Mesh(context).Where(d => !taken.Contains(d.Peer.Address)));
         }
         var peers = ImmutableArray.CreateBuilder<PeerConfig>();
+        var policies = new PeerPolicies(context);
         var withheld = ImmutableArray.CreateBuilder<WithheldPeer>();
         foreach (var draft in drafts.DistinctBy(d => d.Peer.Name).OrderBy(d => d.Peer.Name, StringComparer.Ordinal))
         {
             if (TryUnlock(draft, inputs.Secret, out var peer, out var reason))
-                peers.Add(peer);
+                peers.Add(policies.Attach(peer, draft.Filters));
             else
-                withheld.Add(new WithheldPeer(draft.Peer, reason));
+                withheld.Add(new WithheldPeer(policies.Attach(draft.Peer, draft.Filters), reason));
         }
         return new SpeakerConfig
         {
@@ -89,6 +91,10 @@ public static class Peering
             Withheld = withheld.ToImmutable(),
         };
     }
+
+    /// <summary>Filters that peers name and that do not exist: they let nothing pass, because nobody knows what they would have kept back.</summary>
+    public static IEnumerable<string> MissingFilters(PeeringInputs inputs) =>
+        inputs.Peers.Values.SelectMany(p => p.Spec.Filters).Where(f => !inputs.Filters.ContainsKey(f)).Distinct().Order(StringComparer.Ordinal);
 
     // The mesh leaves out route reflectors, on both ends.
     private static IEnumerable<PeerDraft> Mesh(PeeringContext context)
@@ -113,7 +119,7 @@ public static class Peering
                     SourceAddress = own,
                     Passive = PeerConfig.IsPassiveInMesh(own, address),
                     RestartTime = global.NodeMeshMaxRestartTime?.ToTimeSpan() ?? DefaultRestartTime,
-                }, global.NodeMeshPassword);
+                }, global.NodeMeshPassword, []);
             }
         }
     }

@@ -1,12 +1,13 @@
 using System.Collections.Immutable;
 using Calico.Actors.Bgp;
+using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 
 namespace Calico.Actors.Routing;
 
-/// <summary>A session before its password was looked up.</summary>
-internal sealed record PeerDraft(PeerConfig Peer, BGPPassword? Password);
+/// <summary>A session before its password was looked up and its policies were made.</summary>
+internal sealed record PeerDraft(PeerConfig Peer, BGPPassword? Password, ValueList<string> Filters);
 
 /// <summary>What the rules about sessions ask again and again.</summary>
 internal sealed class PeeringContext

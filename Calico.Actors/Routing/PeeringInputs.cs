@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Calico.Core.Bgp.Policy;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 
@@ -15,6 +16,15 @@ public sealed record PeeringInputs(string Node)
     /// <summary>Endpoints of this node; those of others do no harm.</summary>
     public ImmutableSortedDictionary<string, WorkloadEndpoint> Workloads { get; init; } = ByName<WorkloadEndpoint>();
 
+    public ImmutableSortedDictionary<string, BGPFilter> Filters { get; init; } = ByName<BGPFilter>();
+    public ImmutableSortedDictionary<string, IPPool> Pools { get; init; } = ByName<IPPool>();
+
+    /// <summary>Blocks that this node holds.</summary>
+    public ImmutableSortedSet<Cidr> Blocks { get; init; } = [];
+
+    /// <summary>A speaker outside a cluster: it passes on what it learns.</summary>
+    public bool IsAlone { get; init; }
+
     /// <summary>CALICO_ROUTER_ID: a dotted quad, or <c>hash</c> for one made of the node's name; null: the IPv4 address.</summary>
     public string? RouterId { get; init; }
 
@@ -25,6 +35,11 @@ public sealed record PeeringInputs(string Node)
 
     /// <summary>The configuration of a node, where it has one of its own.</summary>
     public BGPConfigurationSpec? Of(string node) => Configurations.GetValueOrDefault("node." + node)?.Spec;
+
+    /// <summary>The route priority of what is announced without another.</summary>
+    public uint NormalPriority(IpVersion version) => (uint?)(PriorityOf(Of(Node), version) ?? PriorityOf(Global, version)) ?? RoutePriority.Normal;
+
+    private static int? PriorityOf(BGPConfigurationSpec? spec, IpVersion version) => version == IpVersion.V4 ? spec?.Ipv4NormalRoutePriority : spec?.Ipv6NormalRoutePriority;
 
     private static ImmutableSortedDictionary<string, T> ByName<T>() => ImmutableSortedDictionary.Create<string, T>(StringComparer.Ordinal);
 }

@@ -7,40 +7,25 @@ using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Protocol;
-using Calico.Core.Bgp.Rib;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
+using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
 
 namespace Calico.Actors.Routing;
 
 /// <summary>
-/// To whom the routing actor has told what. It outlives the actor: its successor must be able to take back what it finds
-/// gone, also when the news is in its mailbox already.
-/// </summary>
-public sealed class RoutingIntroductions
-{
-    public IActorRef Speaker { get; set; } = ActorRefs.Nobody;
-    public BgpProtocol.ConfigureSpeaker? Configuration { get; set; }
-
-    /// <summary>Announced by the speaker.</summary>
-    public ImmutableHashSet<Cidr> Announced { get; set; } = [];
-
-    /// <summary>Blackholed by the writer.</summary>
-    public ImmutableArray<Cidr> Blocks { get; set; } = [];
-}
-
-/// <summary>
 /// Joins the parts that make this node a router: tells the BGP speaker whom to talk to and which blocks are ours, and
 /// the writer of routes what the speaker learned. Below /user, parent of neither.
 /// <code>
-///   resources ──► Peering ──► speaker ──► best routes ──► [block's owner?] ──► route writer ──► kernel
+///   resources ──► Peering ──► speaker ──► best routes ──► [wanted here?] ──► route writer ──► kernel
 ///   lease: blocks held ──► speaker (originate) and route writer (blackhole)
 ///   registry: addresses of workloads ──► [in no block held?] ──► speaker (originate)
+///   BGPConfiguration: ranges of services ──► speaker (originate)
 ///   kernel's other routes ──► next hops ──► speaker
 /// </code>
 /// </summary>
@@ -70,20 +55,18 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly IActorRef _writer;
     private readonly RoutingIntroductions _introduced;
     private readonly IRouteTable _routes;
+    private readonly ILinkTable _links;
     private readonly IKernelMonitor _monitor;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
     private readonly RoutingOptions _options;
     private readonly PeeringResources _resources;
-    private readonly BlockOwners _owners = new();
-    private readonly Dictionary<Cidr, BestRoute> _best = [];
+    private readonly LearnedRoutes _learned;
     private readonly OwnPrefixes _own = new();
+    private readonly Announcer _announcer;
 
-    // Announced by this incarnation, which repeats what an earlier one has announced.
-    private ImmutableHashSet<Cidr> _told = [];
     private KernelNextHops _nextHops;
     private bool _restarting;
-    private bool _originated;
 
     // Why there is no configuration, as last logged.
     private string? _silent;
@@ -103,13 +86,17 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         _introduced = introduced;
         _options = options;
-        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, Secret = new SecretFiles(options.SecretsDirectory).Read });
+        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, Secret = new SecretFiles(options.SecretsDirectory).Read },
+            options.ServiceRanges);
+        _learned = new LearnedRoutes(_resources);
+        _announcer = new Announcer(_own, introduced);
         _workloadPrefix = workloadPrefix;
         _upstream = upstream;
         _lease = lease;
         _registry = registry;
         _writer = writer;
         _routes = host.OpenRoutes();
+        _links = host.OpenLinks();
         _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
         _nextHops = ReadNextHops();
 
@@ -119,9 +106,9 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         Receive<LeaseProtocol.HeldBlocks>(OnHeld);
         Receive<RegistryProtocol.AddressesChanged>(OnAddresses);
         Receive<BgpProtocol.SpeakerStarted>(_ => OnSpeakerStarted());
-        Receive<BgpProtocol.BestRoutesChanged>(OnBest);
+        Receive<BgpProtocol.BestRoutesChanged>(best => _writer.Tell(_learned.Take(best)));
         Receive<BgpProtocol.InitialConvergence>(OnConverged);
-        Receive<RouteProtocol.RoutesCommitted>(c => TellSpeaker(new BgpProtocol.BestRoutesApplied(c.RequestId)));
+        Receive<RouteProtocol.RoutesCommitted>(c => _introduced.Tell(new BgpProtocol.BestRoutesApplied(c.RequestId)));
         Receive<Seen>(_ =>
         {
             if (!Timers.IsTimerActive(nameof(Look)))
@@ -129,7 +116,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         });
         Receive<KernelWatch.Failed>(f => throw f.ToException());
         Receive<Look>(_ => OnLook());
-        Receive<LookForSecrets>(_ => OnLookForSecrets());
+        Receive<LookForSecrets>(_ => Configure());
     }
 
     protected override void PreStart()
@@ -147,7 +134,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         base.PostRestart(reason);
         Introduce();
         if (_introduced.Configuration is not null)
-            TellSpeaker(new BgpProtocol.RepeatBestRoutes());
+            _introduced.Tell(new BgpProtocol.RepeatBestRoutes());
     }
 
     protected override void PostStop()
@@ -155,10 +142,9 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _stopped.Cancel();
         _monitor.Dispose();
         _routes.Dispose();
+        _links.Dispose();
         _stopped.Dispose();
     }
-
-    private void TellSpeaker(BgpProtocol.IBgpMessage message) => _introduced.Speaker.Tell(message);
 
     // The first speaker, or one that lost its memory: neither knows anything.
     private void OnSpeakerStarted()
@@ -169,13 +155,10 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     private void Introduce()
     {
-        TellSpeaker(new BgpProtocol.NextHopsChanged(_nextHops, []));
-        if (!_told.IsEmpty)
-            TellSpeaker(new BgpProtocol.OriginateRoutes([.. _told.Order().Select(OriginatedRoute.Of)], []));
-        if (_originated)
-            TellSpeaker(new BgpProtocol.OriginationComplete());
+        _introduced.Tell(new BgpProtocol.NextHopsChanged(_nextHops, []));
+        _announcer.Introduce();
         if (_introduced.Configuration is { } configuration)
-            TellSpeaker(configuration);
+            _introduced.Tell(configuration);
     }
 
     // ---- whom to talk to -----------------------------------------------------------------------------------------
@@ -186,16 +169,32 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         foreach (var item in changed.Items)
         {
             if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
-                OnAffinity(host, block, item.Value is not null);
+            {
+                if (_learned.Take(host, block, item.Value is not null) is { } change)
+                    _writer.Tell(change);
+            }
             else if (ResourceKey.TryParse(item.Key, out var key))
                 peering |= TryTake(key, item);
         }
         if (peering)
-            Configure();
+            OnPeeringChanged();
         if (_resources.NeedsSecrets && !Timers.IsTimerActive(nameof(LookForSecrets)))
             Timers.StartPeriodicTimer(nameof(LookForSecrets), LookForSecrets.Instance, _options.SecretsEvery);
     }
 
+    private void OnPeeringChanged()
+    {
+        if (_own.SetServices(_resources.AdvertisedRanges))
+            _announcer.Update();
+        if (_resources.TryTakeServiceRanges(out var different))
+            _writer.Tell(_learned.Inside(different));
+        _announcer.SetPriorities(_resources.Inputs.NormalPriority(IpVersion.V4), _resources.Inputs.NormalPriority(IpVersion.V6));
+        if (_resources.NeedsInterfaces && !_nextHops.KnowsInterfaces)
+            OnLook();
+        Configure();
+    }
+
+    // Says nothing that the speaker knows.
     private void Configure()
     {
         if (!Peering.TryOf(_resources.Inputs, out var config, out var why))
@@ -206,15 +205,13 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             return;
         }
         _silent = null;
-        _introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config with { Restarting = _restarting });
-        TellSpeaker(_introduced.Configuration);
-    }
-
-    private void OnLookForSecrets()
-    {
-        if (_introduced.Configuration is { } now && Peering.Of(_resources.Inputs) is { } next
-            && !(next.Peers.SequenceEqual(now.Config.Peers) && next.Withheld.SequenceEqual(now.Config.Withheld)))
-            Configure();
+        config = config with { Restarting = _restarting };
+        if (_introduced.Configuration is { } now && now.Config.SameAs(config))
+            return;
+        foreach (var filter in Peering.MissingFilters(_resources.Inputs))
+            _log.Warning("bgp: there is no BGPFilter '{Filter}': peers that name it exchange no routes that an earlier filter has not decided about", filter);
+        _introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config);
+        _introduced.Tell(_introduced.Configuration);
     }
 
     private bool TryTake(ResourceKey key, FeedItem item)
@@ -243,7 +240,9 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         var isFirst = _own.Blocks is null;
         _own.Blocks = [.. held.Blocks.Keys];
         _introduced.Blocks = [.. held.Blocks.Keys];
-        Announce();
+        _announcer.Update();
+        if (_resources.SetBlocks(_own.Blocks))
+            Configure();
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
             [.. lost.Select(b => Blackhole(b).Key)]));
         if (isFirst)
@@ -254,53 +253,21 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         _own.Learn(changed.Added, changed.Removed, changed.IsAll);
         if (changed.IsAll)
-            Announce();
+            _announcer.Update();
         else
-            Announce([.. changed.Added.Where(_own.IsAlone).Select(Cidr.Host)], [.. changed.Removed.Select(Cidr.Host).Where(_introduced.Announced.Contains)]);
+            _announcer.Update([.. changed.Added.Where(_own.IsAlone).Select(Cidr.Host)], [.. changed.Removed.Select(Cidr.Host).Where(_introduced.Announced.Contains)]);
     }
 
     private void TakePool(ResourceKey key, FeedItem item)
     {
         var pool = item.Value is { } value ? (IPPool)ResourceCodec.Decode(key.Kind, value.Span) : null;
         if (_own.SetPool(key.Name, Cidr.TryParse(pool?.Spec.Cidr, out var cidr) ? cidr : null))
-            Announce();
-    }
-
-    private void Announce()
-    {
-        if (_own.Blocks is null)
-            return;
-        var wanted = _own.All.ToHashSet();
-        Announce([.. wanted.Where(w => !_told.Contains(w))], [.. _introduced.Announced.Where(a => !wanted.Contains(a))]);
-    }
-
-    private void Announce(ImmutableArray<Cidr> gained, ImmutableArray<Cidr> lost)
-    {
-        if (!gained.IsEmpty || !lost.IsEmpty)
-            TellSpeaker(new BgpProtocol.OriginateRoutes([.. gained.Select(OriginatedRoute.Of)], lost));
-        _told = _told.Union(gained).Except(lost);
-        _introduced.Announced = _introduced.Announced.Union(gained).Except(lost);
-        if (_originated || !_own.IsComplete)
-            return;
-        _originated = true;
-        TellSpeaker(new BgpProtocol.OriginationComplete());
+            _announcer.Update();
     }
 
     private static Route Blackhole(Cidr block) => new(KernelRoutes.KeyOf(block), RouteKind.Blackhole, RouteWriterOptions.CalicoProtocol, []);
 
     // ---- what was learned ----------------------------------------------------------------------------------------
-
-    private void OnBest(BgpProtocol.BestRoutesChanged best)
-    {
-        foreach (var route in best.Routes)
-        {
-            if (route.IsGone)
-                _best.Remove(route.Prefix);
-            else
-                _best[route.Prefix] = route;
-        }
-        Write(best.Routes.Select(r => r.Prefix), best.Sequence);
-    }
 
     private void OnConverged(BgpProtocol.InitialConvergence converged)
     {
@@ -308,36 +275,6 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             _log.Warning("bgp: not every peer has told its routes: {Missing}", string.Join(", ", converged.Missing));
         _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Bgp));
     }
-
-    // A block that was taken from its holder is not reached through that holder any more, whatever BGP still says.
-    private void OnAffinity(string host, Cidr block, bool exists)
-    {
-        if (_owners.Learn(host, block, exists) && _best.ContainsKey(block))
-            Write([block], null);
-    }
-
-    private void Write(IEnumerable<Cidr> prefixes, long? sequence)
-    {
-        var wanted = ImmutableArray.CreateBuilder<Route>();
-        var unwanted = ImmutableArray.CreateBuilder<RouteKey>();
-        foreach (var prefix in prefixes)
-        {
-            if (_best.TryGetValue(prefix, out var best) && ToRoute(best) is { } route)
-                wanted.Add(route);
-            else
-                unwanted.Add(KernelRoutes.KeyOf(prefix));
-        }
-        _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Bgp, wanted.ToImmutable(), unwanted.ToImmutable(), sequence));
-    }
-
-    private Route? ToRoute(BestRoute best)
-    {
-        var suspicious = _owners.HasFormer(best.Prefix);
-        return KernelRoutes.Of(best, n => !suspicious || !_owners.IsFormer(NodeAt(n.Peer), best.Prefix));
-    }
-
-    private string? NodeAt(IpAddr address) => _resources.Inputs.Nodes.Values
-        .Where(n => Peering.AddressOf(n, address.IsV4) == address).Select(n => n.Name).FirstOrDefault();
 
     // ---- how next hops are reached -------------------------------------------------------------------------------
 
@@ -347,8 +284,9 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         if (now.SameAs(_nextHops))
             return;
         _nextHops = now;
-        TellSpeaker(new BgpProtocol.NextHopsChanged(now, []));
+        _introduced.Tell(new BgpProtocol.NextHopsChanged(now, []));
     }
 
-    private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()));
+    private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()),
+        _resources.NeedsInterfaces ? _links.Dump().ToDictionary(l => l.Index, l => l.Name) : null);
 }

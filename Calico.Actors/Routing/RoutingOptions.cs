@@ -1,3 +1,6 @@
+using System.Collections.Immutable;
+using Calico.Core.Net;
+
 namespace Calico.Actors.Routing;
 
 /// <summary>What decides about the node's BGP beside the resources.</summary>
@@ -8,6 +11,9 @@ public sealed record RoutingOptions
 
     /// <summary>Where the Secrets with passwords are, one directory each. CALICO_BGP_SECRETS_DIR; null: nowhere.</summary>
     public string? SecretsDirectory { get; init; }
+
+    /// <summary>Cluster IPs to announce beside those of the BGPConfiguration. CALICO_ADVERTISE_CLUSTER_IPS.</summary>
+    public ImmutableArray<Cidr> ServiceRanges { get; init; } = [];
 
     /// <summary>How often passwords are looked at.</summary>
     public TimeSpan SecretsEvery { get; init; } = TimeSpan.FromSeconds(10);

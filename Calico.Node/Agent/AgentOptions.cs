@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using Calico.Actors.Ipam;
@@ -54,6 +55,9 @@ public sealed record AgentOptions
     /// <summary>BGP router id: a dotted quad or <c>hash</c>; CALICO_ROUTER_ID.</summary>
     public string? RouterId { get; init; }
 
+    /// <summary>Ranges of cluster IPs to announce; CALICO_ADVERTISE_CLUSTER_IPS, separated by commas.</summary>
+    public ImmutableArray<Cidr> AdvertisedClusterIps { get; init; } = [];
+
     /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
     public string? BgpSecretsDirectory { get; init; }
 
@@ -93,6 +97,7 @@ public sealed record AgentOptions
             PoolV4NatOutgoing = read.Flag("CALICO_IPV4POOL_NAT_OUTGOING") ?? true,
             AsNumber = read.Optional<Asn>("AS", text => Asn.TryParse(text, out var asn) ? asn : (Asn?)null, "an AS number"),
             RouterId = read.RouterId("CALICO_ROUTER_ID"),
+            AdvertisedClusterIps = read.Ranges("CALICO_ADVERTISE_CLUSTER_IPS"),
             BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
@@ -202,6 +207,19 @@ internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> vari
         if (Formats.Problem(FieldFormat.Name, name) is not null)
             _problems.Add($"{source} is '{name}' and must be a DNS subdomain: lower case letters, digits, '-' and '.'");
         return name;
+    }
+
+    public ImmutableArray<Cidr> Ranges(string name)
+    {
+        var ranges = ImmutableArray.CreateBuilder<Cidr>();
+        foreach (var part in (Text(name) ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (Cidr.TryParse(part, out var range))
+                ranges.Add(range.Network);
+            else
+                _problems.Add($"{name} has '{part}', which is not a CIDR");
+        }
+        return ranges.ToImmutable();
     }
 
     /// <summary>A dotted quad or <c>hash</c>.</summary>

@@ -19,7 +19,7 @@ internal static class BgpCommand
 
     public static Command Create()
     {
-        var config = new Option<string>("--config", "-c") { Description = "File of Node, BGPConfiguration and BGPPeer resources (YAML or JSON).", Required = true };
+        var config = new Option<string>("--config", "-c") { Description = "File of Node, BGPConfiguration, BGPPeer and BGPFilter resources (YAML or JSON).", Required = true };
         var node = new Option<string>("--node") { Description = "The Node of the file that is this speaker. It listens on the addresses in its spec.bgp.", Required = true };
         var noFib = new Option<bool>("--no-fib") { Description = "Change no kernel: exchange routes only." };
         var severity = new Option<string>("--log-severity") { Description = "Debug, Info, Warning, Error or Fatal.", DefaultValueFactory = _ => "Info" };

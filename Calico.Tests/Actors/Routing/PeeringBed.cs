@@ -44,6 +44,8 @@ internal static class PeeringBed
         NodeResource node => inputs with { Nodes = inputs.Nodes.SetItem(node.Name, node) },
         BGPConfiguration configuration => inputs with { Configurations = inputs.Configurations.SetItem(configuration.Name, configuration) },
         BGPPeer peer => inputs with { Peers = inputs.Peers.SetItem(peer.Name, peer) },
+        BGPFilter filter => inputs with { Filters = inputs.Filters.SetItem(filter.Name, filter) },
+        IPPool pool => inputs with { Pools = inputs.Pools.SetItem(pool.Name, pool) },
         WorkloadEndpoint workload => inputs with { Workloads = inputs.Workloads.SetItem(workload.Name, workload) },
         _ => inputs,
     };

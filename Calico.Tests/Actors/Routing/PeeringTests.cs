@@ -1,5 +1,6 @@
 using Calico.Actors.Bgp;
 using Calico.Actors.Routing;
+using Calico.Core.Bgp.Policy;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Net;
 using static Calico.Tests.Actors.Routing.PeeringBed;
@@ -197,7 +198,60 @@ public class PeeringTests
         Assert.Equal("Node_198_51_100_1", withheld.Peer.Name);
         Assert.Contains("Secret 's' has no key 'k'", withheld.Reason, StringComparison.Ordinal);
         Assert.Equal("secret", Assert.Single(with.Peers).Password);
+        Assert.DoesNotContain("secret", with.Peers[0].ToString(), StringComparison.Ordinal);
         Assert.Empty(with.Withheld);
         Assert.Single(Peering.Of(inputs with { Secret = (_, _) => new string('x', 81) })!.Withheld);
+    }
+
+    [Fact]
+    public void A_node_announces_the_cluster_by_its_resources()
+    {
+        var inputs = Inputs("n1", ThreeNodes.Replace("{nodeToNodeMeshEnabled: false}", """
+            {nodeToNodeMeshEnabled: false, ipv4NormalRoutePriority: 2048, communities: [{name: rack, value: "65001:7"}],
+             prefixAdvertisements: [{cidr: 10.1.0.0/16, communities: [rack, "65001:1:2"]}, {cidr: "fd01::/64", communities: [rack]}]}
+            """, StringComparison.Ordinal) + """
+            ---
+            {apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: a}, spec: {cidr: 10.1.0.0/16}}
+            ---
+            {apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: b}, spec: {cidr: 10.2.0.0/16, disableBGPExport: true}}
+            ---
+            {apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: c}, spec: {cidr: "fd01::/64"}}
+
+            """ + Peer("{peerIP: 198.51.100.1, asNumber: 65001}", "a") + Peer("{peerIP: 198.51.100.2, asNumber: 64512}", "b"))
+            with
+        { Blocks = [Cidr.Parse("10.1.0.0/26"), Cidr.Parse("fd01::/122")] };
+
+        var peers = Peering.Of(inputs)!.Peers;
+
+        var external = Assert.IsType<ExportPolicy>(peers[0].Export).Cluster!;
+        Assert.Equal(("[10.1.0.0/16]", "[10.2.0.0/16]", "[10.1.0.0/26]", 2048u),
+            (external.Pools.ToString(), external.HiddenPools.ToString(), external.Blocks.ToString(), external.NormalPriority));
+        Assert.Equal("[65001:7, 65001:1:2]", Assert.Single(external.Tags).Tags.ToString());
+        Assert.True(Assert.IsType<ExportPolicy>(peers[1].Export).Cluster!.Blocks.IsEmpty);
+        Assert.True(Peering.Of(inputs)!.Peers.SequenceEqual(peers));
+        Assert.True(Peering.Of(inputs)!.SameAs(Peering.Of(inputs)!));
+    }
+
+    [Fact]
+    public void A_speaker_alone_passes_on_what_it_learns_unless_a_filter_says_otherwise()
+    {
+        var inputs = Inputs("n1", ThreeNodes + Peer("{peerIP: 198.51.100.1, asNumber: 65001}", "a") + Peer("{peerIP: 198.51.100.2, asNumber: 65001, filters: [f]}", "b")) with { IsAlone = true };
+
+        var peers = Peering.Of(inputs)!.Peers;
+
+        Assert.Null(peers[0].Export);
+        Assert.Null(Assert.IsType<ExportPolicy>(peers[1].Export).Cluster);
+        Assert.Equal(["f"], Peering.MissingFilters(inputs));
+    }
+
+    [Fact]
+    public void A_reflector_lets_addresses_of_services_pass()
+    {
+        var text = ThreeNodes.Replace("192.0.2.1/24", "192.0.2.1/24, routeReflectorClusterID: 1.0.0.1", StringComparison.Ordinal)
+            .Replace("{nodeToNodeMeshEnabled: false}", "{nodeToNodeMeshEnabled: false, serviceExternalIPs: [{cidr: 203.0.113.0/24}], serviceLoadBalancerIPs: [{cidr: 198.18.0.0/24}]}", StringComparison.Ordinal)
+            + Peer("{peerSelector: n == '1'}");
+
+        Assert.Equal("[198.18.0.0/24, 203.0.113.0/24]", ((ExportPolicy)Config("n1", text).Peers[0].Export!).Cluster!.Reflected.ToString());
+        Assert.True(((ExportPolicy)Config("n3", text).Peers[0].Export!).Cluster!.Reflected.IsEmpty);
     }
 }
