@@ -34,13 +34,20 @@ internal sealed class Announcer(OwnPrefixes own, RoutingIntroductions introduced
         Repeat();
     }
 
-    /// <summary>Tells what has changed of everything that is ours; nothing before the blocks are known.</summary>
-    public void Update()
+    /// <summary>
+    /// Tells what has changed of everything that is ours; nothing before the blocks are known. What an earlier incarnation has
+    /// announced is only taken back by those who can know that it is gone.
+    /// </summary>
+    /// <param name="lostBlocks">Blocks that are certainly not ours any more.</param>
+    public void Update(ImmutableArray<Cidr> lostBlocks = default)
     {
         if (own.Blocks is null)
             return;
         var wanted = own.All.ToHashSet();
-        Update([.. wanted.Where(w => !_told.Contains(w))], [.. introduced.Announced.Where(a => !wanted.Contains(a))]);
+        var gone = introduced.Announced.Where(a => !wanted.Contains(a));
+        if (!own.KnowsResources)
+            gone = gone.Where(a => _told.Contains(a) || (!lostBlocks.IsDefault && lostBlocks.Contains(a)));
+        Update([.. wanted.Where(w => !_told.Contains(w))], [.. gone]);
     }
 
     /// <summary>The same where it is known what has changed.</summary>

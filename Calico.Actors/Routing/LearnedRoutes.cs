@@ -35,8 +35,12 @@ internal sealed class LearnedRoutes(PeeringResources resources)
     public RouteProtocol.ChangeRoutes? Take(string host, Cidr block, bool exists) =>
         _owners.Learn(host, block, exists) && _best.ContainsKey(block) ? Change([block], null) : null;
 
-    /// <summary>Everything inside these ranges again.</summary>
-    public RouteProtocol.ChangeRoutes Inside(ImmutableArray<Cidr> ranges) => Change(_best.Keys.Where(p => ranges.Any(r => r.Contains(p))), null);
+    /// <summary>Everything inside these ranges again; null if there is nothing.</summary>
+    public RouteProtocol.ChangeRoutes? Inside(ImmutableArray<Cidr> ranges)
+    {
+        var inside = _best.Keys.Where(p => ranges.Any(r => r.Contains(p))).ToList();
+        return inside.Count == 0 ? null : Change(inside, null);
+    }
 
     private RouteProtocol.ChangeRoutes Change(IEnumerable<Cidr> prefixes, long? sequence)
     {

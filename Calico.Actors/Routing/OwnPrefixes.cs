@@ -17,6 +17,9 @@ internal sealed class OwnPrefixes
     /// <summary>The blocks held; null until the lease has said.</summary>
     public ImmutableSortedSet<Cidr>? Blocks { get; set; }
 
+    /// <summary>Pools and ranges of services are known.</summary>
+    public bool KnowsResources { get; set; }
+
     /// <summary>Everything is known: what is not announced now is not this node's.</summary>
     public bool IsComplete => Blocks is not null && _knowsAddresses;
 

@@ -178,6 +178,11 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         }
         if (peering)
             OnPeeringChanged();
+        if (changed.InSync && !_own.KnowsResources)
+        {
+            _own.KnowsResources = true;
+            _announcer.Update();
+        }
         if (_resources.NeedsSecrets && !Timers.IsTimerActive(nameof(LookForSecrets)))
             Timers.StartPeriodicTimer(nameof(LookForSecrets), LookForSecrets.Instance, _options.SecretsEvery);
     }
@@ -186,8 +191,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         if (_own.SetServices(_resources.AdvertisedRanges))
             _announcer.Update();
-        if (_resources.TryTakeServiceRanges(out var different))
-            _writer.Tell(_learned.Inside(different));
+        if (_resources.TryTakeServiceRanges(out var different) && _learned.Inside(different) is { } change)
+            _writer.Tell(change);
         _announcer.SetPriorities(_resources.Inputs.NormalPriority(IpVersion.V4), _resources.Inputs.NormalPriority(IpVersion.V6));
         if (_resources.NeedsInterfaces && !_nextHops.KnowsInterfaces)
             OnLook();
@@ -240,7 +245,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         var isFirst = _own.Blocks is null;
         _own.Blocks = [.. held.Blocks.Keys];
         _introduced.Blocks = [.. held.Blocks.Keys];
-        _announcer.Update();
+        _announcer.Update(lost);
         if (_resources.SetBlocks(_own.Blocks))
             Configure();
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],

@@ -350,6 +350,21 @@ public sealed class RoutingActorTests : NodeActorFixture
     }
 
     [Fact]
+    public async Task Services_stay_announced_while_routing_starts_again_and_go_if_they_are_gone_then()
+    {
+        await Holding(Own);
+        Resources(Configuration(new BGPConfigurationSpec { ServiceClusterIPs = [new CidrEntry { Cidr = "10.96.0.0/12" }] }));
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+
+        Crash(_routing);
+        Hold(Own);
+        Assert.Empty((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Remove);
+        Resources(Configuration(new BGPConfigurationSpec()));
+
+        Assert.Equal(Cidr.Parse("10.96.0.0/12"), Assert.Single((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Remove));
+    }
+
+    [Fact]
     public async Task A_node_that_is_excluded_from_load_balancers_announces_no_services()
     {
         await Holding(Own);
