@@ -27,6 +27,7 @@ public sealed record NodeOptions(string Node, string JournalDirectory)
     public RenderOptions Rules { get; init; } = new();
     public LeaseOptions Lease { get; init; } = new();
     public RouteWriterOptions Routes { get; init; } = new();
+    public RoutingOptions Routing { get; init; } = new();
 
     /// <summary>A HOCON line that names the logger; empty keeps Akka's own.</summary>
     public string Loggers { get; init; } = "";
@@ -75,7 +76,7 @@ public static class NodeSystem
         var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(DispatcherNames.KernelWriter), "links");
         var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, options.Routes.InterfacePrefix, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
-        var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, registry, routes), "routing");
+        var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, registry, routes, options.Routing), "routing");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         var reconciler = system.ActorOf(ReconcilerActor.Props(new ReconcilerServices(options.Node, ports.Datastore, lease, registry, enforcer, facts,

@@ -137,6 +137,9 @@ public sealed record SpeakerConfig
 
     public ImmutableArray<PeerConfig> Peers { get; init; } = [];
 
+    /// <summary>Peers that get no session for now; the status shows them with the reason.</summary>
+    public ImmutableArray<WithheldPeer> Withheld { get; init; } = [];
+
     /// <summary>The process restarted and the kernel still has its routes: announced to peers as the R and F bits.</summary>
     public bool Restarting { get; init; }
 
@@ -148,7 +151,17 @@ public sealed record SpeakerConfig
 
     /// <summary>The cluster that we reflect for (RFC 4456); null: the router id.</summary>
     public RouterId? ClusterId { get; init; }
+
+    /// <summary>Whether another says the same.</summary>
+    public bool SameAs(SpeakerConfig other) => Scalars(this) == Scalars(other) && ListenAddresses.AsSpan().SequenceEqual(other.ListenAddresses.AsSpan())
+        && Peers.SequenceEqual(other.Peers) && Withheld.SequenceEqual(other.Withheld);
+
+    private static SpeakerConfig Scalars(SpeakerConfig of) => of with { ListenAddresses = [], Peers = [], Withheld = [] };
 }
+
+/// <summary>A peer that is configured and must not have a session, because something that it needs is missing.</summary>
+/// <param name="Reason">A sentence that begins with what is missing.</param>
+public sealed record WithheldPeer(PeerConfig Peer, string Reason);
 
 /// <summary>One peer. <see cref="Name"/> identifies it between configurations (<c>Mesh_10_0_0_2</c>).</summary>
 public sealed record PeerConfig
@@ -222,6 +235,9 @@ public sealed record PeerConfig
 
     public IRoutePolicy? Import { get; init; }
     public IRoutePolicy? Export { get; init; }
+
+    /// <summary>Without the password: configurations end up in logs.</summary>
+    public override string ToString() => $"{Name} ({Address} port {Port}, AS {As})";
 
     /// <summary>
     /// Calico's rule for the mesh: of two nodes the one whose peer's address is greater as text waits.

@@ -85,7 +85,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         if (m.Reset)
             Step(new SessionEvent.Restart(CeaseError.OtherConfigurationChange, "configuration changed"));
         else if (_state.Main is { } main && ConcernsRoutes(peer, speaker))
-            RepeatRoutes(main);
+            RepeatRoutes(main, ConcernsTheirs(peer, speaker));
         else if (_state.Main is { } same && ConcernsLimits(peer))
             _rib.Tell(new RibPeerChanged(PeerOf(same.Id, same.Agreement!)));
     }
@@ -101,15 +101,20 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
         || peer.MaxPrefixesWarning != _peer.MaxPrefixesWarning;
 
     private bool ConcernsRoutes(PeerConfig peer, SpeakerConfig speaker) =>
-        peer.Import != _peer.Import || peer.Export != _peer.Export || peer.NextHopMode != _peer.NextHopMode
-        || peer.AllowedOwnAs != _peer.AllowedOwnAs || peer.ReflectorClient != _peer.ReflectorClient || speaker.ClusterId != _speaker.ClusterId
-        || speaker.AddressV4 != _speaker.AddressV4 || speaker.AddressV6 != _speaker.AddressV6;
+        ConcernsTheirs(peer, speaker) || !Equals(peer.Export, _peer.Export) || peer.NextHopMode != _peer.NextHopMode
+        || peer.ReflectorClient != _peer.ReflectorClient;
 
-    // New rules for the routes of a living session: tell ours again, and ask for the peer's.
-    private void RepeatRoutes(Connection main)
+    // Which of the peer's routes are taken, and as what.
+    private bool ConcernsTheirs(PeerConfig peer, SpeakerConfig speaker) =>
+        !Equals(peer.Import, _peer.Import) || peer.AllowedOwnAs != _peer.AllowedOwnAs || speaker.ClusterId != _speaker.ClusterId || AddressesDiffer(speaker);
+
+    private bool AddressesDiffer(SpeakerConfig speaker) => speaker.AddressV4 != _speaker.AddressV4 || speaker.AddressV6 != _speaker.AddressV6;
+
+    // New rules for the routes of a living session: tell ours again, and ask for the peer's if they concern these.
+    private void RepeatRoutes(Connection main, bool alsoTheirs)
     {
         _rib.Tell(new RibPeerChanged(PeerOf(main.Id, main.Agreement!)));
-        if (!main.Agreement!.RouteRefresh)
+        if (!alsoTheirs || !main.Agreement!.RouteRefresh)
             return;
         foreach (var family in main.Agreement.Context.Families.Each())
             Find(main.Id)!.Send(new RouteRefreshMessage(AfiSafi.Of(family), RefreshSubtype.Request).Encode());

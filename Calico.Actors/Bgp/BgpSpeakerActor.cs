@@ -136,6 +136,8 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
             Remove(name);
         foreach (var peer in _config.Peers)
             Apply(peer, before, identityChanged);
+        foreach (var withheld in _config.Withheld.Where(w => before?.Withheld.Contains(w) is not true))
+            _log.Warning("bgp session {Peer}: held back: {Reason}", withheld.Peer.Name, withheld.Reason);
         if (before is null)
             TellOriginated();
         Listen();
@@ -296,8 +298,13 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         var status = new BgpProtocol.BgpStatus(_config is not null, _config?.LocalAs ?? default, _config?.RouterId
             ?? default,
             _listeners.Status, [], _converged);
-        _rib.Tell(new CompleteStatus(status, [.. _sessions.Values.Select(s => (s.Index, StatusOf(s)))], Sender));
+        // Of an index that nobody has the RIB counts nothing.
+        _rib.Tell(new CompleteStatus(status, [.. _sessions.Values.Select(s => (s.Index, StatusOf(s))),
+            .. (_config?.Withheld ?? []).Select(w => (NextIndex(), StatusOf(w)))], Sender));
     }
+
+    private static PeerStatus StatusOf(WithheldPeer withheld) => new(withheld.Peer.Name, withheld.Peer.Kind, withheld.Peer.Address, withheld.Peer.As,
+        SessionPhase.Idle, default, new DownReason.Withheld(withheld.Reason), null, false, new PeerCounters(0, 0, 0, 0, 0));
 
     private static PeerStatus StatusOf(Session session)
     {

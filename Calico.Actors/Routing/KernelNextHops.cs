@@ -13,10 +13,17 @@ namespace Calico.Actors.Routing;
 internal sealed class KernelNextHops : INextHopResolver
 {
     private readonly Route[] _routes;
+    private readonly IReadOnlyDictionary<int, string>? _links;
 
     /// <param name="routes">The main table; longest prefix first decides, then the lower metric.</param>
-    public KernelNextHops(IEnumerable<Route> routes) => _routes = [.. routes.Where(Counts)
-        .OrderByDescending(r => r.Key.Destination.PrefixLength).ThenBy(r => r.Key.Metric)];
+    /// <param name="links">Names by index, if a policy asks for them.</param>
+    public KernelNextHops(IEnumerable<Route> routes, IReadOnlyDictionary<int, string>? links = null)
+    {
+        _routes = [.. routes.Where(Counts).OrderByDescending(r => r.Key.Destination.PrefixLength).ThenBy(r => r.Key.Metric)];
+        _links = links;
+    }
+
+    public bool KnowsInterfaces => _links is not null;
 
     /// <summary>
     /// Whether the event can have changed an answer; routes of ours, and links and routes of workloads, never do. IPv4
@@ -39,11 +46,16 @@ internal sealed class KernelNextHops : INextHopResolver
     {
         foreach (var route in _routes)
         {
-            if (route.Key.Destination.Contains(nextHop))
-                return new NextHopResolution(true, route.NextHops[0].Gateway, route.NextHops[0].LinkIndex, route.NextHops[0].Gateway is null ? 0u : 1u);
+            if (!route.Key.Destination.Contains(nextHop))
+                continue;
+            var hop = route.NextHops[0];
+            return new NextHopResolution(true, hop.Gateway, hop.LinkIndex, hop.Gateway is null ? 0u : 1u) { Interface = _links?.GetValueOrDefault(hop.LinkIndex) };
         }
         return NextHopResolution.Unreachable;
     }
 
-    public bool SameAs(KernelNextHops other) => _routes.AsSpan().SequenceEqual(other._routes);
+    public bool SameAs(KernelNextHops other) => _routes.AsSpan().SequenceEqual(other._routes) && NamesOf(this).SequenceEqual(NamesOf(other));
+
+    // Of the links that count: those of workloads come and go.
+    private static IEnumerable<string?> NamesOf(KernelNextHops of) => of._routes.Select(r => of._links?.GetValueOrDefault(r.NextHops[0].LinkIndex));
 }

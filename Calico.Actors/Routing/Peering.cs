@@ -1,158 +1,174 @@
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using System.Text;
 using Calico.Actors.Bgp;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Resources;
-using Calico.Core.Model.Selectors;
 using Calico.Core.Net;
 
 namespace Calico.Actors.Routing;
 
-/// <summary>The resources that decide about BGP, by name.</summary>
-public sealed record PeeringInputs(string Node, ImmutableSortedDictionary<string, NodeResource> Nodes,
-    ImmutableSortedDictionary<string, BGPConfiguration> Configurations, ImmutableSortedDictionary<string, BGPPeer> Peers);
-
 /// <summary>
-/// Calico resources to sessions of one node, with Calico's names and defaults (facts g.2, g.3): the node-to-node mesh,
-/// global peers and node peers. Pure.
+/// Calico resources to the speaker of one node, with Calico's names, rules and defaults. Pure.
+/// <code>
+///   Node, BGPConfiguration ──► AS, router id, listener ─┐
+///   BGPPeer, WorkloadEndpoint ──► PeerExpansion ────────┼──► sessions; those without their password are withheld
+///   Node ──► mesh, for both families ───────────────────┤
+///   BGPFilter, IPPool, blocks ──► PeerPolicies ─────────┘
+/// </code>
+/// A session carries the family of its address, as Calico's two BIRDs do. A family in which this node has no address
+/// has no sessions.
 /// </summary>
 public static class Peering
 {
-    /// <summary>Null while this node has no address or no resource yet.</summary>
-    public static SpeakerConfig? Of(PeeringInputs inputs)
-    {
-        if (!inputs.Nodes.TryGetValue(inputs.Node, out var self) || AddressOf(self, v4: true) is not { } own)
-            return null;
-        var global = inputs.Configurations.GetValueOrDefault("default")?.Spec ?? new BGPConfigurationSpec();
-        var ours = inputs.Configurations.GetValueOrDefault("node." + inputs.Node)?.Spec;
-        var asn = self.Spec.Bgp?.AsNumber ?? global.AsNumber ?? Asn.CalicoDefault;
-        var port = PortOf(inputs, inputs.Node, global);
-        var peers = new SortedDictionary<string, PeerConfig>(StringComparer.Ordinal);
+    /// <summary>Graceful restart where nothing else is configured.</summary>
+    internal static readonly TimeSpan DefaultRestartTime = TimeSpan.FromSeconds(120);
 
-        foreach (var peer in inputs.Peers.Values.Where(p => AppliesTo(p.Spec, self)))
+    /// <summary>TCP MD5 takes no more (RFC 2385 leaves it open, Linux does not).</summary>
+    private const int MaxPassword = 80;
+
+    /// <inheritdoc cref="TryOf"/>
+    public static SpeakerConfig? Of(PeeringInputs inputs) => TryOf(inputs, out var config, out _) ? config : null;
+
+    /// <summary>Whether the node can speak BGP by these resources; if not, why.</summary>
+    public static bool TryOf(PeeringInputs inputs, [NotNullWhen(true)] out SpeakerConfig? config, [NotNullWhen(false)] out string? why)
+    {
+        config = null;
+        var nodes = inputs.Nodes.Values.Select(n => PeerNode.Of(n, inputs)).ToImmutableArray();
+        if (nodes.FirstOrDefault(n => n.Name == inputs.Node) is not { } self)
         {
-            foreach (var config in Expand(inputs, peer, self, own, asn, global))
-                peers.TryAdd(config.Name, config);
+            why = $"there is no Node '{inputs.Node}'";
+            return false;
         }
+        if (!self.Addresses.Any())
+        {
+            why = $"Node '{inputs.Node}' has neither spec.bgp.ipv4Address nor spec.bgp.ipv6Address";
+            return false;
+        }
+        if (RouterIdOf(inputs, self, out why) is not { } routerId)
+        {
+            why ??= "";
+            return false;
+        }
+        why = null;
+        config = Build(inputs, nodes, self, routerId);
+        return true;
+    }
+
+    private static SpeakerConfig Build(PeeringInputs inputs, ImmutableArray<PeerNode> nodes, PeerNode self, RouterId routerId)
+    {
+        var global = inputs.Global;
+        var context = new PeeringContext(inputs, nodes, self, self.As ?? global.AsNumber ?? Asn.CalicoDefault);
+        var drafts = PeerExpansion.Of(context).ToList();
         if (global.NodeToNodeMeshEnabled ?? true)
         {
-            foreach (var config in Mesh(inputs, self, own, asn, global))
-            {
-                if (peers.Values.All(p => p.Address != config.Address))
-                    peers.TryAdd(config.Name, config);
-            }
+            // Two sessions of one address could not be told apart when they are dialled; the explicit one counts.
+            var taken = drafts.Select(d => d.Peer.Address).ToHashSet();
+            drafts.AddRange(Mesh(context).Where(d => !taken.Contains(d.Peer.Address)));
+        }
+        var peers = ImmutableArray.CreateBuilder<PeerConfig>();
+        var policies = new PeerPolicies(context);
+        var withheld = ImmutableArray.CreateBuilder<WithheldPeer>();
+        foreach (var draft in drafts.DistinctBy(d => d.Peer.Name).OrderBy(d => d.Peer.Name, StringComparer.Ordinal))
+        {
+            if (TryUnlock(draft, inputs.Secret, out var peer, out var reason))
+                peers.Add(policies.Attach(peer, draft.Filters));
+            else
+                withheld.Add(new WithheldPeer(policies.Attach(draft.Peer, draft.Filters), reason));
         }
         return new SpeakerConfig
         {
-            LocalAs = asn,
-            RouterId = new RouterId((uint)own.Bits),
-            ListenAddresses = (ours?.BindMode ?? global.BindMode) == "NodeIP" ? [own] : [IpAddr.AnyV4],
-            ListenPort = port,
-            AddressV4 = own,
-            AddressV6 = AddressOf(self, v4: false),
-            Peers = [.. peers.Values],
+            LocalAs = context.LocalAs,
+            RouterId = routerId,
+            ListenAddresses = (inputs.Of(self.Name)?.BindMode ?? global.BindMode) == "NodeIP" ? [.. self.Addresses]
+                : [.. self.Addresses.Select(a => a.IsV4 ? IpAddr.AnyV4 : IpAddr.AnyV6)],
+            ListenPort = self.ListenPort ?? PeeringContext.DefaultPort,
+            AddressV4 = self.V4,
+            AddressV6 = self.V6,
+            ClusterId = IpAddr.TryParse(self.ClusterId, out var cluster) && cluster.IsV4 ? RouterId.From(cluster) : null,
+            Peers = peers.ToImmutable(),
+            Withheld = withheld.ToImmutable(),
         };
     }
 
-    private static IEnumerable<PeerConfig> Mesh(PeeringInputs inputs, NodeResource self, IpAddr own, Asn asn, BGPConfigurationSpec global)
-    {
-        if (IsReflector(self))
-            yield break;
-        foreach (var node in inputs.Nodes.Values.Where(n => n.Name != self.Name && !IsReflector(n)))
-        {
-            if (AddressOf(node, v4: true) is not { } address)
-                continue;
-            yield return new PeerConfig
-            {
-                Name = $"Mesh_{Escape(address)}",
-                Kind = PeerKind.NodeMesh,
-                Address = address,
-                Port = PortOf(inputs, node.Name, global),
-                As = node.Spec.Bgp?.AsNumber ?? asn,
-                SourceAddress = own,
-                Passive = PeerConfig.IsPassiveInMesh(own, address),
-                RestartTime = global.NodeMeshMaxRestartTime?.ToTimeSpan() ?? TimeSpan.FromSeconds(120),
-            };
-        }
-    }
+    /// <summary>Filters that peers name and that do not exist: they let nothing pass, because nobody knows what they would have kept back.</summary>
+    public static IEnumerable<string> MissingFilters(PeeringInputs inputs) =>
+        inputs.Peers.Values.SelectMany(p => p.Spec.Filters).Where(f => !inputs.Filters.ContainsKey(f)).Distinct().Order(StringComparer.Ordinal);
 
-    private static IEnumerable<PeerConfig> Expand(PeeringInputs inputs, BGPPeer peer, NodeResource self, IpAddr own, Asn asn,
-        BGPConfigurationSpec global)
+    // The mesh leaves out route reflectors, on both ends.
+    private static IEnumerable<PeerDraft> Mesh(PeeringContext context)
     {
-        var isGlobal = string.IsNullOrEmpty(peer.Spec.Node) && string.IsNullOrEmpty(peer.Spec.NodeSelector);
-        foreach (var (address, port, remoteAs) in Targets(inputs, peer.Spec, self, asn, global))
+        var self = context.Self;
+        var global = context.Inputs.Global;
+        if (self.IsReflector)
+            yield break;
+        foreach (var node in context.Nodes.Where(n => n.Name != self.Name && !n.IsReflector))
         {
-            var name = $"{(isGlobal ? "Global" : "Node")}_{Escape(address)}";
-            yield return new PeerConfig
+            foreach (var address in node.Addresses)
             {
-                Name = port is { } named ? $"{name}_port_{named}" : name,
-                Kind = isGlobal ? PeerKind.GlobalPeer : PeerKind.NodePeer,
-                Address = address,
-                Port = port ?? 179,
-                As = remoteAs,
-                LocalAs = peer.Spec.LocalASNumber,
-                SourceAddress = peer.Spec.SourceAddress == "None" ? null : own,
-                RestartTime = peer.Spec.MaxRestartTime?.ToTimeSpan() ?? TimeSpan.FromSeconds(120),
-                KeepaliveTime = peer.Spec.KeepaliveTime?.ToTimeSpan(),
-                TtlSecurityHops = peer.Spec.TtlSecurity is > 0 and <= 255 and var hops ? (byte)hops : null,
-                NextHopMode = peer.Spec.NextHopMode switch
+                if (self.AddressOf(address.Version) is not { } own || own == address)
+                    continue;
+                yield return new PeerDraft(new PeerConfig
                 {
-                    "Self" => Core.Bgp.Rib.NextHopMode.Self,
-                    "Keep" => Core.Bgp.Rib.NextHopMode.Keep,
-                    _ => peer.Spec.KeepOriginalNextHop ? Core.Bgp.Rib.NextHopMode.Keep : Core.Bgp.Rib.NextHopMode.Auto,
-                },
-            };
-        }
-    }
-
-    private static IEnumerable<(IpAddr Address, ushort? Port, Asn As)> Targets(PeeringInputs inputs, BGPPeerSpec spec,
-        NodeResource self, Asn asn, BGPConfigurationSpec global)
-    {
-        if (!string.IsNullOrEmpty(spec.PeerSelector))
-        {
-            if (!Selector.TryParse(spec.PeerSelector, out var selector, out _))
-                yield break;
-            foreach (var node in inputs.Nodes.Values.Where(n => n.Name != self.Name && selector.Evaluate((ILabels)n.Metadata.Labels)))
-            {
-                var port = PortOf(inputs, node.Name, global);
-                if (AddressOf(node, v4: true) is { } address)
-                    yield return (address, port == 179 ? null : port, node.Spec.Bgp?.AsNumber ?? asn);
+                    Name = $"Mesh_{PeeringContext.Escape(address)}",
+                    Kind = PeerKind.NodeMesh,
+                    Address = address,
+                    Port = node.ListenPort ?? PeeringContext.DefaultPort,
+                    As = node.As ?? context.LocalAs,
+                    SourceAddress = own,
+                    Passive = PeerConfig.IsPassiveInMesh(own, address),
+                    RestartTime = global.NodeMeshMaxRestartTime?.ToTimeSpan() ?? DefaultRestartTime,
+                }, global.NodeMeshPassword, []);
             }
-            yield break;
         }
-        if (TryParseEndpoint(spec.PeerIP, out var target, out var targetPort))
-            yield return (target, targetPort, spec.AsNumber.Value == 0 ? asn : spec.AsNumber);
     }
 
-    private static bool AppliesTo(BGPPeerSpec spec, NodeResource self) =>
-        !string.IsNullOrEmpty(spec.Node) ? spec.Node == self.Name
-        : string.IsNullOrEmpty(spec.NodeSelector)
-            || (Selector.TryParse(spec.NodeSelector, out var selector, out _) && selector.Evaluate((ILabels)self.Metadata.Labels));
+    // A session that shall have a password never comes up without one.
+    private static bool TryUnlock(PeerDraft draft, Func<string, string, string?> secret, out PeerConfig peer, [NotNullWhen(false)] out string? reason)
+    {
+        peer = draft.Peer;
+        reason = null;
+        if (draft.Password?.SecretKeyRef is not { } reference)
+            return true;
+        var name = reference.Name ?? "";
+        var key = reference.Key ?? "";
+        if (secret(name, key) is not { Length: > 0 } password)
+            reason = $"its password cannot be had: Secret '{name}' has no key '{key}' that this node can read";
+        else if (Encoding.UTF8.GetByteCount(password) > MaxPassword)
+            reason = $"its password (Secret '{name}', key '{key}') is longer than the {MaxPassword} octets that TCP MD5 takes";
+        else
+            peer = peer with { Password = password };
+        return reason is null;
+    }
 
-    private static bool IsReflector(NodeResource node) => !string.IsNullOrEmpty(node.Spec.Bgp?.RouteReflectorClusterID);
+    private static RouterId? RouterIdOf(PeeringInputs inputs, PeerNode self, out string? why)
+    {
+        why = null;
+        if (inputs.RouterId == "hash")
+            return HashOf(self.Name);
+        if (!string.IsNullOrEmpty(inputs.RouterId))
+        {
+            if (IpAddr.TryParse(inputs.RouterId, out var given) && given is { IsV4: true, IsUnspecified: false })
+                return RouterId.From(given);
+            why = $"the router id '{inputs.RouterId}' (CALICO_ROUTER_ID) is neither a dotted quad nor 'hash'";
+            return null;
+        }
+        if (self.V4 is { } own)
+            return RouterId.From(own);
+        why = $"Node '{self.Name}' has no IPv4 address to take its router id from: set CALICO_ROUTER_ID to a dotted quad, or to 'hash' for one made of its name";
+        return null;
+    }
 
-    private static ushort PortOf(PeeringInputs inputs, string node, BGPConfigurationSpec global) =>
-        inputs.Configurations.GetValueOrDefault("node." + node)?.Spec.ListenPort is > 0 and var own ? (ushort)own
-        : global.ListenPort > 0 ? (ushort)global.ListenPort : (ushort)179;
+    /// <summary>A router id made of a name: the first octets of its SHA-256, kept below multicast.</summary>
+    internal static RouterId HashOf(string name)
+    {
+        var digest = SHA256.HashData(Encoding.UTF8.GetBytes(name));
+        var first = digest[0] > 223 ? digest[0] - 32 : digest[0];
+        return new RouterId((uint)first << 24 | (uint)digest[1] << 16 | (uint)digest[2] << 8 | digest[3]);
+    }
 
     /// <summary>A node's address of a family, without the prefix length.</summary>
     public static IpAddr? AddressOf(NodeResource node, bool v4) =>
-        Cidr.TryParseOrHost(v4 ? node.Spec.Bgp?.Ipv4Address : node.Spec.Bgp?.Ipv6Address, out var cidr) ? cidr.Address : null;
-
-    /// <summary>Reads <c>ip</c>, <c>v4:port</c> and <c>[v6]:port</c>.</summary>
-    private static bool TryParseEndpoint(string? text, out IpAddr address, out ushort? port)
-    {
-        port = null;
-        address = default;
-        if (string.IsNullOrEmpty(text))
-            return false;
-        if (IpAddr.TryParse(text, out address))
-            return true;
-        var colon = text.LastIndexOf(':');
-        if (colon <= 0 || !ushort.TryParse(text.AsSpan(colon + 1), out var number))
-            return false;
-        port = number;
-        return IpAddr.TryParse(text.AsSpan(0, colon).Trim("[]"), out address);
-    }
-
-    private static string Escape(IpAddr address) => address.ToString().Replace('.', '_').Replace(':', '_');
+        Cidr.TryParseOrHost(v4 ? node.Spec.Bgp?.Ipv4Address : node.Spec.Bgp?.Ipv6Address, out var cidr) && cidr.IsV4 == v4 ? cidr.Address : null;
 }

@@ -6,6 +6,7 @@ using Calico.Actors.Dataplane;
 using Calico.Actors.Protocol;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Model.Kubernetes;
+using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
 
@@ -32,6 +33,7 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
 
     private readonly IActorRef _writer;
     private readonly IRouteTable _routes;
+    private readonly ILinkTable _links;
     private readonly IKernelMonitor _monitor;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly CancellationTokenSource _stopped = new();
@@ -48,6 +50,7 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
     {
         _writer = writer;
         _routes = host.OpenRoutes();
+        _links = host.OpenLinks();
         _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
         _nextHops = ReadNextHops();
         // Routes of an earlier life are still there: to the peers this is a graceful restart.
@@ -87,6 +90,7 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
         _stopped.Cancel();
         _monitor.Dispose();
         _routes.Dispose();
+        _links.Dispose();
         _stopped.Dispose();
     }
 
@@ -128,5 +132,5 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
         _speaker.Tell(new BgpProtocol.NextHopsChanged(now, []));
     }
 
-    private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()));
+    private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()), _links.Dump().ToDictionary(l => l.Index, l => l.Name));
 }

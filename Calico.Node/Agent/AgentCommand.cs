@@ -6,6 +6,7 @@ using Calico.Actors.Cluster;
 using Calico.Actors.Cni;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
+using Calico.Actors.Routing;
 using Calico.Core.Cni;
 using Calico.Datastore;
 using Calico.Datastore.Embedded;
@@ -75,6 +76,7 @@ internal static class AgentCommand
             new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads"))
             {
                 Loggers = SerilogLogger.Hocon,
+                Routing = new RoutingOptions { RouterId = options.RouterId, SecretsDirectory = options.BgpSecretsDirectory, ServiceRanges = options.AdvertisedClusterIps },
                 // Well before the others take the node for gone.
                 Lease = new LeaseOptions
                 {

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using Calico.Actors.Ipam;
@@ -51,6 +52,15 @@ public sealed record AgentOptions
     public int PoolV4BlockSize { get; init; } = 26;
     public bool PoolV4NatOutgoing { get; init; } = true;
 
+    /// <summary>BGP router id: a dotted quad or <c>hash</c>; CALICO_ROUTER_ID.</summary>
+    public string? RouterId { get; init; }
+
+    /// <summary>Ranges of cluster IPs to announce; CALICO_ADVERTISE_CLUSTER_IPS, separated by commas.</summary>
+    public ImmutableArray<Cidr> AdvertisedClusterIps { get; init; } = [];
+
+    /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
+    public string? BgpSecretsDirectory { get; init; }
+
     /// <summary>AS of this node; from AS.</summary>
     public Asn? AsNumber { get; init; }
     public string ClusterType { get; init; } = "";
@@ -86,6 +96,9 @@ public sealed record AgentOptions
             PoolV4BlockSize = read.Number("CALICO_IPV4POOL_BLOCK_SIZE", 20, 32) ?? 26,
             PoolV4NatOutgoing = read.Flag("CALICO_IPV4POOL_NAT_OUTGOING") ?? true,
             AsNumber = read.Optional<Asn>("AS", text => Asn.TryParse(text, out var asn) ? asn : (Asn?)null, "an AS number"),
+            RouterId = read.RouterId("CALICO_ROUTER_ID"),
+            AdvertisedClusterIps = read.Ranges("CALICO_ADVERTISE_CLUSTER_IPS"),
+            BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
             MetricsHost = read.Text("FELIX_PROMETHEUSMETRICSHOST") ?? "",
@@ -194,6 +207,28 @@ internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> vari
         if (Formats.Problem(FieldFormat.Name, name) is not null)
             _problems.Add($"{source} is '{name}' and must be a DNS subdomain: lower case letters, digits, '-' and '.'");
         return name;
+    }
+
+    public ImmutableArray<Cidr> Ranges(string name)
+    {
+        var ranges = ImmutableArray.CreateBuilder<Cidr>();
+        foreach (var part in (Text(name) ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (Cidr.TryParse(part, out var range))
+                ranges.Add(range.Network);
+            else
+                _problems.Add($"{name} has '{part}', which is not a CIDR");
+        }
+        return ranges.ToImmutable();
+    }
+
+    /// <summary>A dotted quad or <c>hash</c>.</summary>
+    public string? RouterId(string name)
+    {
+        if (Text(name) is not { } text || text == "hash" || (IpAddr.TryParse(text, out var id) && id is { IsV4: true, IsUnspecified: false }))
+            return Text(name);
+        _problems.Add($"{name} is '{text}' and must be a dotted quad or 'hash'");
+        return null;
     }
 
     public int? Number(string name, int low, int high) => Optional(name,

@@ -19,7 +19,7 @@ internal static class BgpCommand
 
     public static Command Create()
     {
-        var config = new Option<string>("--config", "-c") { Description = "File of Node, BGPConfiguration and BGPPeer resources (YAML or JSON).", Required = true };
+        var config = new Option<string>("--config", "-c") { Description = "File of Node, BGPConfiguration, BGPPeer and BGPFilter resources (YAML or JSON).", Required = true };
         var node = new Option<string>("--node") { Description = "The Node of the file that is this speaker. It listens on the addresses in its spec.bgp.", Required = true };
         var noFib = new Option<bool>("--no-fib") { Description = "Change no kernel: exchange routes only." };
         var severity = new Option<string>("--log-severity") { Description = "Debug, Info, Warning, Error or Fatal.", DefaultValueFactory = _ => "Info" };
@@ -35,7 +35,7 @@ internal static class BgpCommand
         Logs.Open(severity);
         try
         {
-            var config = SpeakerFile.Load(file, node);
+            var config = SpeakerFile.Load(file, node, Surroundings);
             await RunAsync(file, node, hasFib, config, cancellation);
             return 0;
         }
@@ -94,22 +94,37 @@ internal static class BgpCommand
         {
             var isAsked = await asked.WaitAsync(LookEvery, cancellation);
             var now = StampOf(file);
-            if (!isAsked && now == seen)
+            var isNews = isAsked || now != seen;
+            // Passwords are files of their own, which change by themselves.
+            if (!isNews && config.Withheld.IsEmpty && config.Peers.All(p => p.Password is null))
                 continue;
             seen = now;
             try
             {
-                config = SpeakerFile.Load(file, node);
+                var next = SpeakerFile.Load(file, node, Surroundings);
+                if (!isNews && next.Peers.SequenceEqual(config.Peers) && next.Withheld.SequenceEqual(config.Withheld))
+                    continue;
+                config = next;
                 router.Tell(new BgpProtocol.ConfigureSpeaker(config));
                 Log.Information("bgp: read {File} again: {Peers} peers", file, config.Peers.Length);
             }
-            catch (SpeakerFileException e)
+            catch (SpeakerFileException e) when (isNews)
             {
                 foreach (var line in e.Message.Split('\n'))
                     Log.Error("bgp: the configuration stays as it was: {Problem}", line);
             }
+            catch (SpeakerFileException)
+            {
+                // Told already, when the file changed.
+            }
         }
     }
+
+    private static RoutingOptions Surroundings => new()
+    {
+        RouterId = Environment.GetEnvironmentVariable("CALICO_ROUTER_ID"),
+        SecretsDirectory = Environment.GetEnvironmentVariable("CALICO_BGP_SECRETS_DIR"),
+    };
 
     private static (DateTime Written, long Length) StampOf(string file)
     {

@@ -13,19 +13,19 @@ namespace Calico.Node.Bgp;
 internal sealed class SpeakerFileException(string message, Exception? inner = null) : Exception(message, inner);
 
 /// <summary>
-/// What a speaker outside a cluster is configured by: a file of Node, BGPConfiguration and BGPPeer resources, as
+/// What a speaker outside a cluster is configured by: a file of Node, BGPConfiguration, BGPPeer and BGPFilter resources, as
 /// <c>calicoctl get -o yaml</c> writes them. It listens on the addresses that its Node names, never on all.
 /// </summary>
 internal static class SpeakerFile
 {
-    private static readonly ImmutableArray<ResourceKind> Kinds = [ResourceKind.Node, ResourceKind.BGPConfiguration, ResourceKind.BGPPeer];
+    private static readonly ImmutableArray<ResourceKind> Kinds = [ResourceKind.Node, ResourceKind.BGPConfiguration, ResourceKind.BGPPeer, ResourceKind.BGPFilter];
 
     /// <exception cref="SpeakerFileException">With every error found.</exception>
-    public static SpeakerConfig Load(string path, string node)
+    public static SpeakerConfig Load(string path, string node, RoutingOptions? options = null)
     {
         try
         {
-            return Parse(File.ReadAllText(path), path, node);
+            return Parse(File.ReadAllText(path), path, node, options);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -37,10 +37,10 @@ internal static class SpeakerFile
     /// <param name="text">YAML or JSON.</param>
     /// <param name="name">What errors call it.</param>
     /// <param name="node">The Node resource that is this speaker.</param>
-    public static SpeakerConfig Parse(string text, string name, string node)
+    /// <param name="options">What the environment says.</param>
+    public static SpeakerConfig Parse(string text, string name, string node, RoutingOptions? options = null)
     {
-        var inputs = new PeeringInputs(node, ImmutableSortedDictionary<string, NodeResource>.Empty, ImmutableSortedDictionary<string, BGPConfiguration>.Empty,
-            ImmutableSortedDictionary<string, BGPPeer>.Empty);
+        var inputs = new PeeringInputs(node) { IsAlone = true, RouterId = options?.RouterId, Secret = new SecretFiles(options?.SecretsDirectory).Read };
         var problems = new List<string>();
         foreach (var document in Documents(text, name))
         {
@@ -53,12 +53,13 @@ internal static class SpeakerFile
                 problems.AddRange(e.Errors.Select(error => $"{document.Locate(error.Path)}: {e.Subject}: {error}"));
             }
         }
+        problems.AddRange(Peering.MissingFilters(inputs).Select(f => $"{name}: a BGPPeer names BGPFilter '{f}', which is not in the file"));
         if (problems.Count > 0)
             throw new SpeakerFileException(string.Join('\n', problems));
-        if (!inputs.Nodes.TryGetValue(node, out var self))
+        if (!inputs.Nodes.ContainsKey(node))
             throw new SpeakerFileException($"{name}: has no Node '{node}'; its Nodes are: {(inputs.Nodes.IsEmpty ? "none" : string.Join(", ", inputs.Nodes.Keys))}");
-        if (Peering.Of(inputs) is not { } config)
-            throw new SpeakerFileException($"{name}: Node '{node}' has no spec.bgp.ipv4Address, on which the speaker would listen");
+        if (!Peering.TryOf(inputs, out var config, out var why))
+            throw new SpeakerFileException($"{name}: {why}");
         return config with
         {
             ListenAddresses = [.. new[] { config.AddressV4, config.AddressV6 }.OfType<IpAddr>()],
@@ -90,6 +91,7 @@ internal static class SpeakerFile
     {
         NodeResource node => inputs with { Nodes = inputs.Nodes.SetItem(node.Name, node) },
         BGPConfiguration configuration => inputs with { Configurations = inputs.Configurations.SetItem(configuration.Name, configuration) },
+        BGPFilter filter => inputs with { Filters = inputs.Filters.SetItem(filter.Name, filter) },
         BGPPeer peer => inputs with { Peers = inputs.Peers.SetItem(peer.Name, peer) },
         _ => inputs,
     };

@@ -38,6 +38,16 @@ public class AgentOptionsTests
     }
 
     [Fact]
+    public void BGP_has_a_router_id_service_ranges_and_a_place_for_passwords()
+    {
+        var options = Good(("CALICO_ROUTER_ID", "hash"), ("CALICO_ADVERTISE_CLUSTER_IPS", "10.96.0.0/12, fd00:96::/112"), ("CALICO_BGP_SECRETS_DIR", "/secrets"));
+
+        Assert.Equal(("hash", "10.96.0.0/12 fd00:96::/112", "/secrets"), (options.RouterId, string.Join(' ', options.AdvertisedClusterIps), options.BgpSecretsDirectory));
+        Assert.Contains("CALICO_ROUTER_ID", Problem(("CALICO_ROUTER_ID", "node1")), StringComparison.Ordinal);
+        Assert.Contains("CALICO_ADVERTISE_CLUSTER_IPS", Problem(("CALICO_ADVERTISE_CLUSTER_IPS", "10.96.0.0")), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_etcd_is_used_as_calico_names_it()
     {
         var etcd = Good(("ETCD_ENDPOINTS", "https://a:2379, https://b:2379"), ("ETCD_CA_CERT_FILE", "/ca"), ("ETCD_CERT_FILE", "/cert"),

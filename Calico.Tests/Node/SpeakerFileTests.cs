@@ -62,12 +62,29 @@ public class SpeakerFileTests
     }
 
     [Fact]
+    public void Filters_are_taken_and_one_that_is_missing_is_told()
+    {
+        const string Filter = """
+
+            ---
+            apiVersion: projectcalico.org/v3
+            kind: BGPFilter
+            metadata: {name: f}
+            spec: {importV4: [{action: Reject}]}
+            """;
+        var peer = Peer.Replace("65001}", "65001, filters: [f]}", StringComparison.Ordinal);
+
+        Assert.NotNull(Assert.Single(Parse(Reflector + peer + Filter).Peers).Import);
+        Assert.Equal(["speaker.yaml: a BGPPeer names BGPFilter 'f', which is not in the file"], Problems(Reflector + peer));
+    }
+
+    [Fact]
     public void A_node_that_is_not_in_the_file_is_told_with_those_that_are() =>
         Assert.Equal(["speaker.yaml: has no Node 'rr2'; its Nodes are: rr1"], Problems(Reflector + Peer, "rr2"));
 
     [Fact]
     public void A_node_without_an_address_cannot_listen() =>
-        Assert.Contains("has no spec.bgp.ipv4Address", Assert.Single(Problems("""
+        Assert.Contains("has neither spec.bgp.ipv4Address nor spec.bgp.ipv6Address", Assert.Single(Problems("""
             apiVersion: projectcalico.org/v3
             kind: Node
             metadata: {name: rr1}

@@ -56,6 +56,9 @@ public sealed class AttributeTable
     /// <summary>Unspecified for our own routes.</summary>
     public IpAddr NextHop(int set) => _sets[set].NextHop.Address;
 
+    /// <summary>The interface that leads to the next hop; null if it is unknown, as that of our own routes.</summary>
+    public string? Interface(int set) => _sets[set].NextHop.Resolution.Interface;
+
     /// <summary>The number of these attributes with this next hop. What a policy makes must be used or is collected.</summary>
     public int Intern(PathAttributes attributes, IpAddr nextHop) => Intern(attributes.Encode(), nextHop);
 

@@ -11,6 +11,9 @@ public readonly record struct NextHopResolution(bool Reachable, IpAddr? Gateway,
 {
     public static NextHopResolution Unreachable => default;
 
+    /// <summary>The name of the link, where policies ask for it.</summary>
+    public string? Interface { get; init; }
+
     /// <summary>Taken as it is, by a kernel that resolves for itself.</summary>
     public static NextHopResolution Direct => new(true, null, 0, 0);
 }

@@ -36,6 +36,11 @@ public abstract record DownReason
         public override string Sentence => "the session has not been started yet";
     }
 
+    public sealed record Withheld(string Why) : DownReason
+    {
+        public override string Sentence => $"the session is held back: {Why}";
+    }
+
     public sealed record WaitingForPeer(string Endpoint) : DownReason
     {
         public override string Sentence =>

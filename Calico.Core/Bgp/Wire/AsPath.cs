@@ -65,6 +65,22 @@ public sealed class AsPath : IEquatable<AsPath>
         return new([.. octets]);
     }
 
+    /// <summary>The path with these in front, in one segment with what begins it where that has room.</summary>
+    public AsPath Behind(params ReadOnlySpan<uint> numbers)
+    {
+        var rest = Octets;
+        if (!rest.IsEmpty && rest[0] == (byte)SegmentType.Sequence && rest[1] + numbers.Length <= MaxSegment)
+        {
+            rest = Next(rest, out _, out var first);
+            var joined = new List<uint>();
+            joined.AddRange(numbers);
+            for (; !first.IsEmpty; first = first[4..])
+                joined.Add(BinaryPrimitives.ReadUInt32BigEndian(first));
+            numbers = joined.ToArray();
+        }
+        return numbers.IsEmpty ? this : new([.. Sequence(numbers).Octets, .. rest]);
+    }
+
     /// <summary>Reads an attribute value; false if it is malformed in the sense of RFC 7606 section 7.2.</summary>
     public static bool TryParse(ReadOnlySpan<byte> value, bool fourOctet, out AsPath path)
     {

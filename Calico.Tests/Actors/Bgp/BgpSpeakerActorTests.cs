@@ -1,5 +1,6 @@
 using Akka.Actor;
 using Calico.Actors.Bgp;
+using Calico.Core.Bgp.Policy;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
@@ -295,6 +296,40 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
         await HasRoute(two, "10.66.1.0/26", Address(1).ToString());
         await HasRoute(one, "10.66.2.0/26", Address(2).ToString());
         Assert.Equal(1, (await one.PeerStatus()).Counters.Established);
+    }
+
+    [Fact]
+    public async Task A_policy_that_says_the_same_is_not_news_and_one_for_export_does_not_ask_for_the_peers_routes()
+    {
+        var (one, two) = StartPair();
+        two.Originate("10.66.2.0/26");
+        one.Originate("10.66.1.0/26");
+        ExportPolicy Lets(string range) => new([], new ClusterExport { HiddenPools = [Cidr.Parse(range)] });
+        one.Configure(Config(1, Peer(1, 2) with { Export = Lets("10.66.0.0/16") }));
+        await LacksRoute(two, "10.66.1.0/26");
+        await HasRoute(one, "10.66.2.0/26", Address(2).ToString());
+        await Eventually(async () => !(await one.Convergence()).IsEmpty, "everything was told");
+        var told = (await one.PeerStatus()).Counters;
+
+        one.Configure(Config(1, Peer(1, 2) with { Export = Lets("10.66.0.0/16") }));
+        one.Configure(Config(1, Peer(1, 2) with { Export = Lets("10.67.0.0/16") }));
+
+        await HasRoute(two, "10.66.1.0/26", Address(1).ToString());
+        Assert.Equal((told.MessagesIn, told.Established), ((await one.PeerStatus()).Counters.MessagesIn, 1));
+    }
+
+    [Fact]
+    public async Task A_peer_that_is_held_back_has_no_session_and_says_why()
+    {
+        var one = Start(Config(1) with { Withheld = [new WithheldPeer(Peer(1, 2) with { Password = "secret" }, "no key")] });
+        var two = Start(Config(2, Peer(2, 1)));
+
+        await Eventually(async () => (await two.PeerStatus()).LastDown is not null || (await two.PeerStatus()).Down is not DownReason.NotStarted, "tried");
+        var status = await one.PeerStatus();
+        Assert.Equal(("the session is held back: no key", SessionPhase.Idle), (status.Down!.Sentence, status.Phase));
+
+        one.Configure(Config(1, Peer(1, 2)));
+        await Eventually(async () => (await one.PeerStatus()).Phase == SessionPhase.Established, "a session");
     }
 
     [Fact]

@@ -11,6 +11,7 @@ using Calico.Actors.Routing;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
+using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Kernel.Routes;
@@ -319,6 +320,106 @@ public sealed class RoutingActorTests : NodeActorFixture
         await next.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
     }
 
+    [Fact]
+    public async Task Our_routes_carry_the_normal_priority_and_are_told_again_when_it_changes()
+    {
+        await Introduced();
+        Hold(Own);
+        Assert.Equal(2147482623u, Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add).Attributes.LocalPref);
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginationComplete>(Patience);
+
+        Resources(Configuration(new BGPConfigurationSpec { Ipv4NormalRoutePriority = 512 }));
+
+        Assert.Equal(2147483135u, Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add).Attributes.LocalPref);
+    }
+
+    [Fact]
+    public async Task Ranges_of_services_are_announced_and_nothing_in_them_is_written_into_the_kernel()
+    {
+        await Holding(Own);
+        Learn(1, Via("10.96.0.7/32", "192.0.2.2"));
+        Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted);
+
+        Resources(Configuration(new BGPConfigurationSpec { ServiceClusterIPs = [new CidrEntry { Cidr = "10.96.0.0/12" }] }));
+
+        Assert.Equal(Cidr.Parse("10.96.0.0/12"), Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Add).Prefix);
+        Assert.Equal(Cidr.Parse("10.96.0.7/32"), Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Unwanted).Destination);
+        Resources(Configuration(new BGPConfigurationSpec()));
+        Assert.Equal(Cidr.Parse("10.96.0.0/12"), Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience)).Remove));
+        Assert.Single((await _writer.ExpectMsgAsync<RouteProtocol.ChangeRoutes>(Patience)).Wanted);
+    }
+
+    [Fact]
+    public async Task Services_stay_announced_while_routing_starts_again_and_go_if_they_are_gone_then()
+    {
+        await Holding(Own);
+        Resources(Configuration(new BGPConfigurationSpec { ServiceClusterIPs = [new CidrEntry { Cidr = "10.96.0.0/12" }] }));
+        await _speaker.ExpectMsgAsync<BgpProtocol.OriginateRoutes>(Patience);
+
+        Crash(_routing);
+        Hold(Own);
+        Assert.Empty((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Remove);
+        Resources(Configuration(new BGPConfigurationSpec()));
+
+        Assert.Equal(Cidr.Parse("10.96.0.0/12"), Assert.Single((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Remove));
+    }
+
+    [Fact]
+    public async Task A_node_that_is_excluded_from_load_balancers_announces_no_services()
+    {
+        await Holding(Own);
+
+        Resources(Node("a", "192.0.2.1/24", "node.kubernetes.io/exclude-from-external-load-balancers"),
+            Configuration(new BGPConfigurationSpec { ServiceClusterIPs = [new CidrEntry { Cidr = "10.96.0.0/12" }] }));
+
+        await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience);
+        await _speaker.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+    }
+
+    [Fact]
+    public async Task Interfaces_are_named_once_a_filter_asks_for_them()
+    {
+        Assert.Null((await Introduced()).Resolver.Resolve(IpAddr.Parse("192.0.2.9")).Interface);
+
+        Resources(Item(new BGPFilter
+        {
+            Metadata = new ObjectMeta { Name = "f" },
+            Spec = new BGPFilterSpec { ExportV4 = [new BGPFilterRuleV4 { Action = "Reject", Interface = "eth*" }] },
+        }));
+
+        Assert.Equal("eth0", (await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience)).Resolver.Resolve(IpAddr.Parse("192.0.2.9")).Interface);
+    }
+
+    [Fact]
+    public async Task A_session_comes_when_its_password_does_and_nothing_is_said_twice()
+    {
+        using var folder = new Calico.Tests.Datastore.TemporaryDirectory();
+        var routing = Sys.ActorOf(RoutingActor.Props("a", "cali", Host, _upstream, _lease, _registry, _writer,
+            new RoutingOptions { SecretsDirectory = folder.Path, SecretsEvery = TimeSpan.FromMilliseconds(50) }));
+        routing.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
+        await _speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+        routing.Tell(new UpstreamProtocol.ResourcesChanged([Node("a", "192.0.2.1/24"), Item(new BGPPeer
+        {
+            Metadata = new ObjectMeta { Name = "p" },
+            Spec = new BGPPeerSpec
+            {
+                PeerIP = "192.0.2.9",
+                AsNumber = new Asn(65001),
+                Password = new BGPPassword { SecretKeyRef = new SecretKeySelector { Name = "s", Key = "k" } },
+            },
+        })], InSync: true, 1));
+        var before = (await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience)).Config;
+        Assert.Empty(before.Peers);
+        Assert.Equal("Global_192_0_2_9", Assert.Single(before.Withheld).Peer.Name);
+
+        Directory.CreateDirectory(Path.Combine(folder.Path, "s"));
+        await File.WriteAllTextAsync(Path.Combine(folder.Path, "s", "k.tmp"), "secret\n");
+        File.Move(Path.Combine(folder.Path, "s", "k.tmp"), Path.Combine(folder.Path, "s", "k"));
+
+        Assert.Equal("secret", Assert.Single((await _speaker.ExpectMsgAsync<BgpProtocol.ConfigureSpeaker>(Patience)).Config.Peers).Password);
+        await _speaker.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(200));
+    }
+
     /// <summary>The speaker has started and been told what there is to tell of a node that has nothing.</summary>
     private async Task<BgpProtocol.NextHopsChanged> Introduced()
     {
@@ -363,12 +464,16 @@ public sealed class RoutingActorTests : NodeActorFixture
 
     private void Resources(params FeedItem[] items) => _routing.Tell(new UpstreamProtocol.ResourcesChanged([.. items], InSync: true, 1));
 
-    private static FeedItem Node(string name, string address) => new(new ResourceKey(ResourceKind.Node, null, name).Path,
-        ResourceCodec.Encode(new NodeResource
-        {
-            Metadata = new ObjectMeta { Name = name },
-            Spec = new NodeSpec { Bgp = new NodeBGPSpec { Ipv4Address = address } },
-        }), 1);
+    private static FeedItem Item(Resource resource) =>
+        new(new ResourceKey(resource.ResourceKind, null, resource.Metadata.Name!).Path, ResourceCodec.Encode(resource), 1);
+
+    private static FeedItem Node(string name, string address, params string[] labels) => Item(new NodeResource
+    {
+        Metadata = new ObjectMeta { Name = name, Labels = StringMap.From(labels.Select(l => KeyValuePair.Create(l, ""))) },
+        Spec = new NodeSpec { Bgp = new NodeBGPSpec { Ipv4Address = address } },
+    });
+
+    private static FeedItem Configuration(BGPConfigurationSpec spec) => Item(new BGPConfiguration { Metadata = new ObjectMeta { Name = "default" }, Spec = spec });
 
     private static FeedItem Affinity(string host, bool exists) =>
         new(IpamKeys.Affinity(host, Cidr.Parse(Theirs)), exists ? Encoding.UTF8.GetBytes("{}") : (ReadOnlyMemory<byte>?)null, 1);

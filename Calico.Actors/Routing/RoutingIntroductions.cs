@@ -1,0 +1,24 @@
+using System.Collections.Immutable;
+using Akka.Actor;
+using Calico.Actors.Bgp;
+using Calico.Core.Net;
+
+namespace Calico.Actors.Routing;
+
+/// <summary>
+/// To whom the routing actor has told what. It outlives the actor: its successor must be able to take back what it finds
+/// gone, also when the news is in its mailbox already.
+/// </summary>
+public sealed class RoutingIntroductions
+{
+    public IActorRef Speaker { get; set; } = ActorRefs.Nobody;
+    public BgpProtocol.ConfigureSpeaker? Configuration { get; set; }
+
+    /// <summary>Announced by the speaker.</summary>
+    public ImmutableHashSet<Cidr> Announced { get; set; } = [];
+
+    /// <summary>Blackholed by the writer.</summary>
+    public ImmutableArray<Cidr> Blocks { get; set; } = [];
+
+    public void Tell(BgpProtocol.IBgpMessage message) => Speaker.Tell(message);
+}
