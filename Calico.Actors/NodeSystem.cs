@@ -56,6 +56,7 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///       nft        the one writer of nftables                     (own thread)
 ///     bgp          sessions, RIB
 ///     routing      resources and blocks to BGP, BGP to routes
+///       services   Services of Kubernetes, for their routes
 ///     facts        pools and labels for the calls of the runtime
 ///     reconciler   keeps what the datastore says of this node's workloads true
 ///     tunnels      this node's addresses for IPIP, VXLAN and WireGuard

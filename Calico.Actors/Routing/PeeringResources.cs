@@ -25,6 +25,9 @@ internal sealed class PeeringResources(PeeringInputs start, ImmutableArray<Cidr>
     /// <summary>The ranges of services that this node announces as a whole.</summary>
     public ImmutableArray<Cidr> AdvertisedRanges => IsExcluded ? [] : Ranges.Aggregates;
 
+    /// <summary>All ranges of services that may be announced; none by a node that is excluded.</summary>
+    public ServiceRanges OfferedRanges => IsExcluded ? new ServiceRanges() : Ranges;
+
     private ServiceRanges Ranges => Core.Bgp.Services.ServiceRanges.Of(Inputs.Global, clusterRanges);
 
     private bool IsExcluded => Inputs.Nodes.TryGetValue(Inputs.Node, out var self) && self.Metadata.Labels.ContainsKey(Core.Bgp.Services.ServiceRanges.ExcludeLabel);

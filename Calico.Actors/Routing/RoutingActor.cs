@@ -7,6 +7,7 @@ using Calico.Actors.Endpoints;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Protocol;
+using Calico.Core.Bgp.Services;
 using Calico.Core.Feed;
 using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
@@ -64,12 +65,13 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly LearnedRoutes _learned;
     private readonly OwnPrefixes _own = new();
     private readonly Announcer _announcer;
+    private readonly Configurator _configurator;
 
     private KernelNextHops _nextHops;
-    private bool _restarting;
-
-    // Why there is no configuration, as last logged.
-    private string? _silent;
+    private readonly IActorRef _services;
+    private ServiceRanges? _offered;
+    private ImmutableSortedSet<Cidr>? _serviceRoutes;
+    private bool _inSync;
 
     public ITimerScheduler Timers { get; set; } = null!;
 
@@ -90,6 +92,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             options.ServiceRanges);
         _learned = new LearnedRoutes(_resources);
         _announcer = new Announcer(_own, introduced);
+        _configurator = new Configurator(_resources, introduced, _log);
+        _services = options.Services is { } objects ? Context.ActorOf(ServicesActor.Props(objects, options.KubernetesName ?? node), "services") : ActorRefs.Nobody;
         _workloadPrefix = workloadPrefix;
         _upstream = upstream;
         _lease = lease;
@@ -116,12 +120,17 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         });
         Receive<KernelWatch.Failed>(f => throw f.ToException());
         Receive<Look>(_ => OnLook());
-        Receive<LookForSecrets>(_ => Configure());
+        Receive<ServiceProtocol.RoutesChanged>(m =>
+        {
+            _serviceRoutes = m.Routes;
+            OfferServices();
+        });
+        Receive<LookForSecrets>(_ => _configurator.Configure());
     }
 
     protected override void PreStart()
     {
-        _restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
+        _configurator.Restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _lease.Tell(new LeaseProtocol.Subscribe(Self));
         _registry.Tell(new RegistryProtocol.FollowAddresses(Self));
@@ -178,45 +187,37 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         }
         if (peering)
             OnPeeringChanged();
-        if (changed.InSync && !_own.KnowsResources)
-        {
-            _own.KnowsResources = true;
-            _announcer.Update();
-        }
+        if (!changed.InSync || _inSync)
+            return;
+        _inSync = true;
+        OfferServices();
         if (_resources.NeedsSecrets && !Timers.IsTimerActive(nameof(LookForSecrets)))
             Timers.StartPeriodicTimer(nameof(LookForSecrets), LookForSecrets.Instance, _options.SecretsEvery);
     }
 
+    // The ranges at once, single addresses when it is known where their services are.
+    private void OfferServices()
+    {
+        if (_offered != _resources.OfferedRanges && _inSync)
+            _services.Tell(new ServiceProtocol.UseRanges(_offered = _resources.OfferedRanges));
+        var isNew = _own.SetServices(_resources.AdvertisedRanges.Concat(_serviceRoutes ?? []));
+        var knows = _inSync && (_serviceRoutes is not null || _services.IsNobody());
+        if (isNew || knows != _own.KnowsResources)
+        {
+            _own.KnowsResources = knows;
+            _announcer.Update();
+        }
+    }
+
     private void OnPeeringChanged()
     {
-        if (_own.SetServices(_resources.AdvertisedRanges))
-            _announcer.Update();
+        OfferServices();
         if (_resources.TryTakeServiceRanges(out var different) && _learned.Inside(different) is { } change)
             _writer.Tell(change);
         _announcer.SetPriorities(_resources.Inputs.NormalPriority(IpVersion.V4), _resources.Inputs.NormalPriority(IpVersion.V6));
         if (_resources.NeedsInterfaces && !_nextHops.KnowsInterfaces)
             OnLook();
-        Configure();
-    }
-
-    // Says nothing that the speaker knows.
-    private void Configure()
-    {
-        if (!Peering.TryOf(_resources.Inputs, out var config, out var why))
-        {
-            if (why != _silent && _resources.Inputs.Nodes.ContainsKey(_resources.Inputs.Node))
-                _log.Warning("bgp: the speaker stays as it is: {Reason}", why);
-            _silent = why;
-            return;
-        }
-        _silent = null;
-        config = config with { Restarting = _restarting };
-        if (_introduced.Configuration is { } now && now.Config.SameAs(config))
-            return;
-        foreach (var filter in Peering.MissingFilters(_resources.Inputs))
-            _log.Warning("bgp: there is no BGPFilter '{Filter}': peers that name it exchange no routes that an earlier filter has not decided about", filter);
-        _introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config);
-        _introduced.Tell(_introduced.Configuration);
+        _configurator.Configure();
     }
 
     private bool TryTake(ResourceKey key, FeedItem item)
@@ -247,7 +248,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _introduced.Blocks = [.. held.Blocks.Keys];
         _announcer.Update(lost);
         if (_resources.SetBlocks(_own.Blocks))
-            Configure();
+            _configurator.Configure();
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
             [.. lost.Select(b => Blackhole(b).Key)]));
         if (isFirst)

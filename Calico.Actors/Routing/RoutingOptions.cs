@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Calico.Core.Net;
+using Calico.Datastore.Kubernetes;
 
 namespace Calico.Actors.Routing;
 
@@ -14,6 +15,12 @@ public sealed record RoutingOptions
 
     /// <summary>Cluster IPs to announce beside those of the BGPConfiguration. CALICO_ADVERTISE_CLUSTER_IPS.</summary>
     public ImmutableArray<Cidr> ServiceRanges { get; init; } = [];
+
+    /// <summary>Where Services are, if they are anywhere.</summary>
+    public IPlainObjects? Services { get; init; }
+
+    /// <summary>This node by the name that Kubernetes has for it; null: its Calico name. CALICO_K8S_NODE_REF.</summary>
+    public string? KubernetesName { get; init; }
 
     /// <summary>How often passwords are looked at.</summary>
     public TimeSpan SecretsEvery { get; init; } = TimeSpan.FromSeconds(10);

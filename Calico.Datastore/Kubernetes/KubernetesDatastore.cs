@@ -22,7 +22,7 @@ namespace Calico.Datastore.Kubernetes;
 /// stream each, so revisions of different kinds may come out of order; after a break a change may be told twice;
 /// compaction is the API server's.
 /// </summary>
-public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance
+public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance, IPlainObjects
 {
     private readonly KubernetesOptions _options;
     private readonly KubeClient _client;
@@ -150,6 +150,14 @@ public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance
     {
         ObjectDisposedException.ThrowIf(_closed.IsCancellationRequested, this);
         return CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closed.Token);
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        using var linked = Link(cancellation);
+        await foreach (var change in new PlainFollower(_client, _lister).FollowAsync(kind, linked.Token))
+            yield return change;
     }
 
     /// <summary>Ends calls and watches, and closes the connections.</summary>

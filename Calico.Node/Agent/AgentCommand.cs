@@ -76,7 +76,14 @@ internal static class AgentCommand
             new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads"))
             {
                 Loggers = SerilogLogger.Hocon,
-                Routing = new RoutingOptions { RouterId = options.RouterId, SecretsDirectory = options.BgpSecretsDirectory, ServiceRanges = options.AdvertisedClusterIps },
+                Routing = new RoutingOptions
+                {
+                    RouterId = options.RouterId,
+                    SecretsDirectory = options.BgpSecretsDirectory,
+                    ServiceRanges = options.AdvertisedClusterIps,
+                    Services = datastore as IPlainObjects,
+                    KubernetesName = options.KubernetesName,
+                },
                 // Well before the others take the node for gone.
                 Lease = new LeaseOptions
                 {

@@ -58,6 +58,9 @@ public sealed record AgentOptions
     /// <summary>Ranges of cluster IPs to announce; CALICO_ADVERTISE_CLUSTER_IPS, separated by commas.</summary>
     public ImmutableArray<Cidr> AdvertisedClusterIps { get; init; } = [];
 
+    /// <summary>The node as Kubernetes names it, if that is another name; CALICO_K8S_NODE_REF.</summary>
+    public string? KubernetesName { get; init; }
+
     /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
     public string? BgpSecretsDirectory { get; init; }
 
@@ -98,6 +101,7 @@ public sealed record AgentOptions
             AsNumber = read.Optional<Asn>("AS", text => Asn.TryParse(text, out var asn) ? asn : (Asn?)null, "an AS number"),
             RouterId = read.RouterId("CALICO_ROUTER_ID"),
             AdvertisedClusterIps = read.Ranges("CALICO_ADVERTISE_CLUSTER_IPS"),
+            KubernetesName = read.Text("CALICO_K8S_NODE_REF"),
             BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using System.Text;
+using System.Text.Json;
 using Akka.Actor;
 using Akka.TestKit;
 using Calico.Actors.Bgp;
@@ -14,6 +16,7 @@ using Calico.Core.Ipam;
 using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Datastore.Kubernetes;
 using Calico.Kernel.Routes;
 using Xunit.Abstractions;
 
@@ -362,6 +365,33 @@ public sealed class RoutingActorTests : NodeActorFixture
         Resources(Configuration(new BGPConfigurationSpec()));
 
         Assert.Equal(Cidr.Parse("10.96.0.0/12"), Assert.Single((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Remove));
+    }
+
+    [Fact]
+    public async Task Single_addresses_of_services_are_announced_where_their_endpoints_are()
+    {
+        var routing = Sys.ActorOf(RoutingActor.Props("a", "cali", Host, _upstream, _lease, _registry, _writer,
+            new RoutingOptions { Services = new OneService(), KubernetesName = "k8s-a" }));
+        routing.Tell(new BgpProtocol.SpeakerStarted(), _speaker);
+        routing.Tell(new LeaseProtocol.HeldBlocks(ImmutableSortedDictionary<Cidr, long>.Empty, Loaded: true));
+
+        routing.Tell(new UpstreamProtocol.ResourcesChanged([Configuration(new BGPConfigurationSpec { ServiceExternalIPs = [new CidrEntry { Cidr = "203.0.113.0/24" }] })],
+            InSync: true, 1));
+
+        Assert.Equal("203.0.113.0/24", Assert.Single((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Add).Prefix.ToString());
+        Assert.Equal("203.0.113.7/32", Assert.Single((await _speaker.FishForMessageAsync<BgpProtocol.OriginateRoutes>(_ => true, Patience)).Add).Prefix.ToString());
+    }
+
+    private sealed class OneService : IPlainObjects
+    {
+        public async IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, [EnumeratorCancellation] CancellationToken cancellation)
+        {
+            var json = kind == PlainKind.Services
+                ? """{"spec": {"clusterIP": "10.96.0.5", "externalTrafficPolicy": "Local", "externalIPs": ["203.0.113.7"]}}"""
+                : """{"metadata": {"labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", "endpoints": [{"nodeName": "k8s-a"}]}""";
+            yield return new PlainChange([new PlainObject("d", "web", JsonDocument.Parse(json).RootElement)], IsAll: true);
+            await Task.Delay(Timeout.Infinite, cancellation);
+        }
     }
 
     [Fact]

@@ -172,6 +172,26 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
     }
 
     [SkippableFact]
+    public async Task Services_are_followed_from_all_that_there_are()
+    {
+        var (ns, _) = await PodAsync();
+        await CreateAsync(KubeResource.Services, $$$"""{"metadata":{"name":"early","namespace":"{{{ns}}}"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}""", ns);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        List<string> told = [];
+
+        await foreach (var change in Store.FollowAsync(PlainKind.Services, patience.Token))
+        {
+            told.AddRange(change.Objects.Where(o => o.Namespace == ns).Select(o => $"{(change.IsAll ? "all" : "one")} {o.Name} {(o.Json is null ? "gone" : "there")}"));
+            if (told.Count == 1)
+                await CreateAsync(KubeResource.Services, $$$"""{"metadata":{"name":"late","namespace":"{{{ns}}}"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}""", ns);
+            if (told.Count == 2)
+                break;
+        }
+
+        Assert.Equal(["all early there", "one late there"], told);
+    }
+
+    [SkippableFact]
     public async Task An_address_and_the_endpoint_that_has_it_are_written_together()
     {
         var (ns, key) = await PodAsync();

@@ -33,6 +33,7 @@ public sealed partial class FakeApi
         [
             new("", "v1", "pods", "Pod", true), new("", "v1", "nodes", "Node", false), new("", "v1", "namespaces", "Namespace", false),
             new("", "v1", "serviceaccounts", "ServiceAccount", true),
+            new("", "v1", "services", "Service", true), new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
             new("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true),
             new("policy.networking.k8s.io", "v1alpha2", "clusternetworkpolicies", "ClusterNetworkPolicy", false),
             new("mesh.projectcalico.org", "v1", "calicorecords", "CalicoRecord", false),
