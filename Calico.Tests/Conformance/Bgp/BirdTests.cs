@@ -161,7 +161,7 @@ public class BirdTests(ITestOutputHelper output) : SpeakerFixture(output)
 
         await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
         await Eventually(async () => (await one.Status()).Peers.Single(p => p.Address == Address(2)).Counters is
-            { Received: 2, Advertised: 2 }, "two paths each way");
+        { Received: 2, Advertised: 2 }, "two paths each way");
         await BirdShows(bird, "10.65.9.0/26", $"BGP.next_hop: {Address(1)}", $"BGP.next_hop: {Address(3)}");
 
         three.Withdraw("10.65.9.0/26");

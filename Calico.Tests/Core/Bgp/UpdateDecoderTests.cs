@@ -192,10 +192,13 @@ public class UpdateDecoderTests
     [Fact]
     public void Random_octets_never_throw()
     {
-        Gen.Select(Gen.Byte.Array[0, 150], Gen.Bool, Gen.Bool).Sample((bytes, fourOctet, isInternal) =>
+        Gen.Select(Gen.Byte.Array[0, 150], Gen.Bool, Gen.Bool, Gen.Bool).Sample((bytes, fourOctet, isInternal, pathIds) =>
         {
-            new UpdateDecoder().TryDecode(bytes, new WireContext(fourOctet, false, isInternal, Families.Both), out _,
-                out _);
+            var context = new WireContext(fourOctet, false, isInternal, Families.Both)
+            {
+                PathIdsIn = pathIds ? Families.Both : Families.None,
+            };
+            new UpdateDecoder().TryDecode(bytes, context, out _, out _);
         }, iter: 5000);
     }
 

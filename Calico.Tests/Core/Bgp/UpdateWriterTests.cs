@@ -83,6 +83,48 @@ public class UpdateWriterTests
         }, iter: 60);
 
     [Fact]
+    public void Path_identifiers_come_back_with_their_prefixes_for_both_families_and_message_sizes() =>
+        Gen.Select(Sets, Gen.UInt.Array[1, 2000], Gen.Bool).Sample((set, ids, extended) =>
+        {
+            var max = extended ? 65535 : 4096;
+            var v4 = ids.Select((id, i) => (new Cidr(IpAddr.FromV4((uint)i << 8), 24), id)).ToArray();
+            var v6 = ids.Select((id, i) => (new Cidr(IpAddr.FromV6((UInt128)(uint)i << 80), 48), id)).ToArray();
+            CheckPaths<Prefix4>(set, v4, max);
+            CheckPaths<Prefix6>(set, v6, max);
+        }, iter: 40);
+
+    [Fact]
+    public void No_set_outgrows_its_bound_whatever_is_edited() =>
+        Gen.Select(Sets, Gen.Bool, Gen.Bool).Sample((set, fourOctet, isExternal) =>
+        {
+            var edits = new AttributeEdits
+            {
+                FourOctetAs = fourOctet,
+                Prepend = isExternal ? new Asn(4200000000) : null,
+                DropInternal = isExternal,
+                Med = 1,
+                DefaultLocalPref = isExternal ? null : 100,
+                DefaultOriginator = isExternal ? null : new RouterId(7),
+                Cluster = isExternal ? null : new RouterId(8),
+                NextHop = IpAddr.Parse("192.0.2.1"),
+                DropMed = true,
+            };
+
+            var canonical = set.Encode();
+            var w = new WireWriter(new byte[AttributeEdits.Bound(canonical.Length)]);
+            edits.Write(ref w, canonical);
+            // The narrow form is no canonical one.
+            if (!fourOctet)
+                return;
+            var seen = PathAttributes.Decode(w.Written);
+            Assert.Equal(1u, seen.Med);
+            if (isExternal)
+                return;
+            Assert.Equal(set.OriginatorId ?? new RouterId(7), seen.OriginatorId);
+            Assert.Equal<RouterId>([new RouterId(8), .. set.ClusterList], [.. seen.ClusterList]);
+        }, iter: 1000);
+
+    [Fact]
     public void A_two_octet_peer_gets_everything_back_through_the_as4_attributes() =>
         Sets.Sample(set =>
         {
@@ -189,6 +231,34 @@ public class UpdateWriterTests
             Assert.True(w.TryAdd(T.From(prefix)));
         w.End();
         return w.Written.ToArray();
+    }
+
+    private static void CheckPaths<T>(PathAttributes set, (Cidr Prefix, uint PathId)[] paths, int max)
+        where T : unmanaged, IPrefix<T>
+    {
+        var w = new UpdateWriter<T>(new byte[1_000_000], max, pathIds: true);
+        w.BeginAnnounce(Attributes<T>(set), NextHop6.ToBytes());
+        foreach (var (prefix, id) in paths)
+            Assert.True(w.TryAdd(T.From(prefix), id));
+        w.BeginWithdraw();
+        foreach (var (prefix, id) in paths)
+            Assert.True(w.TryAdd(T.From(prefix), id));
+        w.End();
+        List<(Cidr, uint)> announced = [], withdrawn = [];
+        var decoder = new UpdateDecoder();
+        var sequence = new System.Buffers.ReadOnlySequence<byte>(w.Written.ToArray());
+        while (BgpFraming.TryRead(ref sequence, max, out _, out var body, out _) == FrameStatus.Complete)
+        {
+            Assert.True(decoder.TryDecode(body.FirstSpan, Context with { PathIdsIn = Families.Both }, out var update,
+                out var error), error?.Reason);
+            var classic = T.Family == Families.Ipv4Unicast;
+            announced.AddRange(Calico.Core.Bgp.Wire.Nlri.ToPaths<T>(
+                classic ? update.Announced : update.Multiprotocol.Announced, true));
+            withdrawn.AddRange(Calico.Core.Bgp.Wire.Nlri.ToPaths<T>(
+                classic ? update.Withdrawn : update.Multiprotocol.Withdrawn, true));
+        }
+        Assert.Equal(paths, announced);
+        Assert.Equal(paths, withdrawn);
     }
 
     private static byte[] Withdraw<T>(string prefix)
