@@ -1,5 +1,3 @@
-using Calico.Core.Bgp.Wire;
-
 namespace Calico.Core.Bgp.Rib;
 
 /// <summary>
