@@ -1,4 +1,5 @@
 using Calico.Bench;
+using Calico.Bench.Bgp;
 using Calico.Bench.Cni;
 using Calico.Bench.Datastore;
 using Calico.Bench.Ipam;
@@ -24,9 +25,11 @@ switch (args)
         return await IpamBench.RunAsync(args[1..]);
     case ["start", ..]:
         return StartBench.Run(args[1..]);
+    case ["bgp", ..]:
+        return await BgpBench.RunAsync(args[1..]);
     case ["cni", ..]:
         return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]] | bgp CALICO_NODE [ROUTES [ROUNDS [PEER,…]]]");
         return 64;
 }

@@ -19,7 +19,7 @@ internal static class CniBench
             Console.Error.WriteLine("usage: ip netns exec NODE Calico.Bench cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]]");
             return 64;
         }
-        int count = Number(args, 2, 100), rounds = Number(args, 3, 5);
+        int count = Arguments.Number(args, 2, 100), rounds = Arguments.Number(args, 3, 5);
         int[] callers = args.Length > 4 ? [.. args[4].Split(',').Select(n => int.Parse(n, NumberStyles.None, CultureInfo.InvariantCulture))] : [1, 32];
         var state = Directory.CreateTempSubdirectory("calico-bench-");
         using var host = NetworkNamespace.OpenCurrent();
@@ -82,7 +82,4 @@ internal static class CniBench
             double Ratio(int percent, CniContender other) => contenders[0].At(command, callers, percent) / other.At(command, callers, percent);
         }
     }
-
-    private static int Number(string[] args, int index, int otherwise) =>
-        args.Length > index && int.TryParse(args[index], NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0 ? number : otherwise;
 }

@@ -8,7 +8,7 @@ namespace Calico.Tests.Conformance.Bgp;
 
 /// <summary><c>calico-node bgp</c> as a process of its own between two BIRDs of other ASes, over loopback addresses.</summary>
 [Layer("conformance")]
-public sealed class SpeakerProgramTests : IAsyncDisposable
+public sealed class SpeakerProgramTests : IAsyncLifetime
 {
     private static int _networks = Environment.ProcessId & 63;
 
@@ -115,7 +115,9 @@ public sealed class SpeakerProgramTests : IAsyncDisposable
         Assert.Fail($"never: {what}");
     }
 
-    public async ValueTask DisposeAsync()
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
     {
         if (_speaker is not null)
         {
