@@ -51,7 +51,11 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
             if (!IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
                 continue;
             if (item.Value is not null)
+            {
                 _holders[block] = host;
+                if (host != node)
+                    _refused.Remove(block);
+            }
             else if (_holders.GetValueOrDefault(block) == host)
                 _holders.Remove(block);
         }
@@ -106,7 +110,8 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
             _unavailable = true;
             return false;
         }
-        _refused[refused.Block] = now;
+        if (_holders.GetValueOrDefault(refused.Block, node) == node)
+            _refused[refused.Block] = now;
         return true;
     }
 

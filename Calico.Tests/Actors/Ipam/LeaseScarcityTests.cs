@@ -131,7 +131,7 @@ public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(
         var pool = new PoolRef("full", Cidr.Parse("10.64.0.0/19"), 26);
         var leases = StartNodes(Nodes, new LeaseOptions { Answer = LeaseAnswer.Durable, PromiseAfter = Patience * 60 });
         // Who was told to ask again in a while waits for the clock, which else moves between rounds only.
-        var whileWaiting = new Timer(_ => Clock.Advance(TimeSpan.FromSeconds(11)), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
+        await using var whileWaiting = new Timer(_ => Clock.Advance(TimeSpan.FromSeconds(11)), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
         var waiting = Enumerable.Range(0, 8_192).Select(i => (Pod: "pod" + i, Lease: leases[i % Nodes])).ToList();
         var given = new HashSet<IpAddr>();
 
@@ -146,7 +146,6 @@ public sealed class LeaseScarcityTests(ITestOutputHelper output) : LeaseFixture(
             Clock.Advance(TimeSpan.FromSeconds(11));
         }
 
-        await whileWaiting.DisposeAsync();
         Assert.Equal(8_192, given.Count);
         Assert.Equal(8_192, (await AssignedAsync()).Count);
         var writes = _writes;
