@@ -24,6 +24,7 @@ internal sealed record StartSession : IBgpInternal;
 internal sealed record ReconfigureSession(PeerConfig Peer, SpeakerConfig Speaker, bool Reset) : IBgpInternal;
 internal sealed record UpdateSpeaker(SpeakerConfig Speaker) : IBgpInternal;
 internal sealed record StopSession(byte CeaseSubcode, string Text) : IBgpInternal;
+internal sealed record GiveUpPeer(string Text) : IBgpInternal;
 internal sealed record ReleaseSession : IBgpInternal;
 internal sealed record TransportAccepted(Socket Socket) : IBgpInternal, IDeadLetterSuppression;
 
@@ -64,8 +65,9 @@ internal sealed record SendUpdates(int Epoch, byte[] Buffer, int Length) : IBgpI
 internal sealed record RibConfigure(RibConfig Config, bool Restarting, TimeSpan ConvergenceTime,
     ImmutableArray<string> Expected) : IBgpInternal;
 internal sealed record RibRemovePeer(ushort Peer, string Name) : IBgpInternal;
-internal sealed record CompleteStatus(BgpProtocol.BgpStatus Status,
-    ImmutableArray<(ushort Index, PeerStatus Peer)> Peers, IActorRef ReplyTo) : IBgpInternal;
+/// <summary>The RIB adds what it counts of the peers and answers; it knows nothing of those that are withheld.</summary>
+internal sealed record CompleteStatus(BgpProtocol.BgpStatus Status, ImmutableArray<(ushort Index, PeerStatus Peer)> Peers,
+    ImmutableArray<PeerStatus> Withheld, IActorRef ReplyTo) : IBgpInternal;
 
 // RIB to itself and to the speaker.
 internal sealed record FlushOutputs : IBgpInternal, INotInfluenceReceiveTimeout, IDeadLetterSuppression;

@@ -44,6 +44,13 @@ public static class BgpProtocol
     /// </summary>
     public sealed record NextHopsChanged(INextHopResolver Resolver, ImmutableArray<Cidr> Changed) : ICommand;
 
+    /// <summary>
+    /// The machines at these addresses are known to be gone: what they told goes at once, whatever graceful restart allows.
+    /// Sessions with them are tried again as before.
+    /// </summary>
+    /// <param name="Reason">A sentence without a full stop.</param>
+    public sealed record PeersGone(ImmutableArray<IpAddr> Addresses, string Reason) : ICommand;
+
     /// <summary>The target is done with the batch of this number (and all before it) and may be sent more.</summary>
     public sealed record BestRoutesApplied(long Sequence) : ICommand;
 

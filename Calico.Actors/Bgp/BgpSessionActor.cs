@@ -45,6 +45,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
 
         Receive<StartSession>(_ => Step(new SessionEvent.Start()));
         Receive<StopSession>(m => Step(new SessionEvent.Stop(m.CeaseSubcode, m.Text)));
+        Receive<GiveUpPeer>(m => Step(new SessionEvent.PeerGone(m.Text)));
         Receive<ReconfigureSession>(Reconfigure);
         Receive<UpdateSpeaker>(m => Use(_peer, m.Speaker));
         Receive<ReleaseSession>(_ => Context.Stop(Self));

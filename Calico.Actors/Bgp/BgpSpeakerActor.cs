@@ -71,6 +71,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         Receive<BgpProtocol.ConfigureSpeaker>(Configure);
         Receive<BgpProtocol.OriginateRoutes>(Originate);
         Receive<BgpProtocol.OriginationComplete>(OnOriginationComplete);
+        Receive<BgpProtocol.PeersGone>(OnPeersGone);
         Receive<BgpProtocol.NextHopsChanged>(m => _rib.Forward(m));
         Receive<BgpProtocol.BestRoutesApplied>(m => _rib.Forward(m));
         Receive<BgpProtocol.RepeatBestRoutes>(m => _rib.Forward(m));
@@ -236,6 +237,12 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
             _log.Warning("bgp connection from {Address} closed: no peer has this address ({Suppressed} more since the last such line)", m.Remote, suppressed);
     }
 
+    private void OnPeersGone(BgpProtocol.PeersGone m)
+    {
+        foreach (var session in _sessions.Values.Where(s => m.Addresses.Contains(s.Config.Address)))
+            session.Actor.Tell(new GiveUpPeer(m.Reason));
+    }
+
     private void OnSessionChanged(SessionChanged m)
     {
         if (_sessions.TryGetValue(m.Name, out var session) && session.Actor.Equals(Sender))
@@ -298,9 +305,8 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         var status = new BgpProtocol.BgpStatus(_config is not null, _config?.LocalAs ?? default, _config?.RouterId
             ?? default,
             _listeners.Status, [], _converged);
-        // Of an index that nobody has the RIB counts nothing.
-        _rib.Tell(new CompleteStatus(status, [.. _sessions.Values.Select(s => (s.Index, StatusOf(s))),
-            .. (_config?.Withheld ?? []).Select(w => (NextIndex(), StatusOf(w)))], Sender));
+        _rib.Tell(new CompleteStatus(status, [.. _sessions.Values.Select(s => (s.Index, StatusOf(s)))],
+            [.. (_config?.Withheld ?? []).Select(StatusOf)], Sender));
     }
 
     private static PeerStatus StatusOf(WithheldPeer withheld) => new(withheld.Peer.Name, withheld.Peer.Kind, withheld.Peer.Address, withheld.Peer.As,

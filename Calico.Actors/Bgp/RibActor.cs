@@ -236,7 +236,7 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
     {
         var peers = m.Peers.Select(p => _rib is null ? p.Peer
             : p.Peer with { Counters = Count(_rib, p.Index, p.Peer.Counters) });
-        m.ReplyTo.Tell(m.Status with { Peers = [.. peers], Converged = _convergence.Announced });
+        m.ReplyTo.Tell(m.Status with { Peers = [.. peers, .. m.Withheld], Converged = _convergence.Announced });
     }
 
     private static PeerCounters Count(Rib rib, ushort index, PeerCounters counters)

@@ -23,8 +23,6 @@ internal sealed class KernelNextHops : INextHopResolver
         _links = links;
     }
 
-    public bool KnowsInterfaces => _links is not null;
-
     /// <summary>
     /// Whether the event can have changed an answer; routes of ours, and links and routes of workloads, never do. IPv4
     /// routes that vanish with their link are not reported by the kernel, so a link's change counts.

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Akka.Event;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Core.Bgp.Rib;
@@ -62,6 +63,14 @@ internal sealed class LearnedRoutes(PeeringResources resources)
             return null;
         var suspicious = _owners.HasFormer(best.Prefix);
         return KernelRoutes.Of(best, n => !suspicious || !_owners.IsFormer(NodeAt(n.Peer), best.Prefix));
+    }
+
+    /// <summary>The speaker has heard of everything that there was: what nobody told again is not wanted any more.</summary>
+    public static RouteProtocol.SourceComplete Converged(BgpProtocol.InitialConvergence converged, ILoggingAdapter log)
+    {
+        if (!converged.Complete)
+            log.Warning("bgp: not every peer has told its routes: {Missing}", string.Join(", ", converged.Missing));
+        return new RouteProtocol.SourceComplete(RouteSource.Bgp);
     }
 
     private string? NodeAt(IpAddr address) => resources.Inputs.Nodes.Values

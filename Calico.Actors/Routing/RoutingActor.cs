@@ -13,7 +13,6 @@ using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
-using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
 
@@ -32,42 +31,25 @@ namespace Calico.Actors.Routing;
 /// </summary>
 public sealed class RoutingActor : ReceiveActor, IWithTimers
 {
-    private sealed class Seen : ITick
-    {
-        public static readonly Seen Instance = new();
-    }
-    private sealed class Look : ITick
-    {
-        public static readonly Look Instance = new();
-    }
-
     private sealed class LookForSecrets : ITick
     {
         public static readonly LookForSecrets Instance = new();
     }
 
-    /// <summary>Kernel route changes come in bursts; they are looked at together after this long.</summary>
-    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(50);
-
-    private readonly string _workloadPrefix;
     private readonly IActorRef _upstream;
     private readonly IActorRef _lease;
     private readonly IActorRef _registry;
     private readonly IActorRef _writer;
     private readonly RoutingIntroductions _introduced;
-    private readonly IRouteTable _routes;
-    private readonly ILinkTable _links;
-    private readonly IKernelMonitor _monitor;
     private readonly ILoggingAdapter _log = Context.GetLogger();
-    private readonly CancellationTokenSource _stopped = new();
     private readonly RoutingOptions _options;
     private readonly PeeringResources _resources;
     private readonly LearnedRoutes _learned;
     private readonly OwnPrefixes _own = new();
     private readonly Announcer _announcer;
     private readonly Configurator _configurator;
-
-    private KernelNextHops _nextHops;
+    private readonly NextHopFollower _nextHops;
+    private readonly NodePresence _presence = new();
     private readonly IActorRef _services;
     private ServiceRanges? _offered;
     private ImmutableSortedSet<Cidr>? _serviceRoutes;
@@ -94,32 +76,23 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _announcer = new Announcer(_own, introduced);
         _configurator = new Configurator(_resources, introduced, _log);
         _services = options.Services is { } objects ? Context.ActorOf(ServicesActor.Props(objects, options.KubernetesName ?? node), "services") : ActorRefs.Nobody;
-        _workloadPrefix = workloadPrefix;
         _upstream = upstream;
         _lease = lease;
         _registry = registry;
         _writer = writer;
-        _routes = host.OpenRoutes();
-        _links = host.OpenLinks();
-        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
-        _nextHops = ReadNextHops();
+        _nextHops = new NextHopFollower(host, workloadPrefix, withInterfaces: false);
 
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
-        Receive<UpstreamProtocol.MembersChanged>(_ => { });
+        Receive<UpstreamProtocol.MembersChanged>(m => GiveUp(_presence.Learn(m.Members.Select(member => member.Node))));
         Receive<UpstreamProtocol.PoliciesChanged>(_ => { });
         Receive<LeaseProtocol.HeldBlocks>(OnHeld);
         Receive<RegistryProtocol.AddressesChanged>(OnAddresses);
         Receive<BgpProtocol.SpeakerStarted>(_ => OnSpeakerStarted());
         Receive<BgpProtocol.BestRoutesChanged>(best => _writer.Tell(_learned.Take(best)));
-        Receive<BgpProtocol.InitialConvergence>(OnConverged);
+        Receive<BgpProtocol.InitialConvergence>(converged => _writer.Tell(LearnedRoutes.Converged(converged, _log)));
         Receive<RouteProtocol.RoutesCommitted>(c => _introduced.Tell(new BgpProtocol.BestRoutesApplied(c.RequestId)));
-        Receive<Seen>(_ =>
-        {
-            if (!Timers.IsTimerActive(nameof(Look)))
-                Timers.StartSingleTimer(nameof(Look), Look.Instance, Settle);
-        });
+        Receive<NextHopFollower.Tick>(t => TellNextHops(_nextHops.Heard(t, Timers)));
         Receive<KernelWatch.Failed>(f => throw f.ToException());
-        Receive<Look>(_ => OnLook());
         Receive<ServiceProtocol.RoutesChanged>(m =>
         {
             _serviceRoutes = m.Routes;
@@ -130,11 +103,11 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     protected override void PreStart()
     {
-        _configurator.Restarting = _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);
+        _configurator.Restarting = _nextHops.HasRoutesOfOurs;
         _upstream.Tell(new UpstreamProtocol.Subscribe(Self));
         _lease.Tell(new LeaseProtocol.Subscribe(Self));
         _registry.Tell(new RegistryProtocol.FollowAddresses(Self));
-        _ = KernelWatch.FollowAsync(_monitor, Self, events => events.Any(e => KernelNextHops.MayChange(e, _workloadPrefix)) ? Seen.Instance : null, _stopped.Token);
+        _nextHops.Start(Self);
     }
 
     // Upstream and lease tell the successor everything when it subscribes; the speaker is introduced and asked here.
@@ -146,14 +119,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             _introduced.Tell(new BgpProtocol.RepeatBestRoutes());
     }
 
-    protected override void PostStop()
-    {
-        _stopped.Cancel();
-        _monitor.Dispose();
-        _routes.Dispose();
-        _links.Dispose();
-        _stopped.Dispose();
-    }
+    protected override void PostStop() => _nextHops.Dispose();
 
     // The first speaker, or one that lost its memory: neither knows anything.
     private void OnSpeakerStarted()
@@ -164,7 +130,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     private void Introduce()
     {
-        _introduced.Tell(new BgpProtocol.NextHopsChanged(_nextHops, []));
+        _introduced.Tell(_nextHops.Everything);
         _announcer.Introduce();
         if (_introduced.Configuration is { } configuration)
             _introduced.Tell(configuration);
@@ -179,8 +145,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         {
             if (IpamKeys.TryParseAffinity(item.Key, out var host, out var block))
             {
-                if (_learned.Take(host, block, item.Value is not null) is { } change)
-                    _writer.Tell(change);
+                OnAffinity(host, block, item.Value is not null);
             }
             else if (ResourceKey.TryParse(item.Key, out var key))
                 peering |= TryTake(key, item);
@@ -193,6 +158,23 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         OfferServices();
         if (_resources.NeedsSecrets && !Timers.IsTimerActive(nameof(LookForSecrets)))
             Timers.StartPeriodicTimer(nameof(LookForSecrets), LookForSecrets.Instance, _options.SecretsEvery);
+    }
+
+    private void OnAffinity(string host, Cidr block, bool exists)
+    {
+        if (_learned.Take(host, block, exists) is { } change)
+            _writer.Tell(change);
+        if (_presence.Learn(host, block, exists))
+            GiveUp([host]);
+    }
+
+    // Their addresses may be given to others from now on.
+    private void GiveUp(List<string> nodes)
+    {
+        var addresses = nodes.Select(n => _resources.Inputs.Nodes.GetValueOrDefault(n)).OfType<NodeResource>()
+            .SelectMany(n => new[] { Peering.AddressOf(n, v4: true), Peering.AddressOf(n, v4: false) }).OfType<IpAddr>().ToImmutableArray();
+        if (!addresses.IsEmpty)
+            _introduced.Tell(new BgpProtocol.PeersGone(addresses, $"{string.Join(", ", nodes)} left the mesh and its blocks were taken back"));
     }
 
     // The ranges at once, single addresses when it is known where their services are.
@@ -215,8 +197,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         if (_resources.TryTakeServiceRanges(out var different) && _learned.Inside(different) is { } change)
             _writer.Tell(change);
         _announcer.SetPriorities(_resources.Inputs.NormalPriority(IpVersion.V4), _resources.Inputs.NormalPriority(IpVersion.V6));
-        if (_resources.NeedsInterfaces && !_nextHops.KnowsInterfaces)
-            OnLook();
+        if (_resources.NeedsInterfaces)
+            TellNextHops(_nextHops.NameInterfaces());
         _configurator.Configure();
     }
 
@@ -273,26 +255,11 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
 
     private static Route Blackhole(Cidr block) => new(KernelRoutes.KeyOf(block), RouteKind.Blackhole, RouteWriterOptions.CalicoProtocol, []);
 
-    // ---- what was learned ----------------------------------------------------------------------------------------
-
-    private void OnConverged(BgpProtocol.InitialConvergence converged)
-    {
-        if (!converged.Complete)
-            _log.Warning("bgp: not every peer has told its routes: {Missing}", string.Join(", ", converged.Missing));
-        _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Bgp));
-    }
-
     // ---- how next hops are reached -------------------------------------------------------------------------------
 
-    private void OnLook()
+    private void TellNextHops(BgpProtocol.NextHopsChanged? news)
     {
-        var now = ReadNextHops();
-        if (now.SameAs(_nextHops))
-            return;
-        _nextHops = now;
-        _introduced.Tell(new BgpProtocol.NextHopsChanged(now, []));
+        if (news is not null)
+            _introduced.Tell(news);
     }
-
-    private KernelNextHops ReadNextHops() => new(_routes.Dump(new RouteFilter()),
-        _resources.NeedsInterfaces ? _links.Dump().ToDictionary(l => l.Index, l => l.Name) : null);
 }

@@ -147,6 +147,11 @@ public abstract record DownReason
         public override string Sentence => $"the peer sent {Type} in state {Phase}, which the protocol forbids";
     }
 
+    public sealed record PeerGone(string Text) : DownReason
+    {
+        public override string Sentence => $"given up here: {Text}";
+    }
+
     public sealed record Stopped(string Text) : DownReason
     {
         public override string Sentence => $"stopped here: {Text}";

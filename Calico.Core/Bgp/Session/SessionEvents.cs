@@ -19,6 +19,9 @@ public abstract record SessionEvent
     /// </summary>
     public sealed record Restart(byte CeaseSubcode, string Text) : SessionEvent;
 
+    /// <summary>AutomaticStop (8) and a start: the peer's machine is known to be gone, so nothing of it is kept.</summary>
+    public sealed record PeerGone(string Text) : SessionEvent;
+
     /// <summary>The expiry of any timer (9 to 13, and those of RFC 4724).</summary>
     public sealed record TimerExpired(SessionTimer Timer) : SessionEvent;
 

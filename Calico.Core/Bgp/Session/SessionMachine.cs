@@ -45,6 +45,9 @@ public static partial class SessionMachine
                 step.StopSession(restart.CeaseSubcode, restart.Text, forGood: false);
                 step.Start();
                 break;
+            case SessionEvent.PeerGone gone:
+                step.PeerGone(gone.Text);
+                break;
             case SessionEvent.TimerExpired timer:
                 StepTimer(step, timer.Timer);
                 break;

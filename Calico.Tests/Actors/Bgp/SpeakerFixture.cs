@@ -60,6 +60,8 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
         ErrorWaitMax = TimeSpan.FromSeconds(1),
     };
 
+    internal (Speaker One, Speaker Two) StartPair() => (Start(Config(1, Peer(1, 2))), Start(Config(2, Peer(2, 1))));
+
     internal Speaker Start(SpeakerConfig config)
     {
         var target = Sys.ActorOf(Props.Create(() => new RouteTarget()));

@@ -134,6 +134,28 @@ public class NotificationRestartTests
         Assert.Equal(SessionPhase.Connect, _state.Phase);
     }
 
+    [Fact]
+    public void Nothing_is_kept_of_a_peer_that_is_known_to_be_gone_and_it_may_come_back()
+    {
+        Establish();
+        On(new SessionEvent.PeerGone("b left the mesh"));
+        Assert.Equal((ErrorCode.Cease, CeaseError.AdministrativeReset), (Sent().Code, Sent().Subcode));
+        Assert.Contains(_effects, e => e is SessionEffect.SessionDown { KeepStale: Families.None });
+        Assert.Equal(new DownReason.PeerGone("b left the mesh"), _state.Down);
+        On(new SessionEvent.TimerExpired(new(TimerKind.IdleHold)));
+        Assert.Equal(SessionPhase.Connect, _state.Phase);
+
+        _state = SessionState.Initial;
+        Establish();
+        On(new SessionEvent.TimerExpired(new(TimerKind.Hold, Main)));
+        Assert.Equal(Families.Ipv4Unicast, _state.Stale);
+        On(new SessionEvent.PeerGone("b left the mesh"));
+        Assert.Contains(new SessionEffect.SweepStale(Families.Ipv4Unicast), _effects);
+        Assert.Contains(new SessionEffect.StopTimer(new(TimerKind.Restart)), _effects);
+        Assert.Equal(Families.None, _state.Stale);
+        Assert.IsType<DownReason.HoldTimerExpired>(_state.LastDown);
+    }
+
     private void Establish(SessionConfig? peer = null)
     {
         On(new SessionEvent.Start());

@@ -1,0 +1,154 @@
+using Calico.Core.Bgp.Wire;
+
+namespace Calico.Core.Bgp.Session;
+
+public static partial class SessionMachine
+{
+    /// <summary>How transports and the session end, and what of the peer's routes outlives them.</summary>
+    private sealed partial class StepDraft
+    {
+        public void HoldExpired(Connection connection) =>
+            Fail(connection, NotificationMessage.Of(ErrorCode.HoldTimerExpired, 0),
+                new DownReason.HoldTimerExpired(connection.Agreement?.HoldTime ?? config.OpenHoldTime,
+                    connection.Phase));
+
+        public void SendHoldExpired(Connection connection) =>
+            Fail(connection, NotificationMessage.Of(ErrorCode.SendHoldTimerExpired, 0),
+                new DownReason.SendHoldTimerExpired(connection.Agreement!.SendHoldTime));
+
+        /// <summary>RFC 4486 section 4; its routes would be the same again, so they are not kept.</summary>
+        public void LimitExceeded(Connection connection, Families family, int limit) =>
+            Fail(connection, connection.ForGood(NotificationMessage.MaximumPrefixes(family, (uint)limit)),
+                new DownReason.MaximumPrefixesReached(family, limit));
+
+        /// <summary>The peer's last word. A hard reset has the reason inside (RFC 8538 section 3.1).</summary>
+        public void NotificationReceived(Connection connection, NotificationMessage message)
+        {
+            var said = message.HardResetReason ?? message;
+            Drop(connection, null);
+            EndOf(connection, new DownReason.NotificationReceived(said.Code, said.Subcode, said.ShutdownText),
+                connection.KeptAfter(message));
+            if (State.Connections.IsEmpty)
+                HoldIdle();
+        }
+
+        /// <summary>The FSM error of every state (RFC 6608).</summary>
+        public void Unexpected(Connection connection, SessionEvent e)
+        {
+            var type = e switch
+            {
+                SessionEvent.OpenReceived => MessageType.Open,
+                SessionEvent.KeepaliveReceived => MessageType.Keepalive,
+                SessionEvent.RefreshReceived => MessageType.RouteRefresh,
+                _ => MessageType.Update,
+            };
+            var subcode = connection.Phase switch
+            {
+                SessionPhase.OpenSent => FsmError.UnexpectedInOpenSent,
+                SessionPhase.OpenConfirm => FsmError.UnexpectedInOpenConfirm,
+                _ => FsmError.UnexpectedInEstablished,
+            };
+            Fail(connection, NotificationMessage.Of(ErrorCode.FiniteStateMachine, subcode),
+                new DownReason.UnexpectedMessage(type, connection.Phase));
+        }
+
+        /// <summary>
+        /// A transport broke without a NOTIFICATION. From Established that is what a graceful restart looks like:
+        /// the routes stay, and the session starts over at once.
+        /// </summary>
+        public void Lost(Connection connection, string detail)
+        {
+            var reason = new DownReason.ConnectionLost(config.Endpoint, connection.Phase, detail);
+            Drop(connection, null);
+            EndOf(connection, reason, connection.Agreement?.RestartFamilies ?? Families.None);
+            if (State.Connections.IsEmpty && !State.Dialing)
+                StartConnectRetry();
+        }
+
+        /// <summary>The peer resolved a collision against this transport: no error, so no pause.</summary>
+        public void LostCollision(Connection connection)
+        {
+            Drop(connection, null);
+            if (connection.Phase == SessionPhase.Established)
+                GoDown(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution,
+                    null), Families.None, default);
+            if (State.Connections.IsEmpty && !State.Dialing)
+                StartConnectRetry();
+        }
+
+        /// <summary>An error on one transport: tell the peer, close, and pause if it was the last one.</summary>
+        public void Fail(Connection connection, NotificationMessage message, DownReason reason)
+        {
+            Drop(connection, message);
+            EndOf(connection, reason, connection.KeptAfter(message));
+            if (State.Connections.IsEmpty)
+                HoldIdle();
+        }
+
+        // What the end of a transport means for the session.
+        private void EndOf(Connection connection, DownReason reason, Families keep)
+        {
+            if (connection.Phase == SessionPhase.Established)
+                GoDown(reason, keep, connection.Agreement!.PeerRestartTime);
+            else if (State.Main is null)
+                State = State with { Down = reason };
+        }
+
+        /// <summary>
+        /// The peer's machine is known to be gone. Nothing is kept of it, whatever RFC 8538 allows; whoever answers at its
+        /// address is welcome later.
+        /// </summary>
+        public void PeerGone(string text)
+        {
+            if (State.Main is { } main)
+            {
+                Drop(main, NotificationMessage.Shutdown(CeaseError.AdministrativeReset, text));
+                GoDown(new DownReason.PeerGone(text), Families.None, default);
+                if (State.Connections.IsEmpty)
+                    HoldIdle();
+            }
+            Sweep(State.Stale);
+        }
+
+        public void StopSession(byte subcode, string text, bool forGood)
+        {
+            var main = State.Main;
+            var message = NotificationMessage.Shutdown(subcode, text);
+            foreach (var connection in State.Connections)
+                Drop(connection, forGood ? connection.ForGood(message) : message);
+            if (main is not null)
+                EndOf(main, new DownReason.Stopped(text), forGood ? Families.None : main.KeptAfter(message));
+            StopDial();
+            if (forGood)
+                Sweep(State.Stale);
+            StopTimer(TimerKind.IdleHold);
+            StopTimer(TimerKind.ConnectRetry);
+            State = State with { Running = false, Holding = false, Down = new DownReason.Stopped(text) };
+        }
+
+        public void Sweep(Families families)
+        {
+            if (families == Families.None)
+                return;
+            Add(new SessionEffect.SweepStale(families));
+            State = State with { Stale = State.Stale & ~families };
+            if (State.Stale != Families.None)
+                return;
+            StopTimer(TimerKind.Stale);
+            StopTimer(TimerKind.Restart);
+        }
+
+        // Exit of Established.
+        private void GoDown(DownReason reason, Families keep, TimeSpan restartTime)
+        {
+            Add(new SessionEffect.SessionDown(reason, keep));
+            StopTimer(TimerKind.Stale);
+            // Routes that were stale already and not refreshed do not survive a second restart (RFC 4724 section 4.2).
+            State = State with { Stale = keep, Down = reason, LastDown = reason };
+            if (keep != Families.None)
+                StartTimer(new(TimerKind.Restart), restartTime);
+            else
+                StopTimer(TimerKind.Restart);
+        }
+    }
+}
