@@ -78,7 +78,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
 
     public Task<bool> AnswersAsync(IpAddr address, CancellationToken cancellation) => Task.FromResult(!_silent.GetValueOrDefault(address));
 
-    private void Tell(string what) => _story.Enqueue(string.Create(CultureInfo.InvariantCulture, $"{TimeProvider.System.GetElapsedTime(_began).TotalSeconds,7:0.0} {what}"));
+    public void Tell(string what) => _story.Enqueue(string.Create(CultureInfo.InvariantCulture, $"{TimeProvider.System.GetElapsedTime(_began).TotalSeconds,7:0.0} {what}"));
 
     public async Task StartAsync()
     {
@@ -297,7 +297,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
     // Until the node has compared what it has with what is stored, its pods may have addresses that others have by now.
     private async Task ReconciledAsync(ChurnNode node)
     {
-        await UntilAsync(async () => await node.PhaseAsync() is NodeProtocol.Phase.Alive ? null : "taken for gone", $"{node.Name} is one of them again");
+        await UntilAsync(node.AbsenceAsync, $"{node.Name} is one of them again");
         // What was told to the owners of its blocks before that is carried out by now, or never.
         await Task.Delay(TimeSpan.FromSeconds(1));
         await UntilAsync(async () => await node.UnsettledAsync(), $"{node.Name} has found out what is still its own");

@@ -89,21 +89,35 @@ internal sealed class ChurnNode : IAsyncDisposable
         _ = LiveAsync(life);
     }
 
-    // The agent's supervisor: a membership that has ended is followed by another.
+    // The agent's supervisor: a membership that has ended, or did not begin, is followed by another.
     private async Task LiveAsync(Life life)
     {
         while (!life.Ended.IsCancellationRequested)
         {
-            ActorSystem mesh;
-            lock (_gate)
+            if (TryStartMesh(life) is { } mesh)
             {
-                if (life.Ended.IsCancellationRequested)
-                    return;
-                _mesh = mesh = MeshSystem.Start(_options, new MeshPorts(life.Store, life.Link, TimeProvider.System, _bed));
+                await ThrottleAsync(mesh);
+                await mesh.WhenTerminated;
             }
-            await ThrottleAsync(mesh);
-            await mesh.WhenTerminated;
             await Task.Delay(TimeSpan.FromMilliseconds(300));
+        }
+    }
+
+    private ActorSystem? TryStartMesh(Life life)
+    {
+        lock (_gate)
+        {
+            if (life.Ended.IsCancellationRequested)
+                return null;
+            try
+            {
+                return _mesh = MeshSystem.Start(_options, new MeshPorts(life.Store, life.Link, TimeProvider.System, _bed));
+            }
+            catch (Exception e)
+            {
+                _bed.Tell($"{Name}: its mesh did not start: {e.GetBaseException().Message}");
+                return null;
+            }
         }
     }
 
@@ -244,19 +258,20 @@ internal sealed class ChurnNode : IAsyncDisposable
     public async Task<ImmutableArray<Workload>> WorkloadsAsync() =>
         (await AskAsync<RegistryProtocol.All>(_life!.Registry, new RegistryProtocol.GetAll(), Ended)).Workloads;
 
-    /// <summary>What the owner of its facts takes it for; null while it is not to be asked from here.</summary>
-    public async Task<NodeProtocol.Phase?> PhaseAsync()
+    /// <summary>Why the others do not take it for alive, as far as the owner of its facts can be asked from here; null if they do.</summary>
+    public async Task<string?> AbsenceAsync()
     {
         if (_mesh is not { } mesh || mesh.WhenTerminated.IsCompleted)
-            return null;
+            return "it has no mesh";
         try
         {
             var status = await ClusterSharding.Get(mesh).ShardRegion("node").Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode(Name), TimeSpan.FromSeconds(2), Ended);
-            return status.Phase;
+            return status.Phase is NodeProtocol.Phase.Alive ? null : $"it is taken for {status.Phase}";
         }
         catch (Exception e) when (e is AskTimeoutException or InvalidOperationException or ArgumentException)
         {
-            return null;
+            var cluster = Akka.Cluster.Cluster.Get(mesh);
+            return $"{e.Message}; it is {cluster.SelfMember.Status} among {string.Join(", ", cluster.State.Members)}, not reached: {string.Join(", ", cluster.State.Unreachable)}";
         }
     }
 
