@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Model;
@@ -39,6 +40,20 @@ public sealed record ClusterExport
 
     public int Apply(in PolicyRoute route, AttributeTable attributes) =>
         Lets(route, attributes) ? Tagged(route, attributes) : AttributeTable.None;
+
+    /// <summary>
+    /// The ranges outside of which both decide the same: those that only one of them has. Null if they differ in more than
+    /// ranges. A node that gains a block need not look at anything else.
+    /// </summary>
+    public ImmutableArray<Cidr>? DifferenceFrom(ClusterExport other)
+    {
+        if (Tags != other.Tags || NormalPriority != other.NormalPriority)
+            return null;
+        return [.. Difference(HiddenPools, other.HiddenPools), .. Difference(Pools, other.Pools), .. Difference(Blocks, other.Blocks),
+            .. Difference(Reflected, other.Reflected)];
+    }
+
+    private static IEnumerable<Cidr> Difference(ValueList<Cidr> one, ValueList<Cidr> other) => one.Except(other).Concat(other.Except(one));
 
     private bool Lets(in PolicyRoute route, AttributeTable attributes)
     {

@@ -1,5 +1,7 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Model;
+using Calico.Core.Net;
 
 namespace Calico.Core.Bgp.Policy;
 
@@ -18,4 +20,7 @@ public sealed record ExportPolicy(ValueList<FilterRule> Rules, ClusterExport? Cl
         }
         return Cluster is null ? route.AttributeSet : Cluster.Apply(route, attributes);
     }
+
+    public ImmutableArray<Cidr>? DifferenceFrom(IRoutePolicy other) =>
+        other is ExportPolicy { Cluster: { } before } policy && policy.Rules == Rules ? Cluster?.DifferenceFrom(before) : null;
 }

@@ -39,6 +39,13 @@ internal sealed class AllPathsFeed<T>(RibTable<T> table, RibPeer target, INextHo
         }
     }
 
+    protected override void MarkPrefix(int id)
+    {
+        Mark(id);
+        for (var path = Table.PrefixTable[id].FirstPath; path >= 0; path = Table.Path(path).Next)
+            _dirtyPaths.Add(path);
+    }
+
     protected override void MarkAdvertised()
     {
         foreach (var id in _told.Prefixes)

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Net;
 
@@ -22,8 +23,8 @@ internal interface IExportFeed
 
     long UpdatesSent { get; }
 
-    /// <summary>What may be told, or how, changed: everything is looked at again.</summary>
-    void Retarget(RibPeer target);
+    /// <summary>What may be told, or how, changed inside these ranges, or anywhere: that is looked at again.</summary>
+    void Retarget(RibPeer target, ImmutableArray<Cidr>? within);
 
     /// <summary>The routes of this machine changed, and with them perhaps the way to the peer.</summary>
     void Relink(INextHopResolver resolver, IReadOnlyCollection<Cidr>? changed);
@@ -97,9 +98,14 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
         MarkAll();
     }
 
-    public void Retarget(RibPeer changed)
+    public void Retarget(RibPeer changed, ImmutableArray<Cidr>? within)
     {
         Target = changed;
+        if (within is { } ranges)
+        {
+            MarkWithin(ranges);
+            return;
+        }
         MarkAdvertised();
         MarkAll();
     }
@@ -141,6 +147,28 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
 
     /// <summary>Marks what the peer was told.</summary>
     protected abstract void MarkAdvertised();
+
+    /// <summary>Marks all that is to be said of a prefix.</summary>
+    protected virtual void MarkPrefix(int id) => Mark(id);
+
+    // What has been told and has no path any more is marked already. A walk over the keys, whatever the ranges.
+    private void MarkWithin(ImmutableArray<Cidr> ranges)
+    {
+        for (var id = 0; id < Table.PrefixTable.Top && !ranges.IsEmpty; id++)
+        {
+            ref readonly var entry = ref Table.PrefixTable[id];
+            if (entry.FirstPath < 0)
+                continue;
+            var prefix = entry.Key.ToCidr();
+            foreach (var range in ranges)
+            {
+                if (!range.Contains(prefix))
+                    continue;
+                MarkPrefix(id);
+                break;
+            }
+        }
+    }
 
     protected void Done(int id)
     {

@@ -116,8 +116,9 @@ public sealed class Rib
             table.CheckLimit(peer.Index);
         if (before.DiffersOnlyInLimits(peer))
             return;
+        var difference = peer.DifferenceFrom(before);
         foreach (var feed in feeds)
-            feed?.Retarget(peer);
+            feed?.Retarget(peer, difference);
         // To whom its routes go is another question than what it is told.
         if (before.IsClient != peer.IsClient)
             LookAgain();
@@ -270,7 +271,7 @@ public sealed class Rib
     private void LookAgain()
     {
         foreach (var feed in _feeds.Values.SelectMany(f => f))
-            feed?.Retarget(feed.Target);
+            feed?.Retarget(feed.Target, within: null);
     }
 
     private void RemoveFeeds(ushort peer)

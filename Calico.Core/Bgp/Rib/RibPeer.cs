@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Net;
 
@@ -65,6 +66,10 @@ public sealed record RibPeer
     internal bool DiffersOnlyInLimits(RibPeer other) =>
         this with { MaxPrefixes = other.MaxPrefixes, WarnPrefixes = other.WarnPrefixes } == other;
 
+    /// <summary>The ranges outside of which it is told what <paramref name="before"/> was told; null if that may be anywhere.</summary>
+    internal ImmutableArray<Cidr>? DifferenceFrom(RibPeer before) =>
+        Export is { } export && before.Export is { } old && (this with { Export = old }).DiffersOnlyInLimits(before) ? export.DifferenceFrom(old) : null;
+
     /// <summary>Its routes count the same as before.</summary>
     internal bool IsSameRouter(RibPeer other) => RouterId == other.RouterId && Address == other.Address
         && As == other.As && LocalAs == other.LocalAs;
@@ -92,4 +97,7 @@ public interface IRoutePolicy
 {
     /// <summary>The attribute set the route shall have (often the same), or <see cref="AttributeTable.None"/>.</summary>
     int Apply(in PolicyRoute route, AttributeTable attributes);
+
+    /// <summary>The ranges outside of which it decides as <paramref name="other"/> does; null if that may be anywhere.</summary>
+    ImmutableArray<Cidr>? DifferenceFrom(IRoutePolicy other) => null;
 }
