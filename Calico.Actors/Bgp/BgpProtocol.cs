@@ -87,10 +87,16 @@ public static class BgpProtocol
     /// <summary>Answered with <see cref="BgpStatus"/>.</summary>
     public sealed record GetBgpStatus : IQuery;
 
-    /// <summary>Answered with <see cref="BgpRoutes"/>, at most <paramref name="Limit"/> routes.</summary>
-    public sealed record GetBgpRoutes(Families Family, int Limit = 10_000) : IQuery;
+    /// <summary>Answered with <see cref="BgpRoutes"/>.</summary>
+    public sealed record GetBgpRoutes(RibQuery Query) : IQuery;
 
-    public sealed record BgpRoutes(ImmutableArray<RibRoute> Routes) : IEvent;
+    public sealed record BgpRoutes(RibPage Page) : IEvent;
+
+    /// <summary>Asks why the best route to an address or of a prefix is the best; answered with <see cref="BgpExplained"/>.</summary>
+    public sealed record ExplainRoute(Cidr Asked) : IQuery;
+
+    /// <param name="Why">Null if no route leads there.</param>
+    public sealed record BgpExplained(RibExplanation? Why) : IEvent;
 
     public sealed record BgpStatus(bool Configured, Asn LocalAs, RouterId RouterId,
         ImmutableArray<ListenerStatus> Listeners,

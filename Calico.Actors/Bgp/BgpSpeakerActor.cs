@@ -76,6 +76,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         Receive<BgpProtocol.BestRoutesApplied>(m => _rib.Forward(m));
         Receive<BgpProtocol.RepeatBestRoutes>(m => _rib.Forward(m));
         Receive<BgpProtocol.GetBgpRoutes>(m => _rib.Forward(m));
+        Receive<BgpProtocol.ExplainRoute>(m => _rib.Forward(m));
         Receive<BgpProtocol.GetBgpStatus>(_ => AnswerStatus());
         Receive<BgpProtocol.DecommissionSpeaker>(Decommission);
         Receive<SocketAccepted>(Accepted);

@@ -49,8 +49,8 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
         Receive<BgpProtocol.NextHopsChanged>(Resolve);
         Receive<BgpProtocol.BestRoutesApplied>(m => OnApplied(m.Sequence));
         Receive<BgpProtocol.RepeatBestRoutes>(_ => Repeat());
-        Receive<BgpProtocol.GetBgpRoutes>(m => Sender.Tell(new BgpProtocol.BgpRoutes(
-            _rib is null ? [] : [.. _rib.Dump(m.Family).Take(m.Limit)])));
+        Receive<BgpProtocol.GetBgpRoutes>(m => Sender.Tell(new BgpProtocol.BgpRoutes(_rib?.Look(m.Query) ?? RibPage.Empty)));
+        Receive<BgpProtocol.ExplainRoute>(m => Sender.Tell(new BgpProtocol.BgpExplained(_rib?.Explain(m.Asked))));
         Receive<CompleteStatus>(Complete);
         Receive<RibPeerUp>(PeerUp);
         Receive<RibPeerChanged>(m => Then(r => r.PeerChanged(m.Peer)));

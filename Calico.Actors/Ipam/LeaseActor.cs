@@ -415,5 +415,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 
     private LeaseProtocol.HeldBlocks Held() => new(_ledger.Held.Epochs(), _ledger.IsLoaded);
 
-    private LeaseProtocol.Status Status() => new(_ledger.IsLoaded, _ledger.Held.Status(), _ledger.Waiting, _ledger.Promises, _contact.Trouble);
+    private LeaseProtocol.Status Status() => new(_ledger.IsLoaded, _ledger.Held.Status(), _ledger.Waiting, _ledger.Promises, _contact.Trouble)
+    {
+        Leaving = [.. _departures.Leaving.Select(l => l.Key), .. _departures.Undecided],
+    };
 }

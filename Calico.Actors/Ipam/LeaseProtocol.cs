@@ -84,7 +84,11 @@ public static class LeaseProtocol
     /// <param name="Waiting">Requests without an answer.</param>
     /// <param name="Promises">Requests that were answered and are not durable yet.</param>
     /// <param name="Trouble">Why the datastore cannot be reached; null when it can.</param>
-    public sealed record Status(bool Loaded, ImmutableArray<BlockStatus> Blocks, int Waiting, int Promises, string? Trouble) : ILocalMessage;
+    public sealed record Status(bool Loaded, ImmutableArray<BlockStatus> Blocks, int Waiting, int Promises, string? Trouble) : ILocalMessage
+    {
+        /// <summary>Blocks that it gives back and that are not gone yet.</summary>
+        public ImmutableArray<Cidr> Leaving { get; init; } = [];
+    }
 
     /// <param name="Allocated">Everything that is not free, what cools down included.</param>
     public sealed record BlockStatus(Cidr Block, long Epoch, int Capacity, int Allocated)

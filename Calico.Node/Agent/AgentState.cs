@@ -34,6 +34,8 @@ public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink lin
     public Task<ReconcilerProtocol.Status> ReconcilerAsync() => refs.Reconciler.Ask<ReconcilerProtocol.Status>(new ReconcilerProtocol.GetStatus(), Patience);
     public async Task<IReadOnlyList<IPPool>> PoolsAsync() =>
         (await refs.Facts.Ask<FactsProtocol.Pools>(new FactsProtocol.GetPools(""), Patience)).All;
+    public IActorRef Speaker => refs.Speaker;
+
     public Task<BgpProtocol.BgpStatus> BgpAsync() => refs.Speaker.Ask<BgpProtocol.BgpStatus>(new BgpProtocol.GetBgpStatus(), Patience);
 
     /// <summary>

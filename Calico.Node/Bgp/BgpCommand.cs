@@ -4,6 +4,7 @@ using Akka.Actor;
 using Calico.Actors.Bgp;
 using Calico.Actors.Routing;
 using Calico.Kernel.Namespaces;
+using Calico.Node.Http;
 using Calico.Node.Logging;
 using Serilog;
 
@@ -22,21 +23,25 @@ internal static class BgpCommand
         var config = new Option<string>("--config", "-c") { Description = "File of Node, BGPConfiguration, BGPPeer and BGPFilter resources (YAML or JSON).", Required = true };
         var node = new Option<string>("--node") { Description = "The Node of the file that is this speaker. It listens on the addresses in its spec.bgp.", Required = true };
         var noFib = new Option<bool>("--no-fib") { Description = "Change no kernel: exchange routes only." };
+        var socket = new Option<string?>("--socket")
+        {
+            Description = "Answer 'calicoctl bgp --socket PATH' on this Unix socket, which only root can open. Costs about 20 MiB.",
+        };
         var severity = new Option<string>("--log-severity") { Description = "Debug, Info, Warning, Error or Fatal.", DefaultValueFactory = _ => "Info" };
         severity.AcceptOnlyFromAmong("Debug", "Info", "Warning", "Error", "Fatal");
-        var command = new Command("bgp", "Run a BGP speaker alone, from a file of resources: a route reflector or router outside the cluster.") { config, node, noFib, severity };
+        var command = new Command("bgp", "Run a BGP speaker alone, from a file of resources: a route reflector or router outside the cluster.") { config, node, noFib, socket, severity };
         command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(config)!, parsed.GetValue(node)!, !parsed.GetValue(noFib),
-            parsed.GetValue(severity)!, cancellation));
+            parsed.GetValue(socket), parsed.GetValue(severity)!, cancellation));
         return command;
     }
 
-    private static async Task<int> RunAsync(string file, string node, bool hasFib, string severity, CancellationToken cancellation)
+    private static async Task<int> RunAsync(string file, string node, bool hasFib, string? socket, string severity, CancellationToken cancellation)
     {
         Logs.Open(severity);
         try
         {
             var config = SpeakerFile.Load(file, node, Surroundings);
-            await RunAsync(file, node, hasFib, config, cancellation);
+            await RunAsync(file, node, hasFib, socket, config, cancellation);
             return 0;
         }
         catch (SpeakerFileException e)
@@ -60,13 +65,14 @@ internal static class BgpCommand
         }
     }
 
-    private static async Task RunAsync(string file, string node, bool hasFib, SpeakerConfig config, CancellationToken cancellation)
+    private static async Task RunAsync(string file, string node, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
     {
         using var host = hasFib ? NetworkNamespace.OpenCurrent() : null;
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var refs = SpeakerSystem.Start(new SpeakerOptions(host, TimeProvider.System, SerilogLogger.Hocon));
         refs.System.RegisterOnTermination(stopping.Cancel);
         refs.Router.Tell(new BgpProtocol.ConfigureSpeaker(config));
+        await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker);
         Log.Information("bgp: {Node} is AS {As} with {Peers} peers on {Addresses}, port {Port}", node, config.LocalAs, config.Peers.Length,
             string.Join(", ", config.ListenAddresses), config.ListenPort);
         using var asked = new SemaphoreSlim(0);

@@ -5,89 +5,92 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using BadHttpRequestException = Microsoft.AspNetCore.Http.BadHttpRequestException;
 
 namespace Calico.Node.Http;
 
 /// <summary>
-/// The node's status and metrics for tools on the same host: HTTP on a Unix socket that only root can open
-/// (<c>calicoctl node status</c> and <c>node diags</c> read it).
+/// What a process of this host says of itself to tools on the same host: HTTP on a Unix socket that only root can open
+/// (<c>calicoctl node status</c>, <c>node diags</c> and <c>bgp</c> read it).
 /// </summary>
 internal sealed class StatusServer : IAsyncDisposable
 {
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
     private readonly WebApplication _app;
+    private readonly string _socket;
 
-    private StatusServer(WebApplication app) => _app = app;
+    private StatusServer(WebApplication app, string socket) => (_app, _socket) = (app, socket);
 
-    public static async Task<StatusServer> StartAsync(AgentOptions options, AgentState agent)
+    /// <summary>The agent's: everything.</summary>
+    public static Task<StatusServer> StartAsync(AgentOptions options, AgentState agent) =>
+        StartAsync(options.StatusSocket, new BgpPages(() => agent.Speaker).All.Append(new("/status", _ => StatusAsync(agent))), withMetrics: true);
+
+    /// <summary>That of a speaker alone.</summary>
+    /// <exception cref="IOException">The socket cannot be made.</exception>
+    public static Task<StatusServer> StartAsync(string socket, IActorRef speaker) => StartAsync(socket, new BgpPages(() => speaker).All, withMetrics: false);
+
+    private static async Task<StatusServer> StartAsync(string socket, IEnumerable<KeyValuePair<string, Func<HttpContext, Task<object>>>> pages, bool withMetrics)
     {
-        File.Delete(options.StatusSocket);
+        File.Delete(socket);
+        var all = pages.ToDictionary(StringComparer.Ordinal);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = 0;
-            kestrel.ListenUnixSocket(options.StatusSocket, listen => listen.Protocols = HttpProtocols.Http1);
+            kestrel.ListenUnixSocket(socket, listen => listen.Protocols = HttpProtocols.Http1);
         });
         var app = builder.Build();
-        app.Run(context => context.Request.Path.Value switch
-        {
-            "/status" => AnswerAsync(context, agent),
-            "/metrics" => NodeHttpServer.MetricsAsync(context),
-            _ => NotFound(context),
-        });
+        app.Run(context => context.Request.Path.Value is { } path && all.TryGetValue(path, out var page) ? AnswerAsync(context, page)
+            : withMetrics && context.Request.Path == "/metrics" ? NodeHttpServer.MetricsAsync(context)
+            : FailAsync(context, StatusCodes.Status404NotFound, $"there is no {context.Request.Path}"));
         await app.StartAsync();
-        File.SetUnixFileMode(options.StatusSocket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        return new StatusServer(app);
+        File.SetUnixFileMode(socket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        return new StatusServer(app, socket);
     }
 
-    public ValueTask DisposeAsync() => _app.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        File.Delete(_socket);
+    }
 
-    private static async Task AnswerAsync(HttpContext context, AgentState agent)
+    private static async Task AnswerAsync(HttpContext context, Func<HttpContext, Task<object>> page)
     {
         try
         {
-            var (bgp, lease, policy) = (await agent.BgpAsync(), await agent.LeaseAsync(), await agent.PolicyAsync());
+            var answer = await page(context);
             context.Response.ContentType = "application/json";
-            await context.Response.WriteAsync(JsonSerializer.Serialize(new
-            {
-                node = agent.Options.Node,
-                notReady = await agent.WhyNotReadyAsync(),
-                bgp = new
-                {
-                    localAs = bgp.LocalAs.Value,
-                    routerId = bgp.RouterId.ToString(),
-                    converged = bgp.Converged,
-                    listeners = bgp.Listeners.Select(l => new { address = l.Address.ToString(), port = l.Port, error = l.Error }),
-                    peers = bgp.Peers.Select(p => new
-                    {
-                        name = p.Name,
-                        type = p.Kind.ToString(),
-                        address = p.Address.ToString(),
-                        asn = p.PeerAs.Value,
-                        state = p.Phase.ToString(),
-                        since = p.Since,
-                        reason = p.Down?.ToString(),
-                        received = p.Counters.Received,
-                        advertised = p.Counters.Advertised,
-                    }),
-                },
-                ipam = new { waiting = lease.Waiting, promised = lease.Promises, trouble = lease.Trouble },
-                blocks = lease.Blocks.Select(b => new { cidr = b.Block.ToString(), epoch = b.Epoch, capacity = b.Capacity, allocated = b.Allocated }),
-                policy = new { inSync = policy.InSync, endpoints = policy.Endpoints, policies = policy.Policies, errors = policy.Errors, enforcedRevision = policy.EnforcedRevision },
-            }, Json), context.RequestAborted);
+            await context.Response.WriteAsync(JsonSerializer.Serialize(answer, Json), context.RequestAborted);
         }
         catch (AskTimeoutException e)
         {
-            context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-            await context.Response.WriteAsync(e.Message, context.RequestAborted);
+            await FailAsync(context, StatusCodes.Status503ServiceUnavailable, e.Message);
+        }
+        catch (BadHttpRequestException e)
+        {
+            await FailAsync(context, StatusCodes.Status400BadRequest, e.Message);
         }
     }
 
-    private static Task NotFound(HttpContext context)
+    private static async Task<object> StatusAsync(AgentState agent)
     {
-        context.Response.StatusCode = StatusCodes.Status404NotFound;
-        return Task.CompletedTask;
+        var (bgp, lease, policy) = (await agent.BgpAsync(), await agent.LeaseAsync(), await agent.PolicyAsync());
+        return new
+        {
+            node = agent.Options.Node,
+            notReady = await agent.WhyNotReadyAsync(),
+            bgp = BgpPages.Of(bgp),
+            ipam = new { waiting = lease.Waiting, promised = lease.Promises, trouble = lease.Trouble },
+            blocks = lease.Blocks.Select(b => new { cidr = b.Block.ToString(), epoch = b.Epoch, capacity = b.Capacity, allocated = b.Allocated }),
+            policy = new { inSync = policy.InSync, endpoints = policy.Endpoints, policies = policy.Policies, errors = policy.Errors, enforcedRevision = policy.EnforcedRevision },
+        };
+    }
+
+    private static Task FailAsync(HttpContext context, int status, string why)
+    {
+        context.Response.StatusCode = status;
+        return context.Response.WriteAsync(why, context.RequestAborted);
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Wire;
 
 namespace Calico.Core.Bgp.Rib;
@@ -27,6 +28,14 @@ internal sealed class AllPathsFeed<T>(RibTable<T> table, RibPeer target, INextHo
     {
         Mark(id);
         _dirtyPaths.Add(path);
+    }
+
+    public override void AddTold(int id, ImmutableArray<RibRoute>.Builder into)
+    {
+        var paths = new List<int>();
+        _told.AddTo(paths, id);
+        foreach (var path in paths.Where(p => Table.Path(p).Prefix == id && Table.IsFeasible(p)).Order())
+            AddTold(path, IdOf(path), into);
     }
 
     public override void MarkAll()

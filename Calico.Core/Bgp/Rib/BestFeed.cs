@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Wire;
 
 namespace Calico.Core.Bgp.Rib;
@@ -14,6 +15,12 @@ internal sealed class BestFeed<T>(RibTable<T> table, RibPeer target, INextHopRes
 
     public override int Advertised => _advertised.Count;
     protected override bool PathIds => false;
+
+    public override void AddTold(int id, ImmutableArray<RibRoute>.Builder into)
+    {
+        if (_advertised.Contains(id))
+            AddTold(Table.BestPath(id), 0, into);
+    }
 
     protected override void MarkAdvertised()
     {

@@ -35,7 +35,7 @@ internal struct Candidate
 /// Each step removes routes from the whole set, as the RFC words it, and never compares two of them alone: with MED
 /// in play pairwise comparison would depend on the order of arrival.
 /// </summary>
-internal static class DecisionProcess
+internal static partial class DecisionProcess
 {
     /// <summary>
     /// Sorts the survivors to the front: first the best, then the others equal to it for forwarding. Returns how many

@@ -23,6 +23,9 @@ internal interface IExportFeed
 
     long UpdatesSent { get; }
 
+    /// <summary>Adds what the peer has been told of a prefix and what holds still, as it sees it.</summary>
+    void AddTold(int id, ImmutableArray<RibRoute>.Builder into);
+
     /// <summary>What may be told, or how, changed inside these ranges, or anywhere: that is looked at again.</summary>
     void Retarget(RibPeer target, ImmutableArray<Cidr>? within);
 
@@ -195,6 +198,21 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
         w.BeginAnnounce(_attributes.AsSpan(0, attributes.Position), nextHop[..told.WriteTo(nextHop)]);
         current = group;
         return group;
+    }
+
+    public abstract void AddTold(int id, ImmutableArray<RibRoute>.Builder into);
+
+    /// <summary>Adds a path as the peer sees it, if it shall have it.</summary>
+    protected void AddTold(int path, uint pathId, ImmutableArray<RibRoute>.Builder into)
+    {
+        var group = Export(path, out var source, out var told);
+        if (group.Set == AttributeTable.None)
+            return;
+        var canonical = Table.Attributes.Octets(group.Set);
+        var seen = new WireWriter(new byte[AttributeEdits.Bound(canonical.Length)]);
+        // As an agreement on four-octet AS numbers would have it, which is how sets are stored.
+        (ExportRules.Edits(T.Family, told, source!, Target, Table.ClusterId) with { FourOctetAs = true, NextHop = null }).Write(ref seen, canonical);
+        into.Add(Table.RouteOf(path) with { NextHop = told, Attributes = PathAttributes.Decode(seen.Written), PathId = pathId });
     }
 
     /// <summary>What to announce a path with; the group of withdrawn routes if the peer shall not have it.</summary>

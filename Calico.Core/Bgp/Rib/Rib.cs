@@ -26,10 +26,6 @@ public readonly record struct RibCounters(int Received, int Advertised, long Upd
 /// <summary>A peer's prefixes of a family have reached the number worth a warning, or are more than it may have.</summary>
 public readonly record struct PrefixLimitCrossed(ushort Peer, Families Family, int Limit, bool Exceeded);
 
-/// <summary>A route in the tables, for people and tests.</summary>
-public sealed record RibRoute(Cidr Prefix, IpAddr NextHop, RibPeer Source, PathAttributes Attributes, bool IsBest,
-    bool IsMultipath, bool IsStale);
-
 /// <summary>
 /// The routing information base of RFC 4271 section 3.2: Adj-RIBs-In, Loc-RIB and Adj-RIBs-Out of all families.
 /// <code>
@@ -257,15 +253,35 @@ public sealed class Rib
         _feeds.TryGetValue(peer, out var feeds) && feeds[IndexOf(family)] is { } feed ? feed.Advertised : 0,
         feeds?[IndexOf(family)]?.UpdatesSent ?? 0);
 
+    /// <summary>A page of routes; empty if the peer it asks of is not known, or has no session.</summary>
+    public RibPage Look(RibQuery query)
+    {
+        var table = Table(query.Family);
+        if (query.To is { } to)
+            return FeedOf(to, query.Family) is { } feed ? table.Page(query, feed) : RibPage.Empty;
+        if (query.From is not { } from)
+            return table.Page(query, from: null);
+        return _peers.FirstOrDefault(p => p is { IsLocal: false } && p.Address == from) is { } peer ? table.Page(query, peer.Index) : RibPage.Empty;
+    }
+
+    /// <summary>Why the best route to an address or of a prefix is the best; null if there is no route.</summary>
+    public RibExplanation? Explain(Cidr asked) => Table(asked.Version.UnicastFamily()).Explain(asked);
+
     /// <summary>All routes, in no particular order.</summary>
     public IEnumerable<RibRoute> Dump(Families family)
     {
-        var table = Table(family);
-        return table.Dump().Select(r => new RibRoute(r.Prefix, table.Attributes.NextHop(r.Attributes), r.Source,
-            table.Attributes.Attributes(r.Attributes), (r.Flags & PathFlags.Best) != 0,
-                (r.Flags & PathFlags.Multipath) != 0,
-            (r.Flags & PathFlags.Stale) != 0));
+        var query = new RibQuery(family);
+        for (int? after = 0; after is { } id;)
+        {
+            var page = Look(query with { After = id });
+            foreach (var route in page.Routes)
+                yield return route;
+            after = page.Next;
+        }
     }
+
+    private IExportFeed? FeedOf(IpAddr peer, Families family) =>
+        _feeds.Values.Select(f => f[IndexOf(family)]).FirstOrDefault(f => f?.Target.Address == peer);
 
     // What the peers may be told of each other's routes changed.
     private void LookAgain()

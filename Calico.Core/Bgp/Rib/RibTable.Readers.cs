@@ -53,16 +53,6 @@ internal sealed partial class RibTable<T>
             _allPathsFeeds--;
     }
 
-    public IEnumerable<(Cidr Prefix, RibPeer Source, int Attributes, PathFlags Flags)> Dump()
-    {
-        for (var path = 0; path < _top; path++)
-        {
-            var entry = _paths[path];
-            if (entry.Prefix >= 0)
-                yield return (_prefixes[entry.Prefix].Key.ToCidr(), Peer(entry.Peer), entry.Attributes, entry.Flags);
-        }
-    }
-
     internal void Pin(int id) => _prefixes[id].Pins++;
 
     internal void Unpin(int id)

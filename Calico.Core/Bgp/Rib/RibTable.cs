@@ -53,7 +53,9 @@ internal interface IRibTable
     IExportFeed AddFeed(RibPeer target);
     void RemoveFeed(IExportFeed feed);
     int CountOf(ushort peer);
-    IEnumerable<(Cidr Prefix, RibPeer Source, int Attributes, PathFlags Flags)> Dump();
+    RibPage Page(RibQuery query, ushort? from);
+    RibPage Page(RibQuery query, IExportFeed to);
+    RibExplanation? Explain(Cidr asked);
 }
 
 /// <summary>What import needs to know of ourselves.</summary>

@@ -1,76 +1,45 @@
-using System.Buffers;
 using System.CommandLine;
-using System.Text;
-using System.Text.Encodings.Web;
-using System.Text.Json;
-using Calico.Core.Bgp.Wire;
+using Calico.Ctl.Commands.Node;
 
 namespace Calico.Ctl.Commands.Bgp;
 
-/// <summary>bgp decode: messages in hexadecimal to what they say, for captures and for other speakers' dumps.</summary>
+/// <summary>bgp: the speaker of this host, and messages of any.</summary>
 internal static class BgpCommand
 {
-    private const string Families = "ipv4, ipv6 or all";
-
-    private static readonly JsonWriterOptions OneLine = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
-    public static Command Build(CtlContext context)
+    public static Command Build(CtlContext context) => new("bgp", "Look into the BGP speaker of this host: its sessions, its routes, and why it chose them.")
     {
-        var wide = new Option<bool>("--four-octet-as") { Description = "The speakers agreed on four-octet AS numbers (RFC 6793)." };
-        var paths = new Option<string[]>("--add-path")
-        {
-            Description = $"Routes of these families carry path identifiers (RFC 7911): {Families}.",
-            Arity = ArgumentArity.ZeroOrMore,
-        };
-        paths.AcceptOnlyFromAmong("ipv4", "ipv6", "all");
-        var isLong = new Option<bool>("--extended-message") { Description = "Messages may have up to 65,535 octets (RFC 8654)." };
-        var external = new Option<bool>("--external") { Description = "The peer is in another AS: LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST count for nothing." };
-        var decode = new ExampleCommand("decode",
-            "Decode BGP messages: hexadecimal on standard input, one message with its header a line, to one JSON object a line. "
-            + "A malformed message gives an object with 'error': NOTIFICATION code and subcode, and what RFC 7606 does about it. Exit 1 if there was one.",
-            "bgp decode --four-octet-as < messages.txt", "bgp decode --four-octet-as --add-path ipv4 < messages.txt")
-        { wide, paths, isLong, external };
-        decode.SetAction(async (parsed, cancellation) =>
-        {
-            var families = parsed.GetResult(paths) is null ? [] : parsed.GetValue(paths) is { Length: > 0 } named ? named : ["all"];
-            var reader = new MessageReader(
-                new WireContext(parsed.GetValue(wide), parsed.GetValue(isLong), !parsed.GetValue(external), Core.Bgp.Wire.Families.Both),
-                FamiliesOf(families));
-            var isClean = true;
-            while (await context.In.ReadLineAsync(cancellation) is { } line)
-            {
-                if (string.IsNullOrWhiteSpace(line))
-                    continue;
-                var buffer = new ArrayBufferWriter<byte>();
-                using (var json = new Utf8JsonWriter(buffer, OneLine))
-                    isClean &= reader.Write(json, Octets(line));
-                await context.Out.WriteLineAsync(Encoding.UTF8.GetString(buffer.WrittenSpan));
-            }
-            return isClean ? CommandLine.Success : CommandLine.Failure;
-        });
-        return new Command("bgp", "Tools for BGP.") { decode };
-    }
+        PeersCommand.Build(context),
+        RoutesCommand.Routes(context),
+        RoutesCommand.Received(context),
+        RoutesCommand.Advertised(context),
+        ExplainCommand.Build(context),
+        DecodeCommand.Build(context),
+    };
 
-    private static Families FamiliesOf(string[] names) => names.Aggregate(Core.Bgp.Wire.Families.None, (set, name) => set | name switch
+    /// <summary>Whom to ask.</summary>
+    public static Option<string?> SocketOption() => new("--socket")
     {
-        "ipv4" => Core.Bgp.Wire.Families.Ipv4Unicast,
-        "ipv6" => Core.Bgp.Wire.Families.Ipv6Unicast,
-        _ => Core.Bgp.Wire.Families.Both,
-    });
+        Description = "Socket of a speaker alone ('calico-node bgp --socket'). Without it the agent of this host is asked.",
+    };
 
-    // Null for what is no hexadecimal. Dumps put blanks and colons between octets.
-    private static byte[]? Octets(string line)
+    public static Option<string?> OutputOption() => new("--output", "-o")
     {
-        var digits = new string([.. line.Where(c => !char.IsWhiteSpace(c) && c is not (':' or '-'))]);
-        if (digits.StartsWith("0x", StringComparison.OrdinalIgnoreCase))
-            digits = digits[2..];
-        try
-        {
-            return Convert.FromHexString(digits);
-        }
-        catch (FormatException)
-        {
-            return null;
-        }
-    }
+        Description = "json; otherwise a table on a terminal, lines with tabs elsewhere.",
+    };
+
+    /// <summary>Whether the answer shall be JSON.</summary>
+    /// <exception cref="CtlException">Another format is asked for.</exception>
+    public static bool IsJson(string? format) => format switch
+    {
+        null => false,
+        "json" => true,
+        _ => throw new CtlException($"unrecognized output format '{format}': use json"),
+    };
+
+    public static Task<string> AskAsync(CtlContext context, string? socket, string page, CancellationToken cancellation) =>
+        socket is null ? AgentSocket.AskAsync(context, page, cancellation) : AgentSocket.AskAsync(socket, page, cancellation);
+
+    /// <summary>A table for people, lines with tabs for programs.</summary>
+    public static string Text(CtlContext context, List<string[]> rows) =>
+        context.IsTerminal ? Output.TabWriter.Format(rows) : string.Concat(rows.Select(r => string.Join('\t', r) + "\n"));
 }

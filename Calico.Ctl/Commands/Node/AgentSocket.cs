@@ -12,9 +12,12 @@ internal static class AgentSocket
         Path.Combine(context.Environment("CALICO_RUN_DIR") is { Length: > 0 } directory ? directory : DefaultRunDirectory, "node.sock");
 
     /// <exception cref="CtlException">No agent answers.</exception>
-    public static async Task<string> AskAsync(CtlContext context, string page, CancellationToken cancellation)
+    public static Task<string> AskAsync(CtlContext context, string page, CancellationToken cancellation) => AskAsync(PathOf(context), page, cancellation);
+
+    /// <param name="path">The socket.</param>
+    /// <inheritdoc cref="AskAsync(CtlContext, string, CancellationToken)"/>
+    public static async Task<string> AskAsync(string path, string page, CancellationToken cancellation)
     {
-        var path = PathOf(context);
         if (!File.Exists(path))
             throw NotRunning($"there is no {path}");
         using var handler = new SocketsHttpHandler
@@ -37,7 +40,9 @@ internal static class AgentSocket
         using var client = new HttpClient(handler) { Timeout = Limit };
         try
         {
-            return await client.GetStringAsync(new Uri("http://node" + page), cancellation);
+            using var answer = await client.GetAsync(new Uri("http://node" + page), cancellation);
+            var text = await answer.Content.ReadAsStringAsync(cancellation);
+            return answer.IsSuccessStatusCode ? text : throw new CtlException($"{path}: {(text.Length > 0 ? text : answer.ReasonPhrase)}");
         }
         catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
         {

@@ -36,7 +36,7 @@ internal sealed class AddressAudit(InMemoryDatastore store)
             if (key.StartsWith("/calico/ipam/v2/handle/", StringComparison.Ordinal))
                 Handle(key["/calico/ipam/v2/handle/".Length..], JsonDocument.Parse(value).RootElement);
             else if (key.StartsWith("/calico/ipam/v2/host/", StringComparison.Ordinal))
-                Affinity(key, JsonDocument.Parse(value).RootElement, affinities);
+                Affinity(key, JsonDocument.Parse(value).RootElement, affinities, (await store.GetAsync(key))?.ModRevision);
         }
         foreach (var handle in _counts.Keys)
             _faults.Add($"handle {handle} has addresses and no record");
@@ -106,13 +106,13 @@ internal sealed class AddressAudit(InMemoryDatastore store)
             _faults.Add($"handle {handle} says {string.Join(' ', said)} and has {string.Join(' ', counted ?? [])}");
     }
 
-    private void Affinity(string key, JsonElement affinity, Dictionary<string, string> affinities)
+    private void Affinity(string key, JsonElement affinity, Dictionary<string, string> affinities, long? revision)
     {
         // .../host/NODE/ipv4/block/10.0.0.0-26
         var parts = key.Split('/');
         var (node, cidr) = ("host:" + parts[5], parts[^1].Replace('-', '/'));
         if (!affinities.Remove(cidr, out var owner) || owner != node || affinity.GetProperty("state").GetString() != "confirmed")
-            _faults.Add($"{key} is {affinity}, and the block's owner is {owner ?? "nobody"}");
+            _faults.Add($"{key} is {affinity} since {revision}, and the block's owner is {owner ?? "nobody"}");
     }
 
     private void Pods(IReadOnlyDictionary<string, ImmutableArray<string>> living)

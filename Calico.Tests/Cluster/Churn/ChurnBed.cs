@@ -338,12 +338,19 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         {
             foreach (var node in All)
             {
-                if (await node.UnsettledAsync() is { } why)
-                    return why;
+                if (await node.UnsettledAsync() is not { } why)
+                    continue;
+                faults = [why];
+                return why;
             }
             faults = await new AddressAudit(Datastore).RunAsync(await LivingAsync());
             return faults.IsEmpty ? null : string.Join('\n', faults);
         }, "the addresses are as they should be", isFault: true);
+        if (!faults.IsEmpty)
+        {
+            foreach (var node in All)
+                Tell(await node.DescribeAsync());
+        }
         return [.. _faults, .. faults];
     }
 

@@ -275,6 +275,15 @@ internal sealed class ChurnNode : IAsyncDisposable
         }
     }
 
+    /// <summary>What it knows of itself and of the others, for whoever has to find out why something never happened.</summary>
+    public async Task<string> DescribeAsync()
+    {
+        var lease = _life is { } life ? await AskAsync<LeaseProtocol.Status>(life.Lease, new LeaseProtocol.GetStatus(), life.Ended.Token) : null;
+        var members = _mesh is { } mesh && !mesh.WhenTerminated.IsCompleted ? Akka.Cluster.Cluster.Get(mesh).State : null;
+        return $"{Name}: {await AbsenceAsync() ?? "alive"}; members {string.Join(" ", members?.Members ?? [])}, not reached {string.Join(" ", members?.Unreachable ?? [])}; "
+            + $"holds {string.Join(" ", lease?.Blocks.Select(b => $"{b.Block}@{b.Epoch}") ?? [])}; gives back {string.Join(" ", lease?.Leaving ?? [])}; dropped {_life?.Link.Dropped}";
+    }
+
     /// <summary>What is not settled yet; null when everything is.</summary>
     public async Task<string?> UnsettledAsync()
     {

@@ -48,6 +48,47 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
         Assert.Equal(since, await SinceAsync(_left));
     }
 
+    [SkippableFact]
+    public async Task Calicoctl_shows_its_sessions_its_routes_and_why_it_chose_them()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await StartAsync(Peers(2, 3));
+        await _left.Start(["10.65.2.0/26", "10.65.9.0/26"]);
+        await _right.Start(["10.65.9.0/26"]);
+        await UntilAsync(_right, "show route 10.65.2.0/26 protocol calico", "10.65.2.0/26");
+
+        Assert.Contains($"\t{Address(2)}\t65002\tEstablished\t", await CalicoctlAsync("peers"), StringComparison.Ordinal);
+        var routes = (await CalicoctlAsync("routes")).Split('\n');
+        Assert.Contains($"*\t10.65.2.0/26\t{Address(2)}\t{Address(2)}\t\t\t65002\tigp\t", routes);
+        await WaitAsync(async () => (await CalicoctlAsync("routes", "10.65.9.0/26")).Split('\n').Length == 4, "both routes are there");
+        Assert.DoesNotContain("10.65.2.0/26", await CalicoctlAsync("received", Address(3).ToString()), StringComparison.Ordinal);
+        Assert.Contains($"10.65.2.0/26\t{Address(1)}\t{Address(2)}\t\t\t65000 65002\t", await CalicoctlAsync("advertised", Address(3).ToString()), StringComparison.Ordinal);
+        var why = await CalicoctlAsync("explain", "10.65.9.7");
+        Assert.StartsWith("10.65.9.0/26\n", why, StringComparison.Ordinal);
+        Assert.Contains("\tthe best\n", why, StringComparison.Ordinal);
+        Assert.Contains($"router id {Address(3)}, the best has {Address(2)}", why, StringComparison.Ordinal);
+
+        Assert.Contains("no route leads to 192.0.2.0/24", (await TryCalicoctlAsync("explain", "192.0.2.0/24")).Error, StringComparison.Ordinal);
+        Assert.Contains($"is no peer of this speaker; its peers are: Global_", (await TryCalicoctlAsync("received", "192.0.2.1")).Error, StringComparison.Ordinal);
+        using var json = System.Text.Json.JsonDocument.Parse(await CalicoctlAsync("routes", "-o", "json"));
+        Assert.Equal(3, json.RootElement.GetArrayLength());
+    }
+
+    private async Task<string> CalicoctlAsync(params string[] args)
+    {
+        var result = await TryCalicoctlAsync(args);
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        return result.Out;
+    }
+
+    private async Task<Ctl.CommandResult> TryCalicoctlAsync(params string[] args)
+    {
+        using var runner = new Ctl.CalicoctlRunner();
+        return await runner.RunAsync(["bgp", .. args, "--socket", Socket]);
+    }
+
+    private string Socket => Path.Combine(_folder, "bgp.sock");
+
     private string ConfigFile => Path.Combine(_folder, "speaker.yaml");
 
     private string LogFile => Path.Combine(_folder, "speaker.log");
@@ -93,7 +134,7 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
         await File.WriteAllTextAsync(ConfigFile, config);
         _speaker = Process.Start(new ProcessStartInfo("/bin/sh")
         {
-            ArgumentList = { "-c", "exec \"$@\" 2>\"$LOG\"", "sh", Artifacts.Node(), "bgp", "--config", ConfigFile, "--node", "router", "--no-fib" },
+            ArgumentList = { "-c", "exec \"$@\" 2>\"$LOG\"", "sh", Artifacts.Node(), "bgp", "--config", ConfigFile, "--node", "router", "--no-fib", "--socket", Socket },
             Environment = { ["LOG"] = LogFile },
         });
     }

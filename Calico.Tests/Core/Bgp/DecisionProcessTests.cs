@@ -96,19 +96,8 @@ public class DecisionProcessTests
     [Fact]
     public void The_order_of_arrival_never_matters()
     {
-        var candidate = Gen.Select(Gen.Int[0, 1], Gen.UInt[0, 2], Gen.UInt[0, 2], Gen.UInt[1, 3], Gen.Bool,
-            Gen.UInt[0, 1], Gen.UInt[0, 3]).Select(
-            (origin, med, hops, neighbour, external, metric, id) => Typical with
-            {
-                External = external,
-                Metric = metric,
-                RouterId = new(id),
-                Facts = new((Origin)origin, 0, (ushort)hops, 0, neighbour, med, 100, default),
-            });
-        Gen.Select(candidate.Array[1, 8], Gen.Int[0, 1000]).Sample((list, seed) =>
+        Gen.Select(Lists, Gen.Int[0, 1000]).Sample((list, seed) =>
         {
-            for (var i = 0; i < list.Length; i++)
-                list[i] = list[i] with { Path = i, PeerAddress = IpAddr.FromV4((uint)i) };
             var shuffled = (Candidate[])list.Clone();
             new Random(seed).Shuffle(shuffled);
 
@@ -118,4 +107,26 @@ public class DecisionProcessTests
             Assert.Equal(list.Take(first).Select(c => c.Path), shuffled.Take(second).Select(c => c.Path));
         }, iter: 3000);
     }
+
+    [Fact]
+    public void An_explanation_tells_the_choice_as_it_was_made() => Lists.Sample(list =>
+    {
+        var explained = DecisionProcess.Explain(list);
+        var all = list.Select(c => c.Path).ToList();
+        var survivors = DecisionProcess.Select(list);
+
+        Assert.Equal(all, explained.Select(e => e.Of.Path).Order());
+        Assert.Equal((list[0].Path, null), (explained[0].Of.Path, explained[0].LostAt));
+        Assert.Equal(list.Take(survivors).Select(c => c.Path).Order(),
+            explained.Where(e => e.LostAt is null or > DecisionStep.Metric).Select(e => e.Of.Path).Order());
+    }, iter: 3000);
+
+    private static Gen<Candidate[]> Lists => Gen.Select(Gen.Int[0, 1], Gen.UInt[0, 2], Gen.UInt[0, 2], Gen.UInt[1, 3], Gen.Bool, Gen.UInt[0, 1], Gen.UInt[0, 3],
+        (origin, med, hops, neighbour, external, metric, id) => Typical with
+        {
+            External = external,
+            Metric = metric,
+            RouterId = new(id),
+            Facts = new((Origin)origin, 0, (ushort)hops, 0, neighbour, med, 100, default),
+        }).Array[1, 8].Select(list => list.Select((c, i) => c with { Path = i, PeerAddress = IpAddr.FromV4((uint)i) }).ToArray());
 }
