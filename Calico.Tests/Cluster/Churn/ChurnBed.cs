@@ -346,11 +346,6 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
             faults = await new AddressAudit(Datastore).RunAsync(await LivingAsync());
             return faults.IsEmpty ? null : string.Join('\n', faults);
         }, "the addresses are as they should be", isFault: true);
-        if (!faults.IsEmpty)
-        {
-            foreach (var node in All)
-                Tell(await node.DescribeAsync());
-        }
         return [.. _faults, .. faults];
     }
 
@@ -370,7 +365,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         return living;
     }
 
-    private static async Task UntilAsync(Func<Task<string?>> missing, string what, bool isFault = false)
+    private async Task UntilAsync(Func<Task<string?>> missing, string what, bool isFault = false)
     {
         var begun = TimeProvider.System.GetTimestamp();
         for (; ; )
@@ -388,6 +383,9 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
                 return;
             if (TimeProvider.System.GetElapsedTime(begun) > Patience)
             {
+                Tell($"never: {what}: {still}");
+                foreach (var node in All)
+                    Tell(await node.DescribeAsync());
                 Assert.True(isFault, $"never: {what}: {still}");
                 return;
             }

@@ -278,11 +278,30 @@ internal sealed class ChurnNode : IAsyncDisposable
     /// <summary>What it knows of itself and of the others, for whoever has to find out why something never happened.</summary>
     public async Task<string> DescribeAsync()
     {
-        var lease = _life is { } life ? await AskAsync<LeaseProtocol.Status>(life.Lease, new LeaseProtocol.GetStatus(), life.Ended.Token) : null;
-        var members = _mesh is { } mesh && !mesh.WhenTerminated.IsCompleted ? Akka.Cluster.Cluster.Get(mesh).State : null;
-        return $"{Name}: {await AbsenceAsync() ?? "alive"}; members {string.Join(" ", members?.Members ?? [])}, not reached {string.Join(" ", members?.Unreachable ?? [])}; "
-            + $"holds {string.Join(" ", lease?.Blocks.Select(b => $"{b.Block}@{b.Epoch}") ?? [])}; gives back {string.Join(" ", lease?.Leaving ?? [])}; dropped {_life?.Link.Dropped}";
+        try
+        {
+            var lease = _life is { } life ? await AskAsync<LeaseProtocol.Status>(life.Lease, new LeaseProtocol.GetStatus(), life.Ended.Token) : null;
+            return $"{Name}: {await AbsenceAsync() ?? "alive"}; {await MembershipAsync()}; holds {string.Join(" ", lease?.Blocks.Select(b => $"{b.Block}@{b.Epoch}") ?? [])}; "
+                + $"gives back {string.Join(" ", lease?.Leaving ?? [])}; {_life?.Link.Dropped} messages dropped";
+        }
+        catch (Exception e) when (e is AskTimeoutException or OperationCanceledException)
+        {
+            return $"{Name}: {e.Message}";
+        }
     }
+
+    private async Task<string> MembershipAsync()
+    {
+        if (_mesh is not { } mesh || mesh.WhenTerminated.IsCompleted)
+            return "no mesh";
+        var cluster = Akka.Cluster.Cluster.Get(mesh);
+        var feed = await IdentifyAsync(mesh, "/user/feed/singleton");
+        var coordinator = await IdentifyAsync(mesh, "/system/sharding/nodeCoordinator/singleton/coordinator");
+        return $"leader {cluster.State.Leader}, members {string.Join(" ", cluster.State.Members)}, not reached {string.Join(" ", cluster.State.Unreachable)}, feed here {feed}, coordinator here {coordinator}";
+    }
+
+    private static async Task<bool> IdentifyAsync(ActorSystem mesh, string path) =>
+        (await mesh.ActorSelection(path).Ask<ActorIdentity>(new Identify(path), TimeSpan.FromSeconds(3))).Subject is not null;
 
     /// <summary>What is not settled yet; null when everything is.</summary>
     public async Task<string?> UnsettledAsync()
