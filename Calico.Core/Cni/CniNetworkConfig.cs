@@ -142,10 +142,21 @@ public sealed record CniNetworkConfig
         PortMappings = BuildPortMappings(dto.RuntimeConfig?.PortMappings, problems),
         RuntimeDns = CniResultJson.FromDto(dto.RuntimeConfig?.Dns),
         PreviousResult = BuildPreviousResult(dto.PrevResult, problems),
-        ValidAttachments = dto.ValidAttachments is { } valid
-            ? [.. valid.OfType<AttachmentDto>().Select(a => new CniAttachment(a.ContainerID ?? "", a.Ifname ?? ""))]
-            : null,
+        ValidAttachments = BuildValidAttachments(dto.ValidAttachments, problems),
     };
+
+    // What the list does not name is removed: an entry that names nothing must not cost the pod that it stands for.
+    private static ImmutableArray<CniAttachment>? BuildValidAttachments(List<AttachmentDto?>? dtos, List<string> problems)
+    {
+        if (dtos is null)
+            return null;
+        for (var i = 0; i < dtos.Count; i++)
+        {
+            if (string.IsNullOrEmpty(dtos[i]?.ContainerID) || string.IsNullOrEmpty(dtos[i]?.Ifname))
+                problems.Add($"'cni.dev/valid-attachments[{i}]' does not have both 'containerID' and 'ifname'");
+        }
+        return [.. dtos.Select(a => new CniAttachment(a?.ContainerID ?? "", a?.Ifname ?? ""))];
+    }
 
     // A level that is none counts as info, as it does for Calico: what is logged must not decide about a call.
     private static CniLogOptions BuildLog(ConfigDto dto, List<string> problems) => new()

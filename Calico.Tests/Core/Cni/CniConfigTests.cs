@@ -169,6 +169,21 @@ public class CniConfigTests
         Assert.Equal([new CniAttachment("a", "eth0")], config.ValidAttachments!.Value.AsEnumerable());
     }
 
+    [Theory]
+    [InlineData("""{"containerID": "a"}""")]
+    [InlineData("""{"ifname": "eth0"}""")]
+    [InlineData("""{"containerID": "a", "ifname": ""}""")]
+    [InlineData("{}")]
+    [InlineData("null")]
+    public void Garbage_collection_with_an_entry_that_names_no_attachment_is_refused(string entry)
+    {
+        var json = """{"name": "net1", "cniVersion": "1.1.0", "cni.dev/valid-attachments": [{"containerID": "b", "ifname": "eth0"}, """ + entry + "]}";
+
+        Assert.False(CniNetworkConfig.TryParse(Encoding.UTF8.GetBytes(json), CniCommand.Gc, out _, out var error));
+        Assert.Equal(CniErrorCode.InvalidConfig, error!.Code);
+        Assert.Contains("'cni.dev/valid-attachments[1]'", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void The_shim_s_reader_finds_the_node_s_socket()
     {
