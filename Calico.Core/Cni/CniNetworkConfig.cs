@@ -86,11 +86,15 @@ public sealed record CniNetworkConfig
     /// <summary>The document as it came.</summary>
     public ReadOnlyMemory<byte> Json { get; private init; }
 
-    /// <summary>Decodes (code 6) and validates (code 7); version and name are checked again, the shim is not trusted.</summary>
+    /// <summary>
+    /// Decodes (code 6) and validates (code 7); version and name are checked again, the shim is not trusted. The version that the
+    /// document asks for is known also where the rest is wrong: it is that of the answer.
+    /// </summary>
     public static bool TryParse(ReadOnlyMemory<byte> json, CniCommand command, out CniNetworkConfig config, out CniError? error)
     {
-        config = new CniNetworkConfig();
-        if (!CniConfigHeader.TryRead(json.Span, command, out var header, out error))
+        var isReadable = CniConfigHeader.TryRead(json.Span, command, out var header, out error);
+        config = header.Version.IsSupported ? new CniNetworkConfig { Version = header.Version } : new CniNetworkConfig();
+        if (!isReadable)
             return false;
         ConfigDto? dto;
         try
@@ -110,10 +114,14 @@ public sealed record CniNetworkConfig
         return error is null;
     }
 
-    /// <summary>Where a document is wrong, by path.</summary>
-    internal static string Describe(JsonException e) => e.Path is { Length: > 2 } path && path.StartsWith("$.", StringComparison.Ordinal)
-        ? $"'{path[2..]}' has the wrong type"
-        : $"malformed JSON at line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1}";
+    /// <summary>Where a document is wrong, by path. What is no JSON has an exception of the reader inside.</summary>
+    internal static string Describe(JsonException e) => e switch
+    {
+        { InnerException: JsonException } or { Path: null } => $"malformed JSON at line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1}",
+        { Path: "$" } => "it is not a JSON object",
+        // $['cni.dev/valid-attachments'][0].ifname
+        _ => $"'{e.Path[1..].Replace("['", ".", StringComparison.Ordinal).Replace("']", "", StringComparison.Ordinal).TrimStart('.')}' has the wrong type",
+    };
 
     private static CniNetworkConfig Build(ConfigDto dto, CniConfigHeader header, List<string> problems) => new()
     {

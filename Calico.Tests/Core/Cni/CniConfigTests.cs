@@ -95,7 +95,10 @@ public class CniConfigTests
     [InlineData("""{"name": "net1", "mtu": "1450"}""", "'mtu'")]
     [InlineData("""{"name": "net1", "ipam": {"assign_ipv4": true}}""", "'ipam.assign_ipv4'")]
     [InlineData("""{"name": "net1", "ipam": "calico-ipam"}""", "'ipam'")]
-    [InlineData("""{"name": "net1", "ipam": {"ipv4_pools": [1]}}""", "'ipam.ipv4_pools[0]'")]
+    [InlineData("""{"name": "net1", "ipam": {"ipv4_pools": [1]}}""", "'ipam.ipv4_pools[0]' has the wrong type")]
+    [InlineData("""{"name": "net1", "cni.dev/valid-attachments": "all"}""", "'cni.dev/valid-attachments' has the wrong type")]
+    [InlineData("""{"name": "net1", "cni.dev/valid-attachments": [{"ifname": 5}]}""", "'cni.dev/valid-attachments[0].ifname' has the wrong type")]
+    [InlineData("""{"name": "net1", "args": {"org.apache.mesos": {"network_info": 1}}}""", "'args.org.apache.mesos.network_info' has the wrong type")]
     public void What_cannot_be_decoded_is_code_6_and_says_where(string json, string where)
     {
         Assert.False(Parse(json, out _, out var error));
@@ -119,6 +122,7 @@ public class CniConfigTests
     [InlineData("""{"name": "net1", "args": {"cni": {"labels": [{"value": "x"}]}}}""", "no key")]
     [InlineData("""{"name": "net1", "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": "x"}]}}""", "'prevResult': ips[0].address 'x'")]
     [InlineData("""{"name": "net1", "prevResult": {"cniVersion": "9.0.0"}}""", "'prevResult': cniVersion '9.0.0'")]
+    [InlineData("""{"name": "net1", "prevResult": "none"}""", "'prevResult': it is not a JSON object")]
     [InlineData("""{"name": "net1", "runtimeConfig": {"portMappings": [{"hostPort": 99999}]}}""", "hostPort")]
     public void What_makes_no_sense_is_code_7_and_named(string json, string what)
     {
@@ -134,6 +138,19 @@ public class CniConfigTests
         Parse("""{"name": "net1", "mtu": -1, "device_type": "x", "num_queues": 5000}""", out _, out var error);
 
         Assert.Equal(2, error!.Message.Count(c => c == ';'));
+    }
+
+    [Theory]
+    [InlineData("""{"name": "net1", "cniVersion": "1.0.0", "mtu": "large"}""", "1.0.0")]
+    [InlineData("""{"name": "net1", "cniVersion": "0.4.0", "mtu": -1}""", "0.4.0")]
+    [InlineData("""{"cniVersion": "1.1.0"}""", "1.1.0")]
+    [InlineData("""{"name": "net1", "cniVersion": "2.0.0"}""", "0.2.0")]
+    [InlineData("""{"name": "net1", "mtu": -1}""", "0.2.0")]
+    public void A_refusal_is_in_the_version_that_the_configuration_asks_for(string json, string version)
+    {
+        Assert.False(Parse(json, out var config, out _));
+
+        Assert.Equal(version, config.Version.ToString());
     }
 
     [Theory]
