@@ -38,6 +38,9 @@ public sealed record CniNetworkConfig
     public string Type { get; private init; } = "";
     public CniIpamConfig Ipam { get; private init; } = new();
 
+    // Less is no IPv4, and the kernel makes no such pair.
+    private const int LeastMtu = 68;
+
     /// <summary>Bytes; 0 leaves it to the node.</summary>
     public uint Mtu { get; private init; }
     public int NumQueues { get; private init; } = 1;
@@ -129,7 +132,7 @@ public sealed record CniNetworkConfig
         Name = header.Name,
         Type = header.Type,
         Ipam = BuildIpam(dto.Ipam ?? new IpamDto(), problems),
-        Mtu = (uint)InRange(dto.Mtu ?? 0, 0, 65535, "mtu", problems),
+        Mtu = dto.Mtu is { } mtu and not 0 ? (uint)InRange(mtu, LeastMtu, 65535, "mtu", problems) : 0,
         NumQueues = InRange(dto.NumQueues ?? 1, 0, 4096, "num_queues", problems) is var queues and > 0 ? queues : 1,
         NodeName = NotEmpty(dto.NodeName),
         NodeNameFile = NotEmpty(dto.NodeNameFile),

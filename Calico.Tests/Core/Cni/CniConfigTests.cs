@@ -114,6 +114,7 @@ public class CniConfigTests
     [InlineData("""{"name": "-net"}""", "'-net'")]
     [InlineData("""{"name": "net1", "mtu": -1}""", "'mtu' is -1")]
     [InlineData("""{"name": "net1", "mtu": 70000}""", "'mtu' is 70000")]
+    [InlineData("""{"name": "net1", "mtu": 67}""", "'mtu' is 67 and must be between 68 and 65535")]
     [InlineData("""{"name": "net1", "device_type": "ipvlan"}""", "'device_type' is 'ipvlan'")]
     [InlineData("""{"name": "net1", "policy_setup_timeout_seconds": -1}""", "'policy_setup_timeout_seconds' is -1")]
     [InlineData("""{"name": "net1", "ipam": {"assign_ipv6": "yes"}}""", "'ipam.assign_ipv6' is \"yes\"")]
