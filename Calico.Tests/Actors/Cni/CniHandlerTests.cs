@@ -35,6 +35,21 @@ public sealed class CniHandlerTests(ITestOutputHelper output) : CniFixture(outpu
         Assert.Equal(["net.cid-1"], Lease.Handles);
     }
 
+    [Fact]
+    public async Task A_copy_of_a_record_is_put_aside_and_undoes_no_later_ADD()
+    {
+        var del = Request(CniCommand.Del);
+        var copy = Path.Combine(Services.PendingDeletes!, "copy-" + CniPendingDelete.NameOf(CniPlugin.Ipam, "net", "cid-1", "eth0"));
+        await File.WriteAllBytesAsync(copy, del.ToFrame());
+        var given = await AddAsync(Request(CniCommand.Add));
+
+        await using var pending = CniPending.Start(Services.PendingDeletes!, Handler.HandleAsync, Note);
+        await Eventually(() => Assert.True(File.Exists(copy + ".bad")));
+
+        Assert.Equal(1, Reported("its name is not that of its DEL"));
+        Assert.Equal(given, Assert.Single(await WorkloadsAsync()).Addresses.ToArray());
+    }
+
     // ---- interfaces of one container ---------------------------------------------------------------------------------
 
     [Fact]
