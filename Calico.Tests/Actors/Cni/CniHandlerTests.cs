@@ -119,6 +119,29 @@ public sealed class CniHandlerTests(ITestOutputHelper output) : CniFixture(outpu
         Assert.Empty(Lease.Handles);
     }
 
+    // ---- names -------------------------------------------------------------------------------------------------------
+
+    [Theory]
+    [InlineData("shop", "a/b")]
+    [InlineData("shop/x", "web")]
+    [InlineData("shop", "a b")]
+    [InlineData("shop", "wéb")]
+    public async Task A_pod_s_name_that_cannot_be_in_a_key_is_refused_by_an_ADD_and_is_nothing_to_a_DEL(string ns, string name)
+    {
+        var args = $"K8S_POD_NAMESPACE={ns};K8S_POD_NAME={name}";
+
+        var (code, message) = await FailAsync(Request(CniCommand.Add, args: args));
+
+        Assert.Equal(4, code);
+        Assert.Contains(name == "web" ? "K8S_POD_NAMESPACE=shop/x" : $"K8S_POD_NAME={name}", message, StringComparison.Ordinal);
+        Assert.Empty(Lease.Handles);
+        Assert.Equal(0, (await CallAsync(Request(CniCommand.Del, args: args))).ExitCode);
+    }
+
+    [Fact]
+    public async Task A_pod_may_be_called_as_containers_are() =>
+        Assert.Single(await AddAsync(Request(CniCommand.Add, args: "K8S_POD_NAMESPACE=My_Web.1;K8S_POD_NAME=My_Web.1")));
+
     // ---- whose node --------------------------------------------------------------------------------------------------
 
     [Theory]
