@@ -119,6 +119,20 @@ public sealed class CniHandlerTests(ITestOutputHelper output) : CniFixture(outpu
         Assert.Empty(Lease.Handles);
     }
 
+    [Theory]
+    [InlineData("192.0.2.7", "no pool has it")]
+    [InlineData("10.66.0.7", "its pool 'off' is disabled")]
+    public async Task A_wanted_address_that_no_pool_gives_is_refused_with_the_reason(string address, string why)
+    {
+        Tell(new IPPool { Metadata = new ObjectMeta { Name = "off" }, Spec = new IPPoolSpec { Cidr = "10.66.0.0/16", Disabled = true } });
+
+        var (code, message) = await FailAsync(Request(CniCommand.Add, args: $"IP={address}"));
+
+        Assert.Equal(7, code);
+        Assert.Equal($"address {address} was asked for, and {why}", message);
+        Assert.Empty(Lease.Handles);
+    }
+
     // ---- names -------------------------------------------------------------------------------------------------------
 
     [Theory]
