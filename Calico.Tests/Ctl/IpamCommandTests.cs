@@ -53,7 +53,8 @@ public sealed class IpamCommandTests : IpamCommandFixture
 
         var release = await Calicoctl.RunAsync($"ipam release --from-report={report}");
 
-        Assert.Contains("update conflict", release.Out, StringComparison.Ordinal);
+        Assert.Equal(1, release.ExitCode);
+        Assert.Contains("update conflict", release.Error, StringComparison.Ordinal);
         Assert.Equal([Leaked], (await BlockAsync()).Assigned().Select(a => a.Address));
     }
 
@@ -97,6 +98,20 @@ public sealed class IpamCommandTests : IpamCommandFixture
         Assert.Equal((1, $"IP address {Leaked} is not assigned\n"), (again.ExitCode, again.Error));
         Assert.Null(await Calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.gone")));
         Assert.NotNull(await Calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.web")));
+    }
+
+    [Fact]
+    public async Task An_address_in_use_is_released_by_force_only()
+    {
+        await StoreAsync([(Used, "net.web", "node1")]);
+
+        var refused = await Calicoctl.RunAsync($"ipam release --ip={Used}");
+        var held = (await BlockAsync()).Assigned().Count();
+        var forced = await Calicoctl.RunAsync($"ipam release --ip={Used} --force");
+
+        Assert.Equal((1, $"IP address {Used} is in use by Workload(shop/node1-k8s-web-eth0): delete that first, or re-run with --force\n"), (refused.ExitCode, refused.Error));
+        Assert.Equal(1, held);
+        Assert.Equal((0, $"Successfully released IP address {Used}\n"), (forced.ExitCode, forced.Out));
     }
 
     [Fact]
