@@ -86,6 +86,21 @@ public sealed class IpamCommandTests : IpamCommandFixture
         Assert.Single((await BlockAsync()).Assigned());
     }
 
+    [Theory]
+    [InlineData("root:x:0:0", "malformed JSON at line 1, byte 1")]
+    [InlineData("{\n\"version\":", "malformed JSON at line 2, byte 11")]
+    [InlineData("[]", "a field of a report is missing or has the wrong type")]
+    [InlineData("{}", "a field of a report is missing or has the wrong type")]
+    public async Task A_file_that_is_no_report_is_refused_and_says_where(string content, string expected)
+    {
+        await StoreAsync([(Leaked, "net.gone", "node1")]);
+
+        var release = await Calicoctl.RunAsync($"ipam release --from-report={Calicoctl.WriteFile("other.json", content)}");
+
+        Assert.Equal(1, release.ExitCode);
+        Assert.EndsWith($"is not a report of 'calicoctl ipam check -o': {expected}\n", release.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task One_address_is_released_with_its_handle()
     {
