@@ -157,6 +157,18 @@ public sealed class IpamCommandTests : IpamCommandFixture
         Assert.Equal((true, true, 4, 30), (stored.StrictAffinity, stored.AutoAllocateBlocks, stored.MaxBlocksPerHost, stored.IPCooldownSeconds));
     }
 
+    [Theory]
+    [InlineData("-5")]
+    [InlineData("soon")]
+    [InlineData("99999999999")]
+    public async Task A_cooldown_that_is_no_number_of_seconds_is_refused_and_nothing_is_set(string seconds)
+    {
+        var result = await Calicoctl.RunAsync($"ipam configure --strictaffinity=true --ip-cooldown-seconds={seconds}");
+
+        Assert.Equal((1, $"invalid value for --ip-cooldown-seconds: {seconds}. Use a number of seconds\n"), (result.ExitCode, result.Error));
+        Assert.Null(await Calicoctl.Datastore.GetAsync(IpamKeys.Config));
+    }
+
     [Fact]
     public async Task A_pool_is_split_in_one_transaction_while_the_datastore_is_locked()
     {
