@@ -29,13 +29,14 @@ public sealed class CniHandler(CniServices services, CniMetrics metrics, CniLog?
         CniReply reply;
         try
         {
-            if (!CniNetworkConfig.TryParse(call.Request.Config, call.Request.Command, out config, out var error))
+            var isValid = CniNetworkConfig.TryParse(call.Request.Config, call.Request.Command, out config, out var error);
+            version = config.Version;
+            if (!isValid)
             {
                 reply = error!.ToReply(version);
             }
             else
             {
-                version = config.Version;
                 // By pod, not by container: a pod's new sandbox may come while its old one is being removed. All its interfaces
                 // in one line: which of them has the usual handle must not change between two of a call's steps.
                 using var turn = call.Request.Command.ConcernsContainer() && !call.Request.OnlyExpand

@@ -162,6 +162,12 @@ public sealed class CniPending : IAsyncDisposable
         }
     }
 
+    // An ADD looks for its DEL under one name, and whoever carries that out removes it there: one that is called otherwise, such as
+    // a copy, would be carried out for ever. What has no readable configuration is the handler's to refuse.
+    private static bool IsNamed(string path, CniRequest request) =>
+        !CniConfigHeader.TryRead(request.Config.Span, request.Command, out var header, out _)
+        || Path.GetFileName(path) == CniPendingDelete.NameOf(request.Plugin, header.Name, request.ContainerId, request.InterfaceName);
+
     /// <summary>The request in a file; null without a problem if it is gone.</summary>
     internal static CniRequest? Read(string path, out string? problem)
     {
@@ -188,9 +194,8 @@ public sealed class CniPending : IAsyncDisposable
         }
         if (!CniRequest.TryDecode(bytes.AsSpan(CniFrame.HeaderLength), out var request, out problem))
             return null;
-        if (request!.Command == CniCommand.Del)
-            return request;
-        problem = $"it is a {request.Command.ToText()}";
-        return null;
+        problem = request!.Command != CniCommand.Del ? $"it is a {request.Command.ToText()}"
+            : IsNamed(path, request) ? null : "its name is not that of its DEL";
+        return problem is null ? request : null;
     }
 }

@@ -210,6 +210,8 @@ internal sealed class CniPlanner(CniSteps steps)
         var families = wanted.IsEmpty ? enabled : [.. wanted.Select(a => a.Version)];
         if (families.IsEmpty)
             throw CniSteps.Failure(CniErrorCode.InvalidConfig, "ipam assigns neither IPv4 nor IPv6 addresses");
+        if (facts.InSync)
+            RefuseWithoutPool(wanted, facts.All);
         var pools = ImmutableArray.CreateBuilder<PoolRef>();
         foreach (var family in families)
         {
@@ -226,6 +228,19 @@ internal sealed class CniPlanner(CniSteps steps)
                     : "the node has not heard from the mesh yet which pools there are");
         }
         return new CniPlan(draft, families, pools.ToImmutable(), wanted) { ResultRoutes = wishes.Addresses.IsEmpty ? null : [] };
+    }
+
+    // The lease would say only that nothing is free.
+    private static void RefuseWithoutPool(ImmutableArray<IpAddr> wanted, IEnumerable<IPPool> pools)
+    {
+        foreach (var address in wanted)
+        {
+            var covering = pools.Where(p => Cidr.TryParse(p.Spec.Cidr, out var cidr) && cidr.Contains(address)).ToList();
+            if (covering.Count == 0)
+                throw CniSteps.Failure(CniErrorCode.InvalidConfig, $"address {address} was asked for, and no pool has it");
+            if (covering.TrueForAll(p => p.Spec.Disabled))
+                throw CniSteps.Failure(CniErrorCode.InvalidConfig, $"address {address} was asked for, and its pool '{covering[0].Name}' is disabled");
+        }
     }
 
     private static IEnumerable<IpVersion> Families(CniNetworkConfig config)

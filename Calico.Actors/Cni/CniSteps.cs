@@ -49,6 +49,13 @@ internal sealed class CniSteps(CniServices services)
         if (node is not null && node != services.Node)
             throw Failure(CniErrorCode.InvalidConfig, $"{place} says '{node}', and the agent of this machine is '{services.Node}' (NODENAME of calico-node): "
                 + "the pod's endpoint would be another node's, which deletes it; give both the same name");
+        // They are parts of a key, which whoever reads it takes apart again.
+        foreach (var (variable, name) in (ReadOnlySpan<(string, string)>)[("K8S_POD_NAMESPACE", draft.Namespace), ("K8S_POD_NAME", draft.Name)])
+        {
+            if (!CniInvocation.IsIdentifier(name))
+                throw Failure(CniErrorCode.InvalidEnvironment,
+                    $"CNI_ARGS has {variable}={name}, which must start with a letter or digit and contain only letters, digits, '_', '.' and '-'");
+        }
         try
         {
             _ = draft.EndpointKey(services.Node);

@@ -106,11 +106,31 @@ public sealed class WorkloadWiring(ILinkTable links, ISysctl sysctl)
         {
             return links.CreateVeth(pair, up: false);
         }
-        catch (KernelException e) when (e.Errno == Errno.EEXIST && links.Delete(pair.Name))
+        catch (KernelException e) when (e.AlreadyExists && links.Delete(pair.Name))
+        {
+            return CreateUnlessThePodHasOne(pair);
+        }
+        catch (KernelException e) when (e.AlreadyExists)
+        {
+            throw ThePodHasOne(pair);
+        }
+    }
+
+    private Link CreateUnlessThePodHasOne(VethPair pair)
+    {
+        try
         {
             return links.CreateVeth(pair, up: false);
         }
+        catch (KernelException e) when (e.AlreadyExists)
+        {
+            throw ThePodHasOne(pair);
+        }
     }
+
+    // The kernel does not say which end's name is taken; ours is not.
+    private static KernelException ThePodHasOne(VethPair pair) => new(Errno.EEXIST, "create veth", pair.Name,
+        $"the pod's namespace already has an interface {pair.PeerName}");
 
     /// <summary>
     /// Gives the pod its addresses and the routes that they need. Those of a further interface are in a table of its own, which

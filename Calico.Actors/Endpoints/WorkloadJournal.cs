@@ -11,6 +11,9 @@ namespace Calico.Actors.Endpoints;
 /// </summary>
 public sealed class WorkloadJournal
 {
+    // NAME_MAX; container ids and interface names are ASCII.
+    private const int LongestName = 255;
+
     private readonly string _directory;
 
     /// <param name="directory">Where the files are; made if missing, readable by root only.</param>
@@ -58,7 +61,13 @@ public sealed class WorkloadJournal
     public void Put(Workload workload, bool isSynced = false) => WholeFile.Write(PathOf(workload), JsonSerializer.SerializeToUtf8Bytes(workload),
         UnixFileMode.UserRead | UnixFileMode.UserWrite, isSynced);
 
-    public void Remove(Workload workload) => File.Delete(PathOf(workload));
+    /// <summary>It is not there any more; one whose name is longer than a file's can be never was.</summary>
+    public void Remove(Workload workload)
+    {
+        var path = PathOf(workload);
+        if (Path.GetFileName(path).Length <= LongestName)
+            File.Delete(path);
+    }
 
     // Container ids and interface names are checked identifiers; neither can hold a slash.
     private string PathOf(Workload workload) =>

@@ -82,7 +82,7 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
         if (Candidate(request, family, heldNow, now) is { } candidate)
             return Ask(family, candidate, now, 1);
         if (_inSync && HolderOfWanted(request, family) is { } holder)
-            return new Step.Exhausted($"its block is held by {holder}", IsTaken: true);
+            return new Step.Exhausted($"address {request.Demand.WantedOf(family)} cannot be assigned: its block is held by {holder}", IsTaken: true);
         return _inSync && !_refused.Values.Any(t => now - t < RefusalMemory)
             ? new Step.Exhausted(Why(request, family))
             : new Step.Wait();

@@ -16,9 +16,11 @@ internal sealed class Borrowing(string node)
 
         /// <param name="Asked">How many said no.</param>
         /// <param name="Silent">The holder of the address wanted has not answered, so that nobody knows whose it is; null if it has.</param>
-        public sealed record Exhausted(int Asked, string? Silent = null) : Step
+        /// <param name="IsDenied">The holder of the address wanted does not lend it.</param>
+        public sealed record Exhausted(int Asked, string? Silent = null, bool IsDenied = false) : Step
         {
             public string Describe() => Silent is not null ? $"; {Silent} has not answered whether it can be lent"
+                : IsDenied ? ", which does not lend it"
                 : Asked == 0 ? "" : $"; {Asked} other node{(Asked == 1 ? " has" : "s have")} none to lend";
         }
     }
@@ -65,7 +67,7 @@ internal sealed class Borrowing(string node)
         var left = request.Asked >= MaxAsked ? [] : holders.Where(h => _reachable.Contains(h)
             && (wanted is not null ? request is { Asked: < MaxAskedForOne, IsDenied: false } : !(_refused.TryGetValue((h, family), out var at) && now - at < RefusalMemory))).ToList();
         if (left.Count == 0)
-            return new Step.Exhausted(request.Asked, wanted is null || request.IsDenied ? null : holders.FirstOrDefault());
+            return new Step.Exhausted(request.Asked, wanted is null || request.IsDenied ? null : holders.FirstOrDefault(), wanted is not null && request.IsDenied);
         if (left.Find(h => !(_busy.TryGetValue(h, out var at) && now - at < BusyMemory)) is not { } holder)
             return new Step.Wait();
         request.Asked++;

@@ -38,7 +38,7 @@ public sealed partial class LeaseActor
                 _upstream.Tell(new MeshLinkProtocol.ToNode(ask.Message));
                 break;
             case Borrowing.Step.Exhausted none:
-                _ledger.Refuse(request, exhausted.Reason + none.Describe(), exhausted.IsTaken, isRetryable: none.Silent is not null);
+                _ledger.Refuse(request, exhausted.Reason + (_settings.Config.StrictAffinity && exhausted.IsTaken ? ", and strict affinity is on" : none.Describe()), exhausted.IsTaken, isRetryable: none.Silent is not null);
                 break;
         }
     }

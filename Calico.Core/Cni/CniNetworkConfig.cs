@@ -38,6 +38,9 @@ public sealed record CniNetworkConfig
     public string Type { get; private init; } = "";
     public CniIpamConfig Ipam { get; private init; } = new();
 
+    // Less is no IPv4, and the kernel makes no such pair.
+    private const int LeastMtu = 68;
+
     /// <summary>Bytes; 0 leaves it to the node.</summary>
     public uint Mtu { get; private init; }
     public int NumQueues { get; private init; } = 1;
@@ -86,11 +89,15 @@ public sealed record CniNetworkConfig
     /// <summary>The document as it came.</summary>
     public ReadOnlyMemory<byte> Json { get; private init; }
 
-    /// <summary>Decodes (code 6) and validates (code 7); version and name are checked again, the shim is not trusted.</summary>
+    /// <summary>
+    /// Decodes (code 6) and validates (code 7); version and name are checked again, the shim is not trusted. The version that the
+    /// document asks for is known also where the rest is wrong: it is that of the answer.
+    /// </summary>
     public static bool TryParse(ReadOnlyMemory<byte> json, CniCommand command, out CniNetworkConfig config, out CniError? error)
     {
-        config = new CniNetworkConfig();
-        if (!CniConfigHeader.TryRead(json.Span, command, out var header, out error))
+        var isReadable = CniConfigHeader.TryRead(json.Span, command, out var header, out error);
+        config = header.Version.IsSupported ? new CniNetworkConfig { Version = header.Version } : new CniNetworkConfig();
+        if (!isReadable)
             return false;
         ConfigDto? dto;
         try
@@ -110,10 +117,14 @@ public sealed record CniNetworkConfig
         return error is null;
     }
 
-    /// <summary>Where a document is wrong, by path.</summary>
-    internal static string Describe(JsonException e) => e.Path is { Length: > 2 } path && path.StartsWith("$.", StringComparison.Ordinal)
-        ? $"'{path[2..]}' has the wrong type"
-        : $"malformed JSON at line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1}";
+    /// <summary>Where a document is wrong, by path. What is no JSON has an exception of the reader inside.</summary>
+    internal static string Describe(JsonException e) => e switch
+    {
+        { InnerException: JsonException } or { Path: null } => $"malformed JSON at line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1}",
+        { Path: "$" } => "it is not a JSON object",
+        // $['cni.dev/valid-attachments'][0].ifname
+        _ => $"'{e.Path[1..].Replace("['", ".", StringComparison.Ordinal).Replace("']", "", StringComparison.Ordinal).TrimStart('.')}' has the wrong type",
+    };
 
     private static CniNetworkConfig Build(ConfigDto dto, CniConfigHeader header, List<string> problems) => new()
     {
@@ -121,7 +132,7 @@ public sealed record CniNetworkConfig
         Name = header.Name,
         Type = header.Type,
         Ipam = BuildIpam(dto.Ipam ?? new IpamDto(), problems),
-        Mtu = (uint)InRange(dto.Mtu ?? 0, 0, 65535, "mtu", problems),
+        Mtu = dto.Mtu is { } mtu and not 0 ? (uint)InRange(mtu, LeastMtu, 65535, "mtu", problems) : 0,
         NumQueues = InRange(dto.NumQueues ?? 1, 0, 4096, "num_queues", problems) is var queues and > 0 ? queues : 1,
         NodeName = NotEmpty(dto.NodeName),
         NodeNameFile = NotEmpty(dto.NodeNameFile),
@@ -142,10 +153,21 @@ public sealed record CniNetworkConfig
         PortMappings = BuildPortMappings(dto.RuntimeConfig?.PortMappings, problems),
         RuntimeDns = CniResultJson.FromDto(dto.RuntimeConfig?.Dns),
         PreviousResult = BuildPreviousResult(dto.PrevResult, problems),
-        ValidAttachments = dto.ValidAttachments is { } valid
-            ? [.. valid.OfType<AttachmentDto>().Select(a => new CniAttachment(a.ContainerID ?? "", a.Ifname ?? ""))]
-            : null,
+        ValidAttachments = BuildValidAttachments(dto.ValidAttachments, problems),
     };
+
+    // What the list does not name is removed: an entry that names nothing must not cost the pod that it stands for.
+    private static ImmutableArray<CniAttachment>? BuildValidAttachments(List<AttachmentDto?>? dtos, List<string> problems)
+    {
+        if (dtos is null)
+            return null;
+        for (var i = 0; i < dtos.Count; i++)
+        {
+            if (string.IsNullOrEmpty(dtos[i]?.ContainerID) || string.IsNullOrEmpty(dtos[i]?.Ifname))
+                problems.Add($"'cni.dev/valid-attachments[{i}]' does not have both 'containerID' and 'ifname'");
+        }
+        return [.. dtos.Select(a => new CniAttachment(a?.ContainerID ?? "", a?.Ifname ?? ""))];
+    }
 
     // A level that is none counts as info, as it does for Calico: what is logged must not decide about a call.
     private static CniLogOptions BuildLog(ConfigDto dto, List<string> problems) => new()

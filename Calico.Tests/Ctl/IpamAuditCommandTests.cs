@@ -37,6 +37,19 @@ public sealed class IpamAuditCommandTests : IpamCommandFixture
     }
 
     [Fact]
+    public async Task A_node_that_is_not_there_is_named_unless_it_left_something_behind()
+    {
+        await StoreAsync([(Used, "net.web", "node1"), (Leaked, "net.gone", "node9")]);
+
+        var never = await Calicoctl.RunAsync("ipam audit --node=node3");
+        var gone = await Calicoctl.RunAsync("ipam audit --node=node9");
+
+        Assert.Equal((1, "there is no node node3: 'calicoctl get nodes' lists them\n", ""), (never.ExitCode, never.Error, never.Out));
+        Assert.Equal("", gone.Error);
+        Assert.Contains($"{Leaked}\tleaked", gone.Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_person_gets_tables_and_a_program_json_or_yaml()
     {
         await StoreAsync([(Used, "net.web", "node1"), (Leaked, "net.b", "node2")]);

@@ -53,7 +53,8 @@ public sealed class IpamCommandTests : IpamCommandFixture
 
         var release = await Calicoctl.RunAsync($"ipam release --from-report={report}");
 
-        Assert.Contains("update conflict", release.Out, StringComparison.Ordinal);
+        Assert.Equal(1, release.ExitCode);
+        Assert.Contains("update conflict", release.Error, StringComparison.Ordinal);
         Assert.Equal([Leaked], (await BlockAsync()).Assigned().Select(a => a.Address));
     }
 
@@ -85,6 +86,21 @@ public sealed class IpamCommandTests : IpamCommandFixture
         Assert.Single((await BlockAsync()).Assigned());
     }
 
+    [Theory]
+    [InlineData("root:x:0:0", "malformed JSON at line 1, byte 1")]
+    [InlineData("{\n\"version\":", "malformed JSON at line 2, byte 11")]
+    [InlineData("[]", "a field of a report is missing or has the wrong type")]
+    [InlineData("{}", "a field of a report is missing or has the wrong type")]
+    public async Task A_file_that_is_no_report_is_refused_and_says_where(string content, string expected)
+    {
+        await StoreAsync([(Leaked, "net.gone", "node1")]);
+
+        var release = await Calicoctl.RunAsync($"ipam release --from-report={Calicoctl.WriteFile("other.json", content)}");
+
+        Assert.Equal(1, release.ExitCode);
+        Assert.EndsWith($"is not a report of 'calicoctl ipam check -o': {expected}\n", release.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task One_address_is_released_with_its_handle()
     {
@@ -97,6 +113,20 @@ public sealed class IpamCommandTests : IpamCommandFixture
         Assert.Equal((1, $"IP address {Leaked} is not assigned\n"), (again.ExitCode, again.Error));
         Assert.Null(await Calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.gone")));
         Assert.NotNull(await Calicoctl.Datastore.GetAsync(IpamKeys.Handle("net.web")));
+    }
+
+    [Fact]
+    public async Task An_address_in_use_is_released_by_force_only()
+    {
+        await StoreAsync([(Used, "net.web", "node1")]);
+
+        var refused = await Calicoctl.RunAsync($"ipam release --ip={Used}");
+        var held = (await BlockAsync()).Assigned().Count();
+        var forced = await Calicoctl.RunAsync($"ipam release --ip={Used} --force");
+
+        Assert.Equal((1, $"IP address {Used} is in use by Workload(shop/node1-k8s-web-eth0): delete that first, or re-run with --force\n"), (refused.ExitCode, refused.Error));
+        Assert.Equal(1, held);
+        Assert.Equal((0, $"Successfully released IP address {Used}\n"), (forced.ExitCode, forced.Out));
     }
 
     [Fact]
@@ -125,6 +155,18 @@ public sealed class IpamCommandTests : IpamCommandFixture
         Assert.Contains("| StrictAffinity", show.Out, StringComparison.Ordinal);
         var stored = IpamJson.ParseConfig((await Calicoctl.Datastore.GetAsync(IpamKeys.Config))!.Value);
         Assert.Equal((true, true, 4, 30), (stored.StrictAffinity, stored.AutoAllocateBlocks, stored.MaxBlocksPerHost, stored.IPCooldownSeconds));
+    }
+
+    [Theory]
+    [InlineData("-5")]
+    [InlineData("soon")]
+    [InlineData("99999999999")]
+    public async Task A_cooldown_that_is_no_number_of_seconds_is_refused_and_nothing_is_set(string seconds)
+    {
+        var result = await Calicoctl.RunAsync($"ipam configure --strictaffinity=true --ip-cooldown-seconds={seconds}");
+
+        Assert.Equal((1, $"invalid value for --ip-cooldown-seconds: {seconds}. Use a number of seconds\n"), (result.ExitCode, result.Error));
+        Assert.Null(await Calicoctl.Datastore.GetAsync(IpamKeys.Config));
     }
 
     [Fact]

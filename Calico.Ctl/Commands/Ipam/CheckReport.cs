@@ -75,9 +75,16 @@ internal sealed record CheckReport
         }
         catch (Exception e) when (e is JsonException or FormatException or InvalidOperationException or KeyNotFoundException)
         {
-            throw new CtlException($"{path} is not a report of 'calicoctl ipam check': {e.Message}", e);
+            throw new CtlException($"{path} is not a report of 'calicoctl ipam check -o': {Describe(e)}", e);
         }
     }
+
+    private static string Describe(Exception failure) => failure switch
+    {
+        JsonException e => FormattableString.Invariant($"malformed JSON at line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1}"),
+        FormatException e => e.Message,
+        _ => "a field of a report is missing or has the wrong type",
+    };
 
     private void Write(Utf8JsonWriter json)
     {

@@ -57,9 +57,12 @@ internal static class IpamAuditCommand
             var filter = new AuditFilter(parsed.GetValue(pool), parsed.GetValue(node), parsed.GetValue(leaked));
             return context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, _) =>
             {
-                var (report, reader) = await ReadAsync(context, datastore, parsed.GetValue(kubeconfig), cancellation);
+                var (report, nodes, reader) = await ReadAsync(context, datastore, parsed.GetValue(kubeconfig), cancellation);
                 if (filter.Pool is { } wanted && !report.Pools.Any(filter.Shows))
                     throw new CtlException($"there is no pool {wanted}: 'calicoctl get ippools' lists them");
+                // One that is gone may have left blocks and addresses.
+                if (filter.Node is { } asked && !nodes.Contains(asked) && !report.Blocks.Any(b => b.Owner == "host:" + asked) && !report.Addresses.Any(a => a.Node == asked))
+                    throw new CtlException($"there is no node {asked}: 'calicoctl get nodes' lists them");
                 var isClean = report.IsClean && reader.Unreadable == 0;
                 await context.Out.WriteAsync(format is null
                     ? new AuditText(report, filter, context.IsTerminal).ToString() + Verdict(report, reader, isClean)
@@ -70,7 +73,7 @@ internal static class IpamAuditCommand
         return command;
     }
 
-    private static async Task<(IpamAuditReport Report, IpamReader Reader)> ReadAsync(CtlContext context, IDatastore datastore,
+    private static async Task<(IpamAuditReport Report, IReadOnlyCollection<string> Nodes, IpamReader Reader)> ReadAsync(CtlContext context, IDatastore datastore,
         string? kubeconfig, CancellationToken cancellation)
     {
         for (var reading = 1; ; reading++)
@@ -80,7 +83,7 @@ internal static class IpamAuditCommand
             var read = await CheckedRecords.ReadAsync(context, reader, kubeconfig, cancellation);
             var report = new IpamAccounts(IpamAudit.Of(read.Records), config.Cooldown, context.Time.GetUtcNow()).Report();
             if (report.IsClean || reader.IsOneMoment || reading == Readings)
-                return (report, reader);
+                return (report, read.Records.Nodes, reader);
         }
     }
 

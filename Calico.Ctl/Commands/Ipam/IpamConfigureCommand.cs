@@ -15,11 +15,7 @@ internal static class IpamConfigureCommand
         var strict = new Option<string?>("--strictaffinity") { Description = "true or false: whether nodes take addresses from their own blocks only." };
         var most = new Option<string?>("--max-blocks-per-host") { Description = "How many blocks a node may hold; needs strict affinity; 0 leaves it to the allocator." };
         var persistence = new Option<string?>("--kubevirt-ip-persistence") { Description = "Enabled or Disabled: whether KubeVirt VMs keep their addresses." };
-        var cooldown = new Option<int>("--ip-cooldown-seconds")
-        {
-            Description = "How long a released address rests before somebody gets it again.",
-            DefaultValueFactory = _ => -1,
-        };
+        var cooldown = new Option<string?>("--ip-cooldown-seconds") { Description = "How long a released address rests before somebody gets it again; 0 is not at all." };
         var config = CommonOptions.Config();
         var command = new ExampleCommand("configure",
             "Change settings of address allocation for the whole cluster. What is not named stays as it is; 'ipam show --show-configuration' shows it.",
@@ -41,7 +37,7 @@ internal static class IpamConfigureCommand
 
     private sealed record Change(string Name, string Value, Func<IpamConfig, IpamConfig> Apply);
 
-    private static List<Change> Changes(string? strict, string? most, string? persistence, int cooldown)
+    private static List<Change> Changes(string? strict, string? most, string? persistence, string? cooldown)
     {
         var changes = new List<Change>();
         if (!string.IsNullOrEmpty(strict))
@@ -61,8 +57,13 @@ internal static class IpamConfigureCommand
                 throw new CtlException("invalid value for --kubevirt-ip-persistence. Use Enabled or Disabled");
             changes.Add(new("KubeVirtVMAddressPersistence", persistence, c => c with { KubeVirtVMAddressPersistence = persistence }));
         }
-        if (cooldown >= 0)
-            changes.Add(new("IPCooldownSeconds", Text(cooldown), c => c with { IPCooldownSeconds = cooldown }));
+        // -1 is what leaves it as it is for Calico's own.
+        if (!string.IsNullOrEmpty(cooldown) && cooldown != "-1")
+        {
+            if (!int.TryParse(cooldown, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds))
+                throw new CtlException($"invalid value for --ip-cooldown-seconds: {cooldown}. Use a number of seconds");
+            changes.Add(new("IPCooldownSeconds", Text(seconds), c => c with { IPCooldownSeconds = seconds }));
+        }
         return changes.Count > 0 ? changes : throw new CtlException("at least one configuration option must be specified");
     }
 

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
+using Calico.Core.Net;
 using Calico.Datastore;
 using Calico.Datastore.Resources;
 
@@ -17,7 +18,7 @@ internal static class IpamReleaseCommand
         {
             Description = "A report of 'ipam check -o': release what it calls leaked. Give several, made some time apart, and only what all of them call leaked is released.",
         };
-        var force = new Option<bool>("--force") { Description = "Release although the datastore is not locked or the report is from another version of calicoctl." };
+        var force = new Option<bool>("--force") { Description = "Release although a workload or a node uses the address, the datastore is not locked or the report is from another version of calicoctl." };
         var config = CommonOptions.Config();
         var command = new ExampleCommand("release",
             "Release an address that Calico assigned, or the leaked addresses and handles of a report. Only an address that nothing uses may be released.",
@@ -25,19 +26,20 @@ internal static class IpamReleaseCommand
         command.SetAction((parsed, cancellation) => context.WithStoreAsync(parsed.GetValue(config)!, async (datastore, store) =>
         {
             if (parsed.GetValue(reports) is { Length: > 0 } files)
-                await FromReportsAsync(context, datastore, store, files, parsed.GetValue(force), cancellation);
-            else if (parsed.GetValue(ip) is { Length: > 0 } address)
-                await OneAsync(context, datastore, address, cancellation);
-            else
+                return await FromReportsAsync(context, datastore, store, files, parsed.GetValue(force), cancellation);
+            if (parsed.GetValue(ip) is not { Length: > 0 } address)
                 throw new CtlException("no address specified: name one with --ip, or a report with --from-report");
+            await OneAsync(context, datastore, address, parsed.GetValue(force), cancellation);
             return CommandLine.Success;
         }));
         return command;
     }
 
-    private static async Task OneAsync(CtlContext context, IDatastore datastore, string given, CancellationToken cancellation)
+    private static async Task OneAsync(CtlContext context, IDatastore datastore, string given, bool force, CancellationToken cancellation)
     {
         var address = ShowAddress.Parse(given);
+        if (!force && await UserOfAsync(context, datastore, address, cancellation) is { } user)
+            throw new CtlException($"IP address {address} is in use by {user}: delete that first, or re-run with --force");
         var result = await new AddressRelease(datastore, context).ReleaseAsync([new ReleaseRequest(address)], cancellation);
         if (result.Error is { } error)
             throw new CtlException($"error: {error}");
@@ -46,7 +48,15 @@ internal static class IpamReleaseCommand
         await context.Out.WriteLineAsync($"Successfully released IP address {address}");
     }
 
-    private static async Task FromReportsAsync(CtlContext context, IDatastore datastore, ResourceStore store, string[] files, bool force, CancellationToken cancellation)
+    private static async Task<string?> UserOfAsync(CtlContext context, IDatastore datastore, IpAddr address, CancellationToken cancellation)
+    {
+        var reader = new IpamReader(datastore, context);
+        var workloads = await reader.ResourcesAsync<WorkloadEndpoint>(ResourceKind.WorkloadEndpoint, cancellation);
+        var nodes = await reader.ResourcesAsync<NodeResource>(ResourceKind.Node, cancellation);
+        return workloads.SelectMany(AddressUses.Of).Concat(nodes.SelectMany(AddressUses.Of)).FirstOrDefault(u => u.Use?.Address == address).Use?.User;
+    }
+
+    private static async Task<int> FromReportsAsync(CtlContext context, IDatastore datastore, ResourceStore store, string[] files, bool force, CancellationToken cancellation)
     {
         var cluster = (ClusterInformation)await store.GetAsync(
             new ResourceKey(ResourceKind.ClusterInformation, null, ClusterInformation.DefaultName), cancellation);
@@ -66,12 +76,13 @@ internal static class IpamReleaseCommand
             await context.Out.WriteLineAsync("WARNING: Data store is not locked. Ignoring due to --force option");
         }
 
-        await ReleaseAddressesAsync(context, datastore, LeakedInAll(reports), cancellation);
+        var isDone = await ReleaseAddressesAsync(context, datastore, LeakedInAll(reports), cancellation);
         if (HandlesInAll(reports) is { IsEmpty: false } handles)
             await HandleRelease.RunAsync(context, datastore, handles, cancellation);
         else
             await context.Out.WriteLineAsync("Report didn't contain any handles to clean up.");
         await context.Out.WriteLineAsync("You may now unlock the data store.");
+        return isDone ? CommandLine.Success : CommandLine.Failure;
     }
 
     private static async Task CheckAsync(CtlContext context, ClusterInformation cluster, CheckReport report, string file, bool force)
@@ -86,20 +97,22 @@ internal static class IpamReleaseCommand
         await context.Out.WriteLineAsync("WARNING: Report was produced using a different version of calicoctl. Ignoring due to --force option");
     }
 
-    private static async Task ReleaseAddressesAsync(CtlContext context, IDatastore datastore, ImmutableArray<ReleaseRequest> leaked, CancellationToken cancellation)
+    private static async Task<bool> ReleaseAddressesAsync(CtlContext context, IDatastore datastore, ImmutableArray<ReleaseRequest> leaked, CancellationToken cancellation)
     {
         if (leaked.IsEmpty)
         {
             await context.Out.WriteLineAsync("Report didn't contain any leaked IPs to clean up.");
-            return;
+            return true;
         }
         await context.Out.WriteLineAsync($"Releasing {leaked.Length} old IPs...");
         var result = await new AddressRelease(datastore, context).ReleaseAsync(leaked, cancellation);
-        await context.Out.WriteLineAsync(result.Error is { } error
-            ? $"An error occurred while releasing some IPs: {error}.  Problems are often caused by an out-of-date IPAM report.  Try regenerating the IPAM report and retry."
-            : $"Released {result.Released} IPs successfully");
+        if (result.Error is { } error)
+            await context.Error.WriteLineAsync($"An error occurred while releasing some IPs: {error}.  Problems are often caused by an out-of-date IPAM report.  Try regenerating the IPAM report and retry.");
+        else
+            await context.Out.WriteLineAsync($"Released {result.Released} IPs successfully");
         if (result.Unallocated > 0)
             await context.Out.WriteLineAsync($"{result.Unallocated} addresses marked as leaked in the report had already been cleaned up.");
+        return result.Error is null;
     }
 
     // The same allocation must be leaked in every report: an address that was given to somebody else in between is not.

@@ -35,6 +35,21 @@ public sealed class CniHandlerTests(ITestOutputHelper output) : CniFixture(outpu
         Assert.Equal(["net.cid-1"], Lease.Handles);
     }
 
+    [Fact]
+    public async Task A_copy_of_a_record_is_put_aside_and_undoes_no_later_ADD()
+    {
+        var del = Request(CniCommand.Del);
+        var copy = Path.Combine(Services.PendingDeletes!, "copy-" + CniPendingDelete.NameOf(CniPlugin.Ipam, "net", "cid-1", "eth0"));
+        await File.WriteAllBytesAsync(copy, del.ToFrame());
+        var given = await AddAsync(Request(CniCommand.Add));
+
+        await using var pending = CniPending.Start(Services.PendingDeletes!, Handler.HandleAsync, Note);
+        await Eventually(() => Assert.True(File.Exists(copy + ".bad")));
+
+        Assert.Equal(1, Reported("its name is not that of its DEL"));
+        Assert.Equal(given, Assert.Single(await WorkloadsAsync()).Addresses.ToArray());
+    }
+
     // ---- interfaces of one container ---------------------------------------------------------------------------------
 
     [Fact]
@@ -103,6 +118,43 @@ public sealed class CniHandlerTests(ITestOutputHelper output) : CniFixture(outpu
         Assert.Contains("IP=fd00:65::5", message, StringComparison.Ordinal);
         Assert.Empty(Lease.Handles);
     }
+
+    [Theory]
+    [InlineData("192.0.2.7", "no pool has it")]
+    [InlineData("10.66.0.7", "its pool 'off' is disabled")]
+    public async Task A_wanted_address_that_no_pool_gives_is_refused_with_the_reason(string address, string why)
+    {
+        Tell(new IPPool { Metadata = new ObjectMeta { Name = "off" }, Spec = new IPPoolSpec { Cidr = "10.66.0.0/16", Disabled = true } });
+
+        var (code, message) = await FailAsync(Request(CniCommand.Add, args: $"IP={address}"));
+
+        Assert.Equal(7, code);
+        Assert.Equal($"address {address} was asked for, and {why}", message);
+        Assert.Empty(Lease.Handles);
+    }
+
+    // ---- names -------------------------------------------------------------------------------------------------------
+
+    [Theory]
+    [InlineData("shop", "a/b")]
+    [InlineData("shop/x", "web")]
+    [InlineData("shop", "a b")]
+    [InlineData("shop", "wéb")]
+    public async Task A_pod_s_name_that_cannot_be_in_a_key_is_refused_by_an_ADD_and_is_nothing_to_a_DEL(string ns, string name)
+    {
+        var args = $"K8S_POD_NAMESPACE={ns};K8S_POD_NAME={name}";
+
+        var (code, message) = await FailAsync(Request(CniCommand.Add, args: args));
+
+        Assert.Equal(4, code);
+        Assert.Contains(name == "web" ? "K8S_POD_NAMESPACE=shop/x" : $"K8S_POD_NAME={name}", message, StringComparison.Ordinal);
+        Assert.Empty(Lease.Handles);
+        Assert.Equal(0, (await CallAsync(Request(CniCommand.Del, args: args))).ExitCode);
+    }
+
+    [Fact]
+    public async Task A_pod_may_be_called_as_containers_are() =>
+        Assert.Single(await AddAsync(Request(CniCommand.Add, args: "K8S_POD_NAMESPACE=My_Web.1;K8S_POD_NAME=My_Web.1")));
 
     // ---- whose node --------------------------------------------------------------------------------------------------
 

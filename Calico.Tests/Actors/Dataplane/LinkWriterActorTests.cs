@@ -120,6 +120,22 @@ public class LinkWriterActorTests : NodeActorFixture
         Assert.True((await ExpectMsgAsync<LinkProtocol.Unwired>()).WasThere);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_pod_that_has_an_interface_of_that_name_already_is_told_so(bool isLeftOver)
+    {
+        using (var links = _pod.OpenLinks())
+            links.CreateBridge("eth0");
+        if (isLeftOver)
+            Links.CreateBridge("cali1");
+
+        _writer.Tell(new LinkProtocol.Wire(1, new WiringRequest("cali1", "eth0"), _pod), TestActor);
+        _writer.Tell(new LinkProtocol.Address(1, []), TestActor);
+
+        Assert.Contains("the pod's namespace already has an interface eth0", (await ExpectMsgAsync<LinkProtocol.Refused>()).Reason, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_pair_that_cannot_be_made_leaves_nothing_behind()
     {

@@ -55,6 +55,18 @@ public sealed class WorkloadJournalTests : IDisposable
     }
 
     [Fact]
+    public void What_could_never_be_written_is_removed_without_a_fault()
+    {
+        var journal = new WorkloadJournal(Folder);
+        var pod = Pod(new string('a', 300));
+
+        Assert.ThrowsAny<IOException>(() => journal.Put(pod));
+        journal.Remove(pod);
+
+        Assert.Empty(Names());
+    }
+
+    [Fact]
     public void Only_its_owner_can_look_into_it()
     {
         Directory.CreateDirectory(Folder, (UnixFileMode)0x1ED);

@@ -102,6 +102,8 @@ public class LeaseBorrowTests(ITestOutputHelper output) : LeaseFixture(output)
         (borrowerKnows ? borrower : holder).Tell(Config(strict: true));
 
         Assert.Contains("no free address", (await RefusedAsync(borrower, Allocate("guest", [Four]))).Reason, StringComparison.Ordinal);
+        Assert.StartsWith("address 10.66.0.3 cannot be assigned: its block is held by node1, " + (borrowerKnows ? "and strict affinity is on" : "which does not lend it"),
+            (await RefusedAsync(borrower, Allocate("guest", [Four], "10.66.0.3"))).Reason, StringComparison.Ordinal);
         Assert.Single(await AssignedAsync());
     }
 
@@ -112,7 +114,9 @@ public class LeaseBorrowTests(ITestOutputHelper output) : LeaseFixture(output)
         var taken = (await AssignedAsync()).Keys.ToList();
         var free = Enumerable.Range(0, 4).Select(i => "10.66.0." + i).Single(a => !taken.Contains(a));
 
-        Assert.True((await RefusedAsync(borrower, Allocate("rival", [Four], taken[0]))).IsTaken);
+        var rival = await RefusedAsync(borrower, Allocate("rival", [Four], taken[0]));
+        Assert.True(rival.IsTaken);
+        Assert.Equal($"address {taken[0]} cannot be assigned: its block is held by node1, which does not lend it", rival.Reason);
         Assert.Equal(free, await AddAsync(borrower, "guest", [Four], free));
         Assert.Equal(free, await AddAsync(borrower, "guest", [Four], free));
         Assert.Equal(4, (await AssignedAsync()).Count);

@@ -95,7 +95,10 @@ public class CniConfigTests
     [InlineData("""{"name": "net1", "mtu": "1450"}""", "'mtu'")]
     [InlineData("""{"name": "net1", "ipam": {"assign_ipv4": true}}""", "'ipam.assign_ipv4'")]
     [InlineData("""{"name": "net1", "ipam": "calico-ipam"}""", "'ipam'")]
-    [InlineData("""{"name": "net1", "ipam": {"ipv4_pools": [1]}}""", "'ipam.ipv4_pools[0]'")]
+    [InlineData("""{"name": "net1", "ipam": {"ipv4_pools": [1]}}""", "'ipam.ipv4_pools[0]' has the wrong type")]
+    [InlineData("""{"name": "net1", "cni.dev/valid-attachments": "all"}""", "'cni.dev/valid-attachments' has the wrong type")]
+    [InlineData("""{"name": "net1", "cni.dev/valid-attachments": [{"ifname": 5}]}""", "'cni.dev/valid-attachments[0].ifname' has the wrong type")]
+    [InlineData("""{"name": "net1", "args": {"org.apache.mesos": {"network_info": 1}}}""", "'args.org.apache.mesos.network_info' has the wrong type")]
     public void What_cannot_be_decoded_is_code_6_and_says_where(string json, string where)
     {
         Assert.False(Parse(json, out _, out var error));
@@ -111,6 +114,7 @@ public class CniConfigTests
     [InlineData("""{"name": "-net"}""", "'-net'")]
     [InlineData("""{"name": "net1", "mtu": -1}""", "'mtu' is -1")]
     [InlineData("""{"name": "net1", "mtu": 70000}""", "'mtu' is 70000")]
+    [InlineData("""{"name": "net1", "mtu": 67}""", "'mtu' is 67 and must be between 68 and 65535")]
     [InlineData("""{"name": "net1", "device_type": "ipvlan"}""", "'device_type' is 'ipvlan'")]
     [InlineData("""{"name": "net1", "policy_setup_timeout_seconds": -1}""", "'policy_setup_timeout_seconds' is -1")]
     [InlineData("""{"name": "net1", "ipam": {"assign_ipv6": "yes"}}""", "'ipam.assign_ipv6' is \"yes\"")]
@@ -119,6 +123,7 @@ public class CniConfigTests
     [InlineData("""{"name": "net1", "args": {"cni": {"labels": [{"value": "x"}]}}}""", "no key")]
     [InlineData("""{"name": "net1", "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": "x"}]}}""", "'prevResult': ips[0].address 'x'")]
     [InlineData("""{"name": "net1", "prevResult": {"cniVersion": "9.0.0"}}""", "'prevResult': cniVersion '9.0.0'")]
+    [InlineData("""{"name": "net1", "prevResult": "none"}""", "'prevResult': it is not a JSON object")]
     [InlineData("""{"name": "net1", "runtimeConfig": {"portMappings": [{"hostPort": 99999}]}}""", "hostPort")]
     public void What_makes_no_sense_is_code_7_and_named(string json, string what)
     {
@@ -134,6 +139,19 @@ public class CniConfigTests
         Parse("""{"name": "net1", "mtu": -1, "device_type": "x", "num_queues": 5000}""", out _, out var error);
 
         Assert.Equal(2, error!.Message.Count(c => c == ';'));
+    }
+
+    [Theory]
+    [InlineData("""{"name": "net1", "cniVersion": "1.0.0", "mtu": "large"}""", "1.0.0")]
+    [InlineData("""{"name": "net1", "cniVersion": "0.4.0", "mtu": -1}""", "0.4.0")]
+    [InlineData("""{"cniVersion": "1.1.0"}""", "1.1.0")]
+    [InlineData("""{"name": "net1", "cniVersion": "2.0.0"}""", "0.2.0")]
+    [InlineData("""{"name": "net1", "mtu": -1}""", "0.2.0")]
+    public void A_refusal_is_in_the_version_that_the_configuration_asks_for(string json, string version)
+    {
+        Assert.False(Parse(json, out var config, out _));
+
+        Assert.Equal(version, config.Version.ToString());
     }
 
     [Theory]
@@ -167,6 +185,21 @@ public class CniConfigTests
 
         Assert.True(CniNetworkConfig.TryParse(Encoding.UTF8.GetBytes(json), CniCommand.Gc, out var config, out _));
         Assert.Equal([new CniAttachment("a", "eth0")], config.ValidAttachments!.Value.AsEnumerable());
+    }
+
+    [Theory]
+    [InlineData("""{"containerID": "a"}""")]
+    [InlineData("""{"ifname": "eth0"}""")]
+    [InlineData("""{"containerID": "a", "ifname": ""}""")]
+    [InlineData("{}")]
+    [InlineData("null")]
+    public void Garbage_collection_with_an_entry_that_names_no_attachment_is_refused(string entry)
+    {
+        var json = """{"name": "net1", "cniVersion": "1.1.0", "cni.dev/valid-attachments": [{"containerID": "b", "ifname": "eth0"}, """ + entry + "]}";
+
+        Assert.False(CniNetworkConfig.TryParse(Encoding.UTF8.GetBytes(json), CniCommand.Gc, out _, out var error));
+        Assert.Equal(CniErrorCode.InvalidConfig, error!.Code);
+        Assert.Contains("'cni.dev/valid-attachments[1]'", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
