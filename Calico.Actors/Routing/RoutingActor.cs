@@ -174,7 +174,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         var addresses = nodes.Select(n => _resources.Inputs.Nodes.GetValueOrDefault(n)).OfType<NodeResource>()
             .SelectMany(n => new[] { Peering.AddressOf(n, v4: true), Peering.AddressOf(n, v4: false) }).OfType<IpAddr>().ToImmutableArray();
         if (!addresses.IsEmpty)
-            _introduced.Tell(new BgpProtocol.PeersGone(addresses, $"{string.Join(", ", nodes)} left the mesh and its blocks were taken back"));
+            _introduced.Tell(new BgpProtocol.PeersGone(addresses, $"{string.Join(", ", nodes)} left the mesh and holds no block"));
     }
 
     // The ranges at once, single addresses when it is known where their services are.

@@ -19,7 +19,8 @@ require_tools() {
   local wanted=(gcc:gcc /usr/include/zlib.h:zlib1g-dev ip:iproute2 nft:nftables ping:iputils-ping bird:bird2 ncat:ncat curl:curl)
   case $1 in etcd | tests) wanted+=(etcd:etcd-server etcdctl:etcd-client) ;; esac
   case $1 in containers | tests) wanted+=(containerd:containerd runc:runc podman:podman umoci:umoci busybox:busybox-static) ;; esac
-  [ "$1" != tests ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables tcpdump:tcpdump)
+  [ "$1" != tests ] || wanted+=(jq:jq /usr/lib/cni/bridge:containernetworking-plugins iptables:iptables tcpdump:tcpdump
+    /usr/lib/frr/bgpd:frr gobgpd:gobgpd bgpctl:openbgpd exabgp:exabgp)
   for entry in "${wanted[@]}"; do
     program=${entry%%:*} package=${entry#*:}
     case $program in

@@ -109,7 +109,7 @@ public sealed class RoutingPeersTests(ITestOutputHelper output) : RoutingFixture
 
         var gone = await Speaker.ExpectMsgAsync<BgpProtocol.PeersGone>(Patience);
         Assert.Equal(IpAddr.Parse("192.0.2.2"), Assert.Single(gone.Addresses));
-        Assert.Equal("b left the mesh and its blocks were taken back", gone.Reason);
+        Assert.Equal("b left the mesh and holds no block", gone.Reason);
     }
 
     private void Members(params string[] nodes) =>

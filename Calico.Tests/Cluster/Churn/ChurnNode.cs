@@ -297,7 +297,18 @@ internal sealed class ChurnNode : IAsyncDisposable
         var cluster = Akka.Cluster.Cluster.Get(mesh);
         var feed = await IdentifyAsync(mesh, "/user/feed/singleton");
         var coordinator = await IdentifyAsync(mesh, "/system/sharding/nodeCoordinator/singleton/coordinator");
-        return $"leader {cluster.State.Leader}, members {string.Join(" ", cluster.State.Members)}, not reached {string.Join(" ", cluster.State.Unreachable)}, feed here {feed}, coordinator here {coordinator}";
+        return $"leader {cluster.State.Leader}, members {string.Join(" ", cluster.State.Members)}, not reached {string.Join(" ", cluster.State.Unreachable)}, feed here {feed}, coordinator here {coordinator}, "
+            + $"{await ShardsAsync(mesh, "block")}, {await ShardsAsync(mesh, "node")}, {await ShardsAsync(mesh, "policy")}";
+    }
+
+    // Which shards are here, and which of the others it can reach through its region.
+    private async Task<string> ShardsAsync(ActorSystem mesh, string type)
+    {
+        var region = ClusterSharding.Get(mesh).ShardRegion(type);
+        var here = (await region.Ask<CurrentShardRegionState>(GetShardRegionState.Instance, TimeSpan.FromSeconds(5))).Shards.Select(s => $"{s.ShardId}({s.EntityIds.Count})");
+        var everywhere = (await region.Ask<ClusterShardingStats>(new GetClusterShardingStats(TimeSpan.FromSeconds(4)), TimeSpan.FromSeconds(6))).Regions
+            .Select(r => $"{r.Key.Host}: {string.Join(' ', r.Value.Stats.Select(s => $"{s.Key}({s.Value})").Order(StringComparer.Ordinal))}");
+        return $"{type} shards here {string.Join(' ', here.Order(StringComparer.Ordinal))} and by the coordinator {string.Join(" | ", everywhere)}";
     }
 
     private static async Task<bool> IdentifyAsync(ActorSystem mesh, string path) =>

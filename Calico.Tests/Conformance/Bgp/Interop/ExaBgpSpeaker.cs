@@ -7,10 +7,6 @@ internal sealed class ExaBgpSpeaker(InteropBed bed) : ForeignSpeaker(bed)
 {
     public override string Program => "/usr/sbin/exabgp";
 
-    public override bool HelpsRestart => false;
-
-    public override bool CanRestart => false;
-
     private string Heard => Path.Combine(Folder, "heard.json");
 
     public override async Task StartAsync(ForeignConfig config)
@@ -32,7 +28,7 @@ internal sealed class ExaBgpSpeaker(InteropBed bed) : ForeignSpeaker(bed)
         File.SetUnixFileMode(Folder, (UnixFileMode)0b111_101_101);
         await WriteAsync("heard.json", "");
         File.SetUnixFileMode(Heard, (UnixFileMode)0b110_110_110);
-        await WriteAsync("heard.sh", $"#!/bin/sh\nexec cat >> {Heard}\n");
+        await WriteAsync("heard.sh", $"#!/bin/sh\ncat >> {Heard}\n");
         File.SetUnixFileMode(Path.Combine(Folder, "heard.sh"), (UnixFileMode)0b111_101_101);
         await WriteAsync("exabgp.conf", $$"""
             process heard { run {{Path.Combine(Folder, "heard.sh")}}; encoder json; }

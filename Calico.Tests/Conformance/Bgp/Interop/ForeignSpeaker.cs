@@ -34,12 +34,6 @@ internal abstract class ForeignSpeaker(InteropBed bed) : IAsyncDisposable
     /// <summary>Its name, and the program without which the tests are skipped.</summary>
     public abstract string Program { get; }
 
-    /// <summary>It keeps our routes while we restart.</summary>
-    public virtual bool HelpsRestart => true;
-
-    /// <summary>It can be restarted so that its routes survive with us.</summary>
-    public virtual bool CanRestart => true;
-
     /// <summary>What it said.</summary>
     public string Log => string.Join('\n', Directory.GetFiles(Folder, "*.log").Select(File.ReadAllText));
 

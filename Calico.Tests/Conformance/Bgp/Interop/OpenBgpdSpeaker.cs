@@ -2,12 +2,10 @@ using System.Text.Json;
 
 namespace Calico.Tests.Conformance.Bgp.Interop;
 
-/// <summary>OpenBGPD. It keeps a restarting peer's routes, and does not say that it restarts itself.</summary>
+/// <summary>OpenBGPD. It keeps the routes of a peer that restarts, and does not say that it restarts itself.</summary>
 internal sealed class OpenBgpdSpeaker(InteropBed bed) : ForeignSpeaker(bed)
 {
     public override string Program => "/usr/sbin/bgpd";
-
-    public override bool CanRestart => false;
 
     private string Control => Path.Combine(Folder, "bgpd.sock");
 
@@ -29,14 +27,13 @@ internal sealed class OpenBgpdSpeaker(InteropBed bed) : ForeignSpeaker(bed)
             listen on 192.0.2.2
             listen on fd00:192::2
             fib-update no
-            connect-retry 1
             socket "{{Control}}"
             {{string.Join('\n', config.Routes.Select(r => $"network {r} set {{ community {config.Community} large-community {config.LargeCommunity} }}"))}}
             {{Neighbour("192.0.2.1", "IPv4")}}
             {{Neighbour("fd00:192::1", "IPv6")}}
             allow from any
             allow to any
-            """.Replace("connect-retry 1\n", "", StringComparison.Ordinal));
+            """);
         File.SetUnixFileMode(Path.Combine(Folder, "bgpd.conf"), UnixFileMode.UserRead | UnixFileMode.UserWrite);
         Run("bgpd.log", "/usr/sbin/bgpd", "-d", "-f", Path.Combine(Folder, "bgpd.conf"));
     }
