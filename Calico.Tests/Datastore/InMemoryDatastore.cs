@@ -121,6 +121,15 @@ public sealed class InMemoryDatastore : IDatastore
         }
     }
 
+    /// <summary>What happened to the keys and values that contain a text, as far as it is remembered.</summary>
+    public ImmutableArray<WatchEvent> HistoryOf(string text)
+    {
+        lock (_gate)
+            return [.. _history.SelectMany(b => b).Where(e => e.Key.Contains(text, StringComparison.Ordinal) || Contains(e.Current) != Contains(e.Previous))];
+
+        bool Contains(KeyValue? stored) => stored is not null && System.Text.Encoding.UTF8.GetString(stored.Value.Span).Contains(text, StringComparison.Ordinal);
+    }
+
     /// <summary>Forgets what happened up to a revision: lists at it and watches from before it fail.</summary>
     public void Compact(long revision)
     {

@@ -31,6 +31,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
     private readonly ConcurrentDictionary<string, int> _counts = new();
     private readonly ConcurrentQueue<string> _faults = new();
     private readonly ConcurrentQueue<string> _story = new();
+    private readonly ConcurrentQueue<string> _calls = new();
     private readonly long _began = TimeProvider.System.GetTimestamp();
     private readonly int _seed;
     private readonly ImmutableArray<PoolRef> _pools;
@@ -79,6 +80,26 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
     public Task<bool> AnswersAsync(IpAddr address, CancellationToken cancellation) => Task.FromResult(!_silent.GetValueOrDefault(address));
 
     public void Tell(string what) => _story.Enqueue(string.Create(CultureInfo.InvariantCulture, $"{TimeProvider.System.GetElapsedTime(_began).TotalSeconds,7:0.0} {what}"));
+
+    /// <summary>What was called for a pod, and what came of it; the latest are kept.</summary>
+    public void Note(ChurnPod pod, string what)
+    {
+        _calls.Enqueue(string.Create(CultureInfo.InvariantCulture, $"{TimeProvider.System.GetElapsedTime(_began).TotalSeconds,9:0.000} {pod.Id} on {pod.Node.Name}: {what}"));
+        while (_calls.Count > 100_000)
+            _calls.TryDequeue(out _);
+    }
+
+    // Everything about the pods that a fault names: calls, and what was written at which revision.
+    private void TellOfPods(string fault)
+    {
+        foreach (var pod in System.Text.RegularExpressions.Regex.Matches(fault, @"\bp\d+\b").Select(m => m.Value).Distinct().Take(4))
+        {
+            foreach (var call in _calls.Where(c => c.Contains($" {pod} ", StringComparison.Ordinal)))
+                Tell(call);
+            foreach (var written in Datastore.HistoryOf($"k8s-pod-network.{pod}"))
+                Tell($"{pod}: revision {written.Revision}: {written.Key} {(written.Current is null ? "deleted" : "written")}");
+        }
+    }
 
     public async Task StartAsync()
     {
@@ -152,6 +173,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         {
             var addresses = await pod.Node.AddAsync(pod, _pools, given => Give(pod, given));
             done = addresses is not null;
+            Note(pod, done ? $"started with {string.Join(' ', addresses!.Value)}" : "not started");
             Count(done ? "pods started" : "pods not started");
         }
         finally
@@ -171,6 +193,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
         try
         {
             done = await pod.Node.RemoveAsync(pod);
+            Note(pod, done ? "removed" : "to be removed again");
             Count(done ? "pods removed" : "removals to repeat");
         }
         finally
@@ -384,6 +407,7 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
             if (TimeProvider.System.GetElapsedTime(begun) > Patience)
             {
                 Tell($"never: {what}: {still}");
+                TellOfPods(still);
                 foreach (var node in All)
                     Tell(await node.DescribeAsync());
                 Assert.True(isFault, $"never: {what}: {still}");

@@ -218,9 +218,12 @@ internal sealed class ChurnNode : IAsyncDisposable
                 .ToResource(Name, TimeProvider.System.GetUtcNow())))]), ended);
         if (answer is not LeaseProtocol.Allocated allocated)
         {
-            _bed.Count(((LeaseProtocol.NotAllocated)answer).Retryable ? "refused for now" : "refused");
+            var refused = (LeaseProtocol.NotAllocated)answer;
+            _bed.Note(pod, refused.Reason);
+            _bed.Count(refused.Retryable ? "refused for now" : "refused");
             return null;
         }
+        _bed.Note(pod, $"given {string.Join(' ', allocated.Addresses)}");
         given(allocated.Addresses);
         workload = workload with { Addresses = [.. allocated.Addresses.Select(a => a.ToString())] };
         using (var links = _host.OpenLinks())
@@ -244,6 +247,7 @@ internal sealed class ChurnNode : IAsyncDisposable
             links.Delete(workload.HostInterface);
         var released = await AskAsync<object>(life.Lease, new LeaseProtocol.Release(_bed.NextId(), workload.HandleId, [.. workload.ParsedAddresses],
             found.Workload is null ? [] : [Write.Delete(workload.EndpointKey(Name).Path)]), ended);
+        _bed.Note(pod, released is LeaseProtocol.Released r ? $"released {string.Join(' ', r.Addresses)}" : released.ToString()!);
         if (released is not LeaseProtocol.Released)
             return false;
         await AskAsync<RegistryProtocol.Recorded>(life.Registry, new RegistryProtocol.Forget(workload), ended);
