@@ -18,7 +18,8 @@ public sealed class ServedFixture : IAsyncLifetime
     {
         _store = EmbeddedDatastore.Open(new EmbeddedOptions { Directory = _directory.Path });
         _server = await EtcdServer.StartAsync(_store, new EtcdServerOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0) });
-        Store = new EtcdDatastore(new EtcdOptions { Endpoints = [_server.Url] });
+        // The contract is not about time: what runs beside this may take the processors for long.
+        Store = new EtcdDatastore(new EtcdOptions { Endpoints = [_server.Url], RequestTimeout = TimeSpan.FromMinutes(1) });
     }
 
     public async Task DisposeAsync()
