@@ -63,37 +63,20 @@ internal static class MeshConfig
               stable-after = {{Ms(o.StableAfter)}}
               keep-majority.role = "mesh"
             }
-            sharding {
-              role = "mesh"
-              state-store-mode = ddata
-              # The datastore is the memory: entities are woken by touches that may be repeated.
-              remember-entities = off
-              passivate-idle-entity-after = 120s
-              handoff-timeout = 20s
-              retry-interval = {{Ms(o.GossipInterval)}}
-              rebalance-interval = 10s
-              least-shard-allocation-strategy { rebalance-absolute-limit = 8, rebalance-relative-limit = 0.2 }
-              distributed-data.durable.keys = []
-              distributed-data.role = "mesh"
-            }
             singleton { role = "mesh", hand-over-retry-interval = {{Ms(o.GossipInterval)}} }
             # Its warning claims thirty seconds at the first failed look; whoever misses news asks again anyway.
             singleton-proxy { role = "mesh", singleton-identification-interval = {{Ms(o.GossipInterval)}}, buffer-size = 100, log-singleton-identification-failure = off }
-            distributed-data { role = "mesh", durable.keys = [] }
           }
           coordinated-shutdown {
             # A member that was downed ends its system; the supervisor builds a new one. The process goes on forwarding.
             run-by-clr-shutdown-hook = off
             run-by-actor-system-terminate = on
             exit-clr = off
-            phases.cluster-sharding-shutdown-region.timeout = 5s
             phases.cluster-exiting.timeout = 5s
           }
         }
         """)
-        .WithFallback(Akka.Cluster.Sharding.ClusterSharding.DefaultConfig())
-        .WithFallback(Akka.Cluster.Tools.Singleton.ClusterSingleton.DefaultConfig())
-        .WithFallback(Akka.DistributedData.DistributedData.DefaultConfig());
+        .WithFallback(Akka.Cluster.Tools.Singleton.ClusterSingleton.DefaultConfig());
 
     private static string Ms(TimeSpan time) => ((long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture) + "ms";
 }

@@ -32,9 +32,6 @@ public sealed record MeshOptions(string Node, IpAddr Address)
     /// </summary>
     public TimeSpan NodeGoneAfter { get; init; } = TimeSpan.Zero;
 
-    /// <summary>Shards of each entity type: about ten times the members that host them, fixed for the cluster's life.</summary>
-    public int Shards { get; init; } = 128;
-
     /// <summary>
     /// How often members exchange what they know, and the leader and the singletons act on it: half of Akka's default,
     /// because a restarted agent waits for several rounds of it before it is ready.

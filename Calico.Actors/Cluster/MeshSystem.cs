@@ -1,10 +1,10 @@
 using System.Security.Cryptography;
 using Akka.Actor;
 using Akka.Actor.Setup;
-using Akka.Cluster.Sharding;
 using Akka.Cluster.Tools.Singleton;
 using Akka.Remote.Transport.DotNetty;
 using Calico.Actors.Audit;
+using Calico.Actors.Cluster.Owners;
 using Calico.Actors.Feed;
 using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
@@ -30,12 +30,12 @@ public sealed record MeshPorts(IDatastore Datastore, MeshLink Link, TimeProvider
 ///     policies       the log of what this member's policy owners compiled
 ///     gateway        the link to this node's forwarding half
 ///     sentinel       ends this life when one of these has stopped for good
-///   sharded          block (CIDR) · node (name) · policy (key)
+///     block node policy   regions: the owners of these, each on one member, found by hash (Owners)
 ///   singletons       feed, with its warden that wakes the owners; audit of IPAM, which nothing depends on
 /// </code>
 /// The split brain resolver may end it at any time. Nothing in it forwards packets, so its actors are not restarted one
 /// by one, which would leave their readers with half of what they knew: the first of those above that fails ends this
-/// life, and the next begins a second later. Sharded owners are made anew by their next touch.
+/// life, and the next begins a second later. Owners are made anew by their next touch.
 /// </summary>
 public static class MeshSystem
 {
@@ -75,19 +75,16 @@ public static class MeshSystem
 
     private static void Populate(ActorSystem system, MeshOptions options, MeshPorts ports)
     {
-        var sharding = ClusterSharding.Get(system);
-        var settings = ClusterShardingSettings.Create(system);
-        var extractor = new EntityExtractor(options.Shards);
+        IActorRef Region(string kind, Func<string, Props> owner) => system.ActorOf(OwnerRegionActor.Props(owner, ports.Time), kind);
 
-        var blocks = sharding.Start("block", BlockActor.Props(ports.Datastore, ports.Time), settings, extractor);
-        var nodes = sharding.Start("node", NodeActor.Props(options, ports.Datastore, ports.Probe, ports.Time, blocks), settings, extractor);
+        var blocks = Region("block", _ => BlockActor.Props(ports.Datastore, ports.Time));
+        var nodes = Region("node", _ => NodeActor.Props(options, ports.Datastore, ports.Probe, ports.Time, blocks));
 
         var feed = system.ActorOf(ClusterSingletonProxy.Props("/user/feed", ClusterSingletonProxySettings.Create(system)), "feed-proxy");
         var replica = system.ActorOf(ReplicaActor.Props(feed, options.Node, ports.Time), "replica");
         var policyLog = system.ActorOf(PolicyLogActor.Props(ports.Time), "policies");
         var index = system.ActorOf(IndexActor.Props(replica, policyLog), "index");
-        var policies = sharding.Start("policy", id => PolicyActor.Props(EntityExtractor.PolicyKeyOf(id), replica, index, policyLog),
-            settings, extractor, sharding.DefaultShardAllocationStrategy(settings), PoisonPill.Instance);
+        var policies = Region("policy", key => PolicyActor.Props(key, replica, index, policyLog));
 
         var warden = WardenActor.Props(nodes, policies, options.Pace * 2);
         var feedManager = system.ActorOf(ClusterSingletonManager.Props(FeedActor.Props(ports.Datastore, warden, ports.Time), PoisonPill.Instance,
@@ -96,6 +93,6 @@ public static class MeshSystem
             ClusterSingletonManagerSettings.Create(system)), "audit");
         var gateway = system.ActorOf(GatewayActor.Props(ports.Link, replica, blocks), "gateway");
         var bootstrap = system.ActorOf(BootstrapActor.Props(ports.Datastore, options, ports.Time), "bootstrap");
-        system.ActorOf(SentinelActor.Props(feedManager, replica, policyLog, index, gateway, bootstrap), "sentinel");
+        system.ActorOf(SentinelActor.Props(blocks, nodes, policies, feedManager, replica, policyLog, index, gateway, bootstrap), "sentinel");
     }
 }

@@ -1,5 +1,4 @@
 using Akka.Actor;
-using Akka.Cluster.Sharding;
 using Akka.Event;
 using Calico.Actors.Ipam;
 using Calico.Core.Net;
@@ -8,7 +7,7 @@ using Calico.Datastore;
 namespace Calico.Actors.Cluster;
 
 /// <summary>
-/// Owns the answer to "is this node there?". A sharded entity, one per node name, told every few seconds what is seen
+/// Owns the answer to "is this node there?". One per node name in the mesh, told every few seconds what is seen
 /// of the node; holds nothing that the next observation does not bring back. When the node is known to be gone it
 /// deletes its workload endpoints, so that no policy goes on meaning their addresses, and then has the owners of the
 /// node's blocks take them back, again and again until the datastore shows nothing of the node.
@@ -49,7 +48,7 @@ public sealed class NodeActor : ReceiveActor
     private TimeSpan? _missingSince;
     private bool _isSilent;
 
-    /// <param name="blocks">The shard region of the block owners.</param>
+    /// <param name="blocks">The region of the blocks' owners.</param>
     public static Props Props(MeshOptions options, IDatastore datastore, IHostProbe probe, TimeProvider time, IActorRef blocks) =>
         Akka.Actor.Props.Create(() => new NodeActor(options, datastore, probe, time, blocks));
 
@@ -66,10 +65,7 @@ public sealed class NodeActor : ReceiveActor
         Receive<Probed>(OnProbed);
         Receive<EndpointsDeleted>(OnEndpointsDeleted);
         Receive<BlockProtocol.HolderRetired>(r => _log.Debug("node {Node}: block {Block} is free of it", r.Node, r.Block));
-        Receive<ReceiveTimeout>(_ => Context.Parent.Tell(new Passivate(PoisonPill.Instance)));
     }
-
-    protected override void PreStart() => Context.SetReceiveTimeout(TimeSpan.FromMinutes(5));
 
     protected override void PostStop()
     {

@@ -1,14 +1,17 @@
 using System.Collections.Immutable;
+using Calico.Actors.Cluster.Owners;
 using Calico.Actors.Ipam;
 using Calico.Actors.Protocol;
 using Calico.Core.Net;
 
 namespace Calico.Actors.Cluster;
 
-/// <summary>Addressed to the owner of a node's facts; the name is the sharding key.</summary>
-public interface IWithNode : IWireMessage
+/// <summary>Addressed to the owner of a node's facts.</summary>
+public interface IWithNode : IWithOwner
 {
     string Node { get; }
+
+    string IWithOwner.Owner => Node;
 }
 
 /// <summary>What is known of a node, and what its owner answers.</summary>

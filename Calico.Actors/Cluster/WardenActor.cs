@@ -15,7 +15,7 @@ namespace Calico.Actors.Cluster;
 /// <summary>
 /// Keeps the owners awake that must be: one per policy, one per node. Child of the feed, so there is one in the
 /// cluster and it hears every change first. Touches are repeated for ever; they cost an awake owner nothing and bring
-/// back one that a shard's move or a crash has taken. Holds nothing that the feed does not tell again.
+/// back one that a move or a crash has taken. Holds nothing that the feed does not tell again.
 /// </summary>
 public sealed class WardenActor : ReceiveActor, IWithTimers
 {
@@ -43,8 +43,8 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
 
     public ITimerScheduler Timers { get; set; } = null!;
 
-    /// <param name="nodes">Shard region of node owners.</param>
-    /// <param name="policies">Shard region of policy owners.</param>
+    /// <param name="nodes">The region of the nodes' owners.</param>
+    /// <param name="policies">The region of the policies' owners.</param>
     /// <param name="interval">How often nodes are observed.</param>
     public static Props Props(IActorRef nodes, IActorRef policies, TimeSpan interval) =>
         Akka.Actor.Props.Create(() => new WardenActor(nodes, policies, interval));

@@ -8,7 +8,7 @@ using Calico.Datastore;
 namespace Calico.Actors.Ipam;
 
 /// <summary>
-/// Owns who holds one block. A sharded entity, one per CIDR: claims queue here instead of racing in the datastore, and
+/// Owns who holds one block. One per CIDR in the mesh: claims queue here instead of racing in the datastore, and
 /// each decision is one transaction over affinity, block and handles, so that it is true or did not happen. Holds no
 /// state that the datastore lacks: its death loses nothing, and a second instance elsewhere loses the compare-and-swap.
 /// Commands of one block are carried out one after another, in order of arrival.
@@ -90,9 +90,9 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
             return null;
         _lastFailure = e.Message;
         if (e is DatastoreException)
-            _log.Warning("block {Block}: the datastore did not answer, the asker repeats it: {Cause}", Self.Path.Name, e.Message);
+            _log.Warning("block {Block}: the datastore did not answer, the asker repeats it: {Cause}", Uri.UnescapeDataString(Self.Path.Name), e.Message);
         else
-            _log.Error(e, "block {Block}: a request failed, the asker repeats it", Self.Path.Name);
+            _log.Error(e, "block {Block}: a request failed, the asker repeats it", Uri.UnescapeDataString(Self.Path.Name));
         return null;
     }
 

@@ -1,12 +1,15 @@
+using Calico.Actors.Cluster.Owners;
 using Calico.Actors.Protocol;
 using Calico.Core.Net;
 
 namespace Calico.Actors.Ipam;
 
-/// <summary>Addressed to the owner of a block; the block is the sharding key.</summary>
-public interface IWithBlock : IWireMessage
+/// <summary>Addressed to the owner of a block.</summary>
+public interface IWithBlock : IWithOwner
 {
     Cidr Block { get; }
+
+    string IWithOwner.Owner => Block.ToString();
 }
 
 /// <summary>

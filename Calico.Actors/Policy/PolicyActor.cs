@@ -1,6 +1,6 @@
 using Akka.Actor;
-using Akka.Cluster.Sharding;
 using Akka.Event;
+using Calico.Actors.Cluster.Owners;
 using Calico.Actors.Feed;
 using Calico.Core.Feed;
 using Calico.Core.Model.Resources;
@@ -11,8 +11,8 @@ using Calico.Core.Policy.Distribution;
 namespace Calico.Actors.Policy;
 
 /// <summary>
-/// Owns one policy or profile: compiles it once for the whole cluster and publishes the result. A sharded entity, one
-/// per datastore key; fed by the replica of the member it lives on. When it moves or dies its entry stays in force on
+/// Owns one policy or profile: compiles it once for the whole cluster and publishes the result. One per
+/// datastore key in the mesh; fed by the replica of the member it lives on. When it moves or dies its entry stays in force on
 /// every node until its successor has published, see <see cref="PolicyReceiver"/>.
 /// </summary>
 public sealed class PolicyActor : ReceiveActor
@@ -113,6 +113,6 @@ public sealed class PolicyActor : ReceiveActor
         if (_leaving)
             return;
         _leaving = true;
-        Context.Parent.Tell(new Passivate(PoisonPill.Instance));
+        Context.Parent.Tell(OwnerProtocol.Passivate.Instance);
     }
 }

@@ -1,11 +1,13 @@
-using Calico.Actors.Protocol;
+using Calico.Actors.Cluster.Owners;
 
 namespace Calico.Actors.Policy;
 
-/// <summary>Addressed to the owner of a policy; its datastore key is the sharding key.</summary>
-public interface IWithPolicy : IWireMessage
+/// <summary>Addressed to the owner of a policy, by its datastore key.</summary>
+public interface IWithPolicy : IWithOwner
 {
     string PolicyKey { get; }
+
+    string IWithOwner.Owner => PolicyKey;
 }
 
 /// <summary>

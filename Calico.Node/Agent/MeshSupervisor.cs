@@ -60,7 +60,7 @@ internal sealed class MeshSupervisor(MeshOptions options, MeshPorts ports)
     // A type that could not be initialized stays so for the life of the process.
     private static bool IsForGood(Exception? e) => e is not null && (e is TypeInitializationException || IsForGood(e.InnerException));
 
-    // Leaving in order lets others take over shards at once; more than a few seconds it does not get.
+    // Leaving in order lets others take over its owners at once; more than a few seconds it does not get.
     private async Task StopAsync()
     {
         if (_current is not { } system || system.WhenTerminated.IsCompleted)

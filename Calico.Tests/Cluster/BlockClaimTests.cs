@@ -1,5 +1,6 @@
 using Calico.Actors.Ipam;
 using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Xunit.Abstractions;
 
@@ -29,6 +30,9 @@ public class BlockClaimTests(ITestOutputHelper output)
     {
         await using var bed = new MeshBed(output);
         var peers = (await bed.ThreeAsync()).ToArray();
+        // The grant may be the killed member's own. Its node still exists, so nobody takes anything from it.
+        foreach (var peer in peers)
+            await bed.PutAsync(new ResourceKey(ResourceKind.Node, null, peer.Node).Path, ResourceCodec.Encode(new NodeResource { Metadata = new ObjectMeta { Name = peer.Node } }));
         var block = Cidr.Parse("10.65.7.0/26");
         var granted = await ContendAsync(bed, block, peers[0], peers[1]);
         var owner = Assert.Single(peers, p => p.Store.HasWritten(IpamKeys.Block(block)));
@@ -40,6 +44,37 @@ public class BlockClaimTests(ITestOutputHelper output)
 
         Assert.Equal(granted.Epoch, Assert.IsType<BlockProtocol.BlockGranted>(again).Epoch);
         Assert.Equal("host:" + granted.Node, Assert.IsType<BlockProtocol.BlockRefused>(other).Holder);
+    }
+
+    // Half of the members, the leader's half, lives on. What they know of who owns what must not have died with the others.
+    [Fact]
+    public async Task When_half_of_the_members_are_killed_at_once_every_owner_is_found_by_everybody_at_one_place()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = new[] { bed.Add(1), bed.Add(2), bed.Add(3), bed.Add(4) };
+        await MeshBed.StartAsync(peers);
+        await bed.AreOneClusterAsync(peers);
+        var blocks = Enumerable.Range(0, 24).Select(i => Cidr.Parse($"10.65.{i}.0/26")).ToList();
+        foreach (var block in blocks.Take(12))
+            await ContendAsync(bed, block, peers[0], peers[3]);
+
+        await MeshBed.KillAsync(peers[2..]);
+        var left = peers[..2];
+        await bed.AreOneClusterAsync(left);
+
+        foreach (var block in blocks.Skip(12))
+            await ContendAsync(bed, block, left[0], left[1]);
+        foreach (var peer in left)
+        {
+            foreach (var block in blocks)
+                await peer.Half.ClaimAsync(new BlockProtocol.ClaimBlock(block, peer.Node, 1));
+        }
+        await bed.UntilAsync(async () =>
+        {
+            var owners = await Task.WhenAll(left.Select(p => p.AwakeAsync("block")));
+            return owners[0].Length > 0 && owners[1].Length > 0
+                && owners[0].Concat(owners[1]).Order(StringComparer.Ordinal).SequenceEqual(blocks.Select(b => b.ToString()).Order(StringComparer.Ordinal));
+        }, "each block has one owner");
     }
 
     /// <summary>Two nodes claim a block at the same moment, each through its own member.</summary>

@@ -48,7 +48,6 @@ internal sealed class MeshBed(ITestOutputHelper output) : IAsyncDisposable
             StableAfter = TimeSpan.FromSeconds(1.5),
             AcceptableHeartbeatPause = TimeSpan.FromSeconds(2.5),
             BootstrapStaleAfter = TimeSpan.FromSeconds(3),
-            Shards = 12,
             Loggers = "loggers = []",
         };
         var peer = new MeshPeer(this, change?.Invoke(options) ?? options);

@@ -6,6 +6,7 @@ using Akka.Event;
 using Akka.Remote;
 using Calico.Actors.Audit;
 using Calico.Actors.Cluster;
+using Calico.Actors.Cluster.Owners;
 using Calico.Actors.Gateway;
 
 namespace Calico.Tests.Cluster;
@@ -40,6 +41,10 @@ internal sealed class MeshPeer(MeshBed bed, MeshOptions options)
     /// <summary>The nodes that it sees up, in order.</summary>
     public ImmutableArray<string> Up =>
         [.. View.Members.Where(m => m.Status is MemberStatus.Up).Select(MeshPaths.NodeOf).Order(StringComparer.Ordinal)];
+
+    /// <summary>The owners of a kind that are awake on this member.</summary>
+    public async Task<ImmutableArray<string>> AwakeAsync(string kind) =>
+        (await System.ActorSelection("/user/" + kind).Ask<OwnerProtocol.Awake>(OwnerProtocol.GetAwake.Instance, ShutdownTime)).Owners;
 
     /// <summary>Begins a life. The process before it is gone with its link, its queues and its connections.</summary>
     public void Start()

@@ -145,7 +145,6 @@ internal sealed class NodeBed : IAsyncDisposable
             Pace = TimeSpan.FromMilliseconds(200),
             StableAfter = TimeSpan.FromSeconds(1.5),
             BootstrapStaleAfter = TimeSpan.FromSeconds(1),
-            Shards = 12,
             Loggers = "loggers = [], stdout-loglevel = OFF",
         }, new MeshPorts(Store, link, TimeProvider.System, new Silence()));
         _log = new CniLog(TimeProvider.System, Report);

@@ -191,7 +191,7 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
         Assert.Equal(revision, Store.Revision);
     }
 
-    // The command waited in the buffer of a shard that moved, and the node came back meanwhile.
+    // The command waited for an owner that moved, and the node came back meanwhile.
     [Fact]
     public async Task A_command_to_take_a_block_back_that_comes_late_takes_nothing_of_a_later_grant()
     {

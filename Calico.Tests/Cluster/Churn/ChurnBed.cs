@@ -54,7 +54,6 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
             AcceptableHeartbeatPause = TimeSpan.FromSeconds(2.5),
             BootstrapStaleAfter = TimeSpan.FromSeconds(3),
             NodeGoneAfter = TimeSpan.FromSeconds(3),
-            Shards = 12,
             Loggers = "loggers = []\nremote.dot-netty.tcp.applied-adapters = [trttl]",
         }))];
     }

@@ -1,10 +1,10 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Akka.Actor;
-using Akka.Cluster.Sharding;
 using Akka.Remote;
 using Akka.Remote.Transport;
 using Calico.Actors.Cluster;
+using Calico.Actors.Cluster.Owners;
 using Calico.Actors.Cni;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Endpoints;
@@ -269,7 +269,7 @@ internal sealed class ChurnNode : IAsyncDisposable
             return "it has no mesh";
         try
         {
-            var status = await ClusterSharding.Get(mesh).ShardRegion("node").Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode(Name), TimeSpan.FromSeconds(2), Ended);
+            var status = await mesh.ActorSelection("/user/node").Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode(Name), TimeSpan.FromSeconds(2), Ended);
             return status.Phase is NodeProtocol.Phase.Alive ? null : $"it is taken for {status.Phase}";
         }
         catch (Exception e) when (e is AskTimeoutException or InvalidOperationException or ArgumentException)
@@ -300,20 +300,12 @@ internal sealed class ChurnNode : IAsyncDisposable
             return "no mesh";
         var cluster = Akka.Cluster.Cluster.Get(mesh);
         var feed = await IdentifyAsync(mesh, "/user/feed/singleton");
-        var coordinator = await IdentifyAsync(mesh, "/system/sharding/nodeCoordinator/singleton/coordinator");
-        return $"leader {cluster.State.Leader}, members {string.Join(" ", cluster.State.Members)}, not reached {string.Join(" ", cluster.State.Unreachable)}, feed here {feed}, coordinator here {coordinator}, "
-            + $"{await ShardsAsync(mesh, "block")}, {await ShardsAsync(mesh, "node")}, {await ShardsAsync(mesh, "policy")}";
+        return $"leader {cluster.State.Leader}, members {string.Join(" ", cluster.State.Members)}, not reached {string.Join(" ", cluster.State.Unreachable)}, feed here {feed}, "
+            + $"{await OwnersAsync(mesh, "block")}, {await OwnersAsync(mesh, "node")}";
     }
 
-    // Which shards are here, and which of the others it can reach through its region.
-    private async Task<string> ShardsAsync(ActorSystem mesh, string type)
-    {
-        var region = ClusterSharding.Get(mesh).ShardRegion(type);
-        var here = (await region.Ask<CurrentShardRegionState>(GetShardRegionState.Instance, TimeSpan.FromSeconds(5))).Shards.Select(s => $"{s.ShardId}({s.EntityIds.Count})");
-        var everywhere = (await region.Ask<ClusterShardingStats>(new GetClusterShardingStats(TimeSpan.FromSeconds(4)), TimeSpan.FromSeconds(6))).Regions
-            .Select(r => $"{r.Key.Host}: {string.Join(' ', r.Value.Stats.Select(s => $"{s.Key}({s.Value})").Order(StringComparer.Ordinal))}");
-        return $"{type} shards here {string.Join(' ', here.Order(StringComparer.Ordinal))} and by the coordinator {string.Join(" | ", everywhere)}";
-    }
+    private static async Task<string> OwnersAsync(ActorSystem mesh, string kind) => $"{kind} owners here "
+        + string.Join(' ', (await mesh.ActorSelection("/user/" + kind).Ask<OwnerProtocol.Awake>(OwnerProtocol.GetAwake.Instance, TimeSpan.FromSeconds(5))).Owners);
 
     private static async Task<bool> IdentifyAsync(ActorSystem mesh, string path) =>
         (await mesh.ActorSelection(path).Ask<ActorIdentity>(new Identify(path), TimeSpan.FromSeconds(3))).Subject is not null;
