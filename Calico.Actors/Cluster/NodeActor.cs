@@ -24,7 +24,7 @@ namespace Calico.Actors.Cluster;
 public sealed class NodeActor : ReceiveActor
 {
     private sealed record Probed(bool Answers) : Protocol.ITick;
-    private sealed record EndpointsDeleted(NodeProtocol.NodeObserved Of, Exception? Failure) : Protocol.ITick;
+    private sealed record EndpointsDeleted(NodeProtocol.NodeObserved Of, bool Succeeded, Exception? Failure) : Protocol.ITick;
 
     /// <summary>Observations come every few seconds; with a longer gap between two probes the host was not watched.</summary>
     private static readonly TimeSpan ProbeGap = TimeSpan.FromSeconds(20);
@@ -147,16 +147,17 @@ public sealed class NodeActor : ReceiveActor
             return;
         }
         _deleting = true;
-        DeleteAsync(observed).PipeTo(Self, success: _ => new EndpointsDeleted(observed, null), failure: e => new EndpointsDeleted(observed, e));
+        DeleteAsync(observed).PipeTo(Self, success: r => new EndpointsDeleted(observed, r.Succeeded, null), failure: e => new EndpointsDeleted(observed, false, e));
     }
 
     // Only the endpoints tell where the node has borrowed, so those addresses go first.
     private async Task<TransactionResult> DeleteAsync(NodeProtocol.NodeObserved observed)
     {
         foreach (var borrowing in observed.Borrowed)
-            await BorrowedAddresses.FreeAsync(_datastore, observed.Node, borrowing, _stopped.Token);
-        // Their names contain the node's: nobody else writes them.
-        return await _datastore.CommitAsync(new Transaction([], [.. observed.Endpoints.Select(Write.Delete)]), _stopped.Token);
+            await BorrowedAddresses.FreeAsync(_datastore, observed.Node, borrowing, alsoOwn: false, _stopped.Token);
+        // One that was written since may have borrowed anew: it goes when it has been seen.
+        return await _datastore.CommitAsync(new Transaction([.. observed.Endpoints.Select(e => Compare.At(e.Key, e.Revision))],
+            [.. observed.Endpoints.Select(e => Write.Delete(e.Key))]), _stopped.Token);
     }
 
     private void OnEndpointsDeleted(EndpointsDeleted deleted)
@@ -167,6 +168,8 @@ public sealed class NodeActor : ReceiveActor
             _log.Warning("node {Node}: its workload endpoints could not be deleted: {Cause}", deleted.Of.Node, failure.Message);
             return;
         }
+        if (!deleted.Succeeded)
+            return;
         _log.Info("node {Node}: {Count} workload endpoints deleted", deleted.Of.Node, deleted.Of.Endpoints.Length);
         // There may be more than fitted; the next observation tells.
         if (_phase is NodeProtocol.Phase.Gone && deleted.Of.Endpoints.Length < NodeProtocol.MaxEndpoints)

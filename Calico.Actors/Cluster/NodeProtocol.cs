@@ -19,14 +19,17 @@ public static class NodeProtocol
 {
     /// <summary>
     /// Sent every few seconds for every node: whether it is a member now, whether its Node resource exists, at which
-    /// address it can be probed, and what the datastore says it has: its blocks, and the keys of its workload endpoints
+    /// address it can be probed, and what the datastore says it has: its blocks, and its workload endpoints
     /// (at most <see cref="MaxEndpoints"/>; the rest follow when these are gone), with the blocks of others that these have
     /// addresses in, which are told of nodes that are not members.
     /// </summary>
     public sealed record NodeObserved(string Node, bool IsMember, bool ResourceExists, IpAddr? Address,
-        ImmutableArray<BlockProtocol.Holding> Blocks, ImmutableArray<string> Endpoints, ImmutableArray<Borrowing> Borrowed) : IWithNode;
+        ImmutableArray<BlockProtocol.Holding> Blocks, ImmutableArray<Endpoint> Endpoints, ImmutableArray<Borrowing> Borrowed) : IWithNode;
 
-    /// <summary>An endpoint of the node, as of this revision, has an address in this block of another.</summary>
+    /// <summary>A workload endpoint and the revision of its key.</summary>
+    public readonly record struct Endpoint(string Key, long Revision);
+
+    /// <summary>An endpoint of the node, as of this revision, has an address in this block, which is not the node's.</summary>
     public readonly record struct Borrowing(string Endpoint, long Revision, Cidr Block);
 
     /// <summary>What fits into one transaction of the datastore.</summary>

@@ -38,6 +38,7 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
     private readonly Dictionary<string, SortedDictionary<Cidr, long>> _blocks = [];
     private readonly Dictionary<string, SortedDictionary<string, Endpoint>> _endpoints = [];
     private readonly CidrLookup<BlockProtocol.Holder> _holders = new();
+    private readonly Dictionary<string, PoolRef> _pools = [];
     private bool _inSync;
     private int _round;
 
@@ -89,6 +90,13 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
             if (WorkloadEndpointName.TryParse(key.Name, out var endpoint))
                 Take(_endpoints, endpoint.Node, item.Key, item.Value is { } value ? new Endpoint(item.Revision, EndpointAddresses.Of(value)) : null);
         }
+        else if (key.Kind == ResourceKind.IPPool)
+        {
+            if (PoolOf(key, item) is { } pool)
+                _pools[key.Name] = pool;
+            else
+                _pools.Remove(key.Name);
+        }
         else if (key.Kind == ResourceKind.Node)
         {
             if (item.Value is not { } value)
@@ -123,13 +131,32 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
             ofNodes.Remove(node);
     }
 
-    // A block without a holder is known to nobody here; what was borrowed in it is for the audit to find.
     private IEnumerable<NodeProtocol.Borrowing> BorrowedBy(string node, string endpoint, Endpoint known)
     {
         foreach (var address in known.Addresses)
         {
-            if (_holders.TryFind(address, out var holder) && holder.Node != node)
-                yield return new NodeProtocol.Borrowing(endpoint, known.Revision, holder.Block);
+            if (_holders.TryFind(address, out var holder))
+            {
+                if (holder.Node != node)
+                    yield return new NodeProtocol.Borrowing(endpoint, known.Revision, holder.Block);
+            }
+            // Its holder is gone already; the block stays for the sake of whoever borrows in it.
+            else if (_pools.Values.Where(p => p.Cidr.Contains(address)).Select(p => (PoolRef?)p).FirstOrDefault() is { } pool)
+            {
+                yield return new NodeProtocol.Borrowing(endpoint, known.Revision, BlockCandidates.Containing(address, pool.BlockSize));
+            }
+        }
+    }
+
+    private static PoolRef? PoolOf(ResourceKey key, FeedItem item)
+    {
+        try
+        {
+            return item.Value is { } value ? PoolChoice.RefOf((IPPool)StoredResource.Read(key, value.Span, item.Revision)) : null;
+        }
+        catch (InvalidResourceException)
+        {
+            return null;
         }
     }
 
@@ -165,6 +192,6 @@ public sealed class WardenActor : ReceiveActor, IWithTimers
         var endpoints = isMember ? [] : (_endpoints.GetValueOrDefault(node) ?? []).Take(NodeProtocol.MaxEndpoints).ToList();
         _nodes.Tell(new NodeProtocol.NodeObserved(node, isMember, _nodeAddresses.ContainsKey(node), _nodeAddresses.GetValueOrDefault(node),
             [.. (_blocks.GetValueOrDefault(node) ?? []).Select(b => new BlockProtocol.Holding(b.Key, b.Value))],
-            [.. endpoints.Select(e => e.Key)], [.. endpoints.SelectMany(e => BorrowedBy(node, e.Key, e.Value))]));
+            [.. endpoints.Select(e => new NodeProtocol.Endpoint(e.Key, e.Value.Revision))], [.. endpoints.SelectMany(e => BorrowedBy(node, e.Key, e.Value))]));
     }
 }

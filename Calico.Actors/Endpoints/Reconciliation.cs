@@ -190,7 +190,7 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
         var strangers = await AskAsync<RegistryProtocol.Strangers>(services.Registry, new RegistryProtocol.GetStrangers());
         foreach (var endpoint in stale.Where(e => !EndpointAddresses.Of(e.Networks).Any(strangers.Addresses.Contains)))
         {
-            await FreeBorrowedAsync(endpoint, pools, cancellation);
+            await FreeAsync(endpoint, pools, cancellation);
             // Whose ADD has begun since has written it since.
             var result = await services.Datastore.CommitAsync(
                 new Transaction([Compare.At(endpoint.Key.Path, endpoint.Revision)], [Write.Delete(endpoint.Key.Path)]), cancellation);
@@ -199,8 +199,9 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
         }
     }
 
-    // What such a container had in own blocks the lease has given back; of other nodes' blocks only the endpoint tells.
-    private async Task FreeBorrowedAsync(StoredEndpoint endpoint, ImmutableArray<PoolRef> pools, CancellationToken cancellation)
+    // What such a container had in blocks held at the start the lease has given back; of other nodes' blocks, and of those that
+    // became this node's since, only the endpoint tells.
+    private async Task FreeAsync(StoredEndpoint endpoint, ImmutableArray<PoolRef> pools, CancellationToken cancellation)
     {
         var blocks = from address in EndpointAddresses.Of(endpoint.Networks)
                      from pool in pools
@@ -209,9 +210,9 @@ internal sealed class Reconciliation(ReconcilerServices services, ILoggingAdapte
         foreach (var block in blocks.Distinct())
         {
             var freed = await BorrowedAddresses.FreeAsync(services.Datastore, services.Node,
-                new NodeProtocol.Borrowing(endpoint.Key.Path, endpoint.Revision, block), cancellation);
+                new NodeProtocol.Borrowing(endpoint.Key.Path, endpoint.Revision, block), alsoOwn: true, cancellation);
             if (freed > 0)
-                log.Info("{Key}: {Count} addresses that it had borrowed in {Block} are free again", endpoint.Key, freed, block);
+                log.Info("{Key}: {Count} addresses that it had in {Block} are free again", endpoint.Key, freed, block);
         }
     }
 

@@ -5,7 +5,7 @@ using Calico.Datastore;
 
 namespace Calico.Actors.Ipam;
 
-/// <summary>Addresses that a pod has in a block of another node, when nobody of its own node is left to give them back.</summary>
+/// <summary>Addresses of a pod that is gone, when no lease of its own node knows of it any more.</summary>
 internal static class BorrowedAddresses
 {
     private const int Attempts = 5;
@@ -14,8 +14,9 @@ internal static class BorrowedAddresses
     /// Frees what the node has in the block for this endpoint, unless the endpoint has been written since: the node is back
     /// then. Doing it twice is the same as once.
     /// </summary>
+    /// <param name="alsoOwn">Also if the block is the node's by now: only for a node that knows itself that the container is not there.</param>
     /// <exception cref="DatastoreException">It is not known whether they are free, or others kept writing the block.</exception>
-    public static async Task<int> FreeAsync(IDatastore datastore, string node, NodeProtocol.Borrowing borrowing, CancellationToken cancellation)
+    public static async Task<int> FreeAsync(IDatastore datastore, string node, NodeProtocol.Borrowing borrowing, bool alsoOwn, CancellationToken cancellation)
     {
         for (var attempt = 0; attempt < Attempts; attempt++)
         {
@@ -23,12 +24,12 @@ internal static class BorrowedAddresses
             var block = await datastore.GetAsync(IpamKeys.Block(borrowing.Block), cancellation);
             if (endpoint is null || endpoint.ModRevision != borrowing.Revision || block is null)
                 return 0;
-            // In its own blocks its lease alone decides.
+            // Who claimed a block since is not gone.
             var contents = IpamJson.ParseBlock(block.Value);
-            if (contents.AffineHost == node)
+            if ((contents.AffineHost == node && !alsoOwn) || EndpointAddresses.SpecOf(endpoint.Value) is not { } spec)
                 return 0;
-            var addresses = EndpointAddresses.Of(endpoint.Value).ToHashSet();
-            bool IsBorrowed(IpAddr address, AllocationAttributes owner) => addresses.Contains(address) && owner["node"] == node;
+            var addresses = EndpointAddresses.Of(spec.IpNetworks).ToHashSet();
+            bool IsBorrowed(IpAddr address, AllocationAttributes owner) => addresses.Contains(address) && owner["node"] == node && IsOf(spec.ContainerID, owner.HandleId);
             var owners = contents.Assigned().Where(a => IsBorrowed(a.Address, a.Owner)).ToList();
             var handles = await LeaseStore.ReadHandlesAsync(datastore, owners.Select(o => o.Owner.HandleId), cancellation);
             if (BlockTransactions.FreeBorrowed(Compare.At(endpoint.Key, endpoint.ModRevision), block, IsBorrowed, handles) is not { } transaction)
@@ -38,4 +39,8 @@ internal static class BorrowedAddresses
         }
         throw new DatastoreException(DatastoreFault.Unavailable, $"block {borrowing.Block} was written by others {Attempts} times while {node}'s addresses in it were being freed");
     }
+
+    // The address may be another pod's by now. Handles of pods are the network's name and the container.
+    private static bool IsOf(string? container, string? handle) =>
+        string.IsNullOrEmpty(container) || handle?.EndsWith("." + container, StringComparison.Ordinal) == true;
 }

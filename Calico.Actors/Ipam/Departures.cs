@@ -78,11 +78,13 @@ public sealed class Departures(string node)
     /// <summary>Whether a block that was read or granted is to be held: not while it is the one that is given back.</summary>
     public bool Admits(HeldBlock read)
     {
+        if (read.IsGuest)
+            return true;
         var cidr = read.Block.Cidr;
-        if (_leaving.TryGetValue(cidr, out var revision) && !read.IsGuest && read.Epoch <= revision)
+        if (_leaving.TryGetValue(cidr, out var revision) && read.Epoch <= revision)
             return false;
         _leaving.Remove(cidr);
-        if (_withdrawn.TryGetValue(cidr, out var withdrawn) && !read.IsGuest && withdrawn.Epoch == read.Epoch && withdrawn.BlockRevision >= read.BlockRevision)
+        if (_withdrawn.TryGetValue(cidr, out var withdrawn) && withdrawn.Epoch == read.Epoch && withdrawn.BlockRevision >= read.BlockRevision)
             return false;
         Decided(cidr);
         return true;

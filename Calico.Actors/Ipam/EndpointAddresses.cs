@@ -9,15 +9,18 @@ namespace Calico.Actors.Ipam;
 internal static class EndpointAddresses
 {
     /// <summary>None of an endpoint that cannot be read.</summary>
-    public static ImmutableArray<IpAddr> Of(ReadOnlyMemory<byte> json)
+    public static ImmutableArray<IpAddr> Of(ReadOnlyMemory<byte> json) => SpecOf(json) is { } spec ? [.. Of(spec.IpNetworks)] : [];
+
+    /// <summary>Null if it cannot be read.</summary>
+    public static WorkloadEndpointSpec? SpecOf(ReadOnlyMemory<byte> json)
     {
         try
         {
-            return [.. Of(((WorkloadEndpoint)ResourceCodec.Decode(ResourceKind.WorkloadEndpoint, json.Span)).Spec.IpNetworks)];
+            return ((WorkloadEndpoint)ResourceCodec.Decode(ResourceKind.WorkloadEndpoint, json.Span)).Spec;
         }
         catch (InvalidResourceException)
         {
-            return [];
+            return null;
         }
     }
 

@@ -8,7 +8,7 @@ namespace Calico.Actors.Ipam;
 /// <summary>Addresses of other nodes' blocks: those that this node borrows, lends, and gives back.</summary>
 public sealed partial class LeaseActor
 {
-    private sealed record LookedUp(LeaseRequest.Release Release, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
+    private sealed record LookedUp(LeaseRequest.Release Release, LeaseStore.Places? Places) : Protocol.ITick;
     private sealed record LoansFound(LeaseRequest.Allocate Borrower, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
     private sealed record LoanFetched(LeaseRequest.Allocate Borrower, Core.Net.IpAddr Address, Core.Ipam.HeldBlock? Guest) : Protocol.ITick;
 
@@ -28,8 +28,8 @@ public sealed partial class LeaseActor
         if (!request.IsLookedUp)
         {
             request.AwaitsLoan = true;
-            LeaseStore.FindGuestsAsync(_datastore, _node, request.Handle, _stopped.Token)
-                .PipeTo(Self, success: guests => new LoansFound(request, guests), failure: _ => new LoansFound(request, null));
+            LeaseStore.FindAsync(_datastore, _node, request.Handle, _stopped.Token)
+                .PipeTo(Self, success: places => new LoansFound(request, places.Guests), failure: _ => new LoansFound(request, null));
             return;
         }
         switch (_settings.Config.StrictAffinity ? new Borrowing.Step.Exhausted(0) : _borrowing.Next(request, _search.Holders(request), _uptime.Now))
@@ -111,20 +111,23 @@ public sealed partial class LeaseActor
     {
         foreach (var release in _ledger.ToLookUp().Where(_lookingUp.Add).ToList())
         {
-            LeaseStore.FindGuestsAsync(_datastore, _node, release.Handle, _stopped.Token)
-                .PipeTo(Self, success: guests => new LookedUp(release, guests), failure: _ => new LookedUp(release, null));
+            LeaseStore.FindAsync(_datastore, _node, release.Handle, _stopped.Token)
+                .PipeTo(Self, success: places => new LookedUp(release, places), failure: _ => new LookedUp(release, null));
         }
     }
 
     private void OnLookedUp(LookedUp found)
     {
         _lookingUp.Remove(found.Release);
-        if (found.Guests is { } guests && !_reading)
-        {
-            foreach (var guest in guests)
-                _ledger.TryAdd(guest);
-            found.Release.Elsewhere = [.. guests.Select(g => g.Block.Cidr)];
-            Work();
-        }
+        if (found.Places is not { } places || _reading)
+            return;
+        var unknown = places.Own.Where(b => !_ledger.Held.Holds(b)).ToList();
+        // Granted and not read yet, or on its way out: asked for again, it is held, and the release goes on from there.
+        foreach (var block in unknown)
+            _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, _node, 0)));
+        if (unknown.Count > 0)
+            return;
+        found.Release.Elsewhere = [.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)];
+        Work();
     }
 }

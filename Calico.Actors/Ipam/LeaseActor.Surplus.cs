@@ -9,6 +9,11 @@ namespace Calico.Actors.Ipam;
 /// <summary>Blocks that this node does not need any more: it gives them back, so that others can have them.</summary>
 public sealed partial class LeaseActor
 {
+    /// <summary>After so many looks for which a block should be gone and is not, it may be another one that is stored.</summary>
+    private const int LooksUntilDoubt = 5;
+
+    private int _looksWithLeaving;
+
     private sealed record LookForSurplus : Protocol.ITick;
     private sealed record Left(HeldBlock Block, TransactionResult Result) : Protocol.ITick;
     private sealed record MayHaveLeft(HeldBlock Block, Exception Cause) : Protocol.ITick;
@@ -24,8 +29,7 @@ public sealed partial class LeaseActor
     private void OnLookForSurplus()
     {
         var now = _uptime.Now;
-        // Who borrows from this node, which addresses its pods use, and what is free must be known.
-        if (!_ledger.IsLoaded || _reading || _ledger.IsUncertain || !_inUse.IsComplete || _contact.IsAway(now) || _lending.MayBeForgotten(now))
+        if (WhyNothingLeaves(now) is not null)
             return;
         _ledger.Tidy();
         foreach (var block in _surplus.Choose(_ledger.Held.Own, Rules(isPromise: true).IsKept, _settings.LeakGrace, now))
@@ -40,8 +44,19 @@ public sealed partial class LeaseActor
         }
         foreach (var (block, epoch) in _departures.Leaving)
             _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ReleaseBlock(block, _node, epoch)));
+        _looksWithLeaving = _departures.Leaving.Any() ? _looksWithLeaving + 1 : 0;
+        if (_looksWithLeaving % LooksUntilDoubt == LooksUntilDoubt - 1)
+            ReadAgain();
         Work();
     }
+
+    // Who borrows from this node, which addresses its pods use, and what is free must be known.
+    private string? WhyNothingLeaves(TimeSpan now) => !_ledger.IsLoaded || _reading ? "its blocks are being read"
+        : _ledger.IsUncertain ? "what was sent before may still change them"
+        : !_inUse.IsComplete ? "the addresses that its pods use are not known"
+        : _contact.IsAway(now) ? _contact.Describe(now)
+        : _lending.MayBeForgotten(now) ? "others may have borrowed from it before its start"
+        : null;
 
     private void OnLeft(Left left)
     {

@@ -417,6 +417,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 
     private LeaseProtocol.Status Status() => new(_ledger.IsLoaded, _ledger.Held.Status(), _ledger.Waiting, _ledger.Promises, _contact.Trouble)
     {
-        Leaving = [.. _departures.Leaving.Select(l => l.Key), .. _departures.Undecided],
+        Leaving = [.. _departures.Leaving.Select(l => new LeaseProtocol.LeavingBlock(l.Key, l.Value)),
+            .. _departures.Undecided.Select(b => new LeaseProtocol.LeavingBlock(b, null))],
+        NothingLeaves = WhyNothingLeaves(_uptime.Now),
     };
 }

@@ -81,6 +81,12 @@ internal sealed class LeaseCommit : LeasePlan
                 commit.Waiting.Add(request);
                 continue;
             }
+            // An address that was promised to it may be one that such a release gives back.
+            if (request is LeaseRequest.Allocate { IsPromise: true } && unknown.Count > 0)
+            {
+                commit.Waiting.Add(request);
+                continue;
+            }
             // What reconciling gives back may fill a transaction alone.
             if (freed > 0 || (isCareful ? commit.Entries.Count > 0 : commit.IsFull))
             {

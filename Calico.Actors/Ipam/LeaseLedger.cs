@@ -82,9 +82,12 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         _held.Replace(blocks, b => b.IsGuest ? _lateGuests.Contains(b.Block.Cidr) : _areLate);
         _lateGuests.IntersectWith(_held.Guests);
         _promised = null;
+        // A block may be another's since that was looked up, or this node's.
+        foreach (var release in _queue.All.OfType<LeaseRequest.Release>())
+            release.Elsewhere = null;
     }
 
-    /// <summary>A block was granted, or is needed as a guest; false if it is held already.</summary>
+    /// <summary>A block was granted, or is needed as a guest; false if it is this node's and held already.</summary>
     public bool TryAdd(HeldBlock block)
     {
         _promised = null;

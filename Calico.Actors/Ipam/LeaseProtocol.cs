@@ -87,8 +87,14 @@ public static class LeaseProtocol
     public sealed record Status(bool Loaded, ImmutableArray<BlockStatus> Blocks, int Waiting, int Promises, string? Trouble) : ILocalMessage
     {
         /// <summary>Blocks that it gives back and that are not gone yet.</summary>
-        public ImmutableArray<Cidr> Leaving { get; init; } = [];
+        public ImmutableArray<LeavingBlock> Leaving { get; init; } = [];
+
+        /// <summary>Why no block is given back for now; null while they are.</summary>
+        public string? NothingLeaves { get; init; }
     }
+
+    /// <param name="Revision">Of the affinity that says so; null while it is not known whether it does.</param>
+    public readonly record struct LeavingBlock(Cidr Block, long? Revision);
 
     /// <param name="Allocated">Everything that is not free, what cools down included.</param>
     public sealed record BlockStatus(Cidr Block, long Epoch, int Capacity, int Allocated)

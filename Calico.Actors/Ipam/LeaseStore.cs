@@ -66,30 +66,41 @@ internal static class LeaseStore
 
     /// <summary>A block of another node, or of none; null if there is none or it is this node's.</summary>
     public static async Task<HeldBlock?> FetchGuestAsync(IDatastore datastore, string node, Cidr cidr, CancellationToken cancellation) =>
+        await FetchAsync(datastore, cidr, cancellation) is { } found && found.Block.AffineHost != node ? found : null;
+
+    private static async Task<HeldBlock?> FetchAsync(IDatastore datastore, Cidr cidr, CancellationToken cancellation) =>
         await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is { } stored
-        && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost != node
-            ? new HeldBlock(block, stored.ModRevision, 0) { IsGuest = true }
+            ? new HeldBlock(IpamJson.ParseBlock(stored.Value), stored.ModRevision, 0) { IsGuest = true }
             : null;
 
-    /// <summary>The blocks that are not this node's in which the handle has addresses.</summary>
-    public static async Task<ImmutableArray<HeldBlock>> FindGuestsAsync(IDatastore datastore, string node, string handle, CancellationToken cancellation)
+    /// <param name="Guests">Blocks of others, or of nobody.</param>
+    /// <param name="Own">Those that are this node's, whether its lease knows of that or not.</param>
+    public sealed record Places(ImmutableArray<HeldBlock> Guests, ImmutableArray<Cidr> Own);
+
+    /// <summary>The blocks in which the handle has addresses.</summary>
+    public static async Task<Places> FindAsync(IDatastore datastore, string node, string handle, CancellationToken cancellation)
     {
         var guests = ImmutableArray.CreateBuilder<HeldBlock>();
+        var own = ImmutableArray.CreateBuilder<Cidr>();
         try
         {
             if (await datastore.GetAsync(IpamKeys.Handle(handle), cancellation) is not { } stored)
-                return [];
+                return new Places([], []);
             foreach (var text in IpamJson.ParseHandle(stored.Value).Keys)
             {
-                if (Cidr.TryParse(text, out var cidr) && await FetchGuestAsync(datastore, node, cidr, cancellation) is { } guest)
-                    guests.Add(guest);
+                if (!Cidr.TryParse(text, out var cidr) || await FetchAsync(datastore, cidr, cancellation) is not { } found)
+                    continue;
+                if (found.Block.AffineHost == node)
+                    own.Add(cidr);
+                else
+                    guests.Add(found);
             }
         }
         catch (FormatException)
         {
             // A record that cannot be read is a matter for a person, and keeps nobody waiting.
         }
-        return guests.ToImmutable();
+        return new Places(guests.ToImmutable(), own.ToImmutable());
     }
 
     /// <summary>The doubts that are left when the blocks of other nodes have been asked, too.</summary>
@@ -103,8 +114,8 @@ internal static class LeaseStore
         {
             try
             {
-                var guests = await FindGuestsAsync(datastore, node, tenant.HandleId, cancellation);
-                if (addresses.All(a => guests.Any(g => g.Block.OwnerOf(a) is { ReleasedAt: null } owner && owner.HandleId == tenant.HandleId)))
+                var places = await FindAsync(datastore, node, tenant.HandleId, cancellation);
+                if (addresses.All(a => places.Guests.Any(g => g.Block.OwnerOf(a) is { ReleasedAt: null } owner && owner.HandleId == tenant.HandleId)))
                     left.Remove(tenant);
             }
             catch (DatastoreException)

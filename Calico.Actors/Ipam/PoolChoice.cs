@@ -57,7 +57,8 @@ public static class PoolChoice
     private static bool Matches(string? selector, IReadOnlyDictionary<string, string> labels) =>
         string.IsNullOrEmpty(selector) || (Selector.TryParse(selector, out var parsed, out _) && parsed.Evaluate(labels));
 
-    private static PoolRef? RefOf(IPPool pool)
+    /// <summary>Null for one whose CIDR cannot be read.</summary>
+    public static PoolRef? RefOf(IPPool pool)
     {
         if (!Cidr.TryParse(pool.Spec.Cidr, out var cidr))
             return null;

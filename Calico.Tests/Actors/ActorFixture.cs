@@ -13,6 +13,7 @@ public abstract class ActorFixture(ITestOutputHelper output) : TestKit(Hocon, "a
 {
     private const string Hocon = StartedTimers.Hocon + """
         akka.loglevel = DEBUG
+        akka.actor.guardian-supervisor-strategy = "Calico.Actors.NodeSupervisorStrategy, Calico.Actors"
         akka.actor.serialize-messages = off
         akka.suppress-json-serializer-warning = on
         """;

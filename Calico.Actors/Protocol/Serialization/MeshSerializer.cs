@@ -57,9 +57,9 @@ public sealed class MeshSerializer(ExtendedActorSystem system) : SerializerWithS
             r => new(r.Text(), r.Text(), r.Int64(), (LendProtocol.Refusal)r.Byte())),
         Of<NodeProtocol.NodeObserved>("NO",
             (w, m) => w.Text(m.Node).Bool(m.IsMember).Bool(m.ResourceExists).Address(m.Address)
-                .List(m.Blocks, (x, b) => x.Cidr(b.Block).Int64(b.Epoch)).List(m.Endpoints, (x, e) => x.Text(e))
+                .List(m.Blocks, (x, b) => x.Cidr(b.Block).Int64(b.Epoch)).List(m.Endpoints, (x, e) => x.Text(e.Key).Int64(e.Revision))
                 .List(m.Borrowed, (x, b) => x.Text(b.Endpoint).Int64(b.Revision).Cidr(b.Block)),
-            r => new(r.Text(), r.Bool(), r.Bool(), r.Address(), r.List(x => new BlockProtocol.Holding(x.Cidr(), x.Int64())), r.List(x => x.Text()),
+            r => new(r.Text(), r.Bool(), r.Bool(), r.Address(), r.List(x => new BlockProtocol.Holding(x.Cidr(), x.Int64())), r.List(x => new NodeProtocol.Endpoint(x.Text(), x.Int64())),
                 r.List(x => new NodeProtocol.Borrowing(x.Text(), x.Int64(), x.Cidr())))),
         Of<NodeProtocol.GetNode>("NG", (w, m) => w.Text(m.Node), r => new(r.Text())),
         Of<NodeProtocol.NodeStatus>("NS",

@@ -41,8 +41,10 @@ public class NodeActorTests : ActorFixture
         new MeshOptions("node1", IpAddr.Parse("192.0.2.1")) { NodeGoneAfter = TimeSpan.FromSeconds(goneAfterSeconds) },
         Store, _probe, Clock, _blocks.Ref));
 
-    private static NodeProtocol.NodeObserved Seen(bool isMember, bool resourceExists = true, params string[] endpoints) =>
-        new("node3", isMember, resourceExists, Host, [new BlockProtocol.Holding(Block, Epoch)], [.. endpoints], []);
+    private NodeProtocol.NodeObserved Seen(bool isMember, bool resourceExists = true, params string[] endpoints) =>
+        new("node3", isMember, resourceExists, Host, [new BlockProtocol.Holding(Block, Epoch)], [.. endpoints.Select(e => new NodeProtocol.Endpoint(e, RevisionOf(e)))], []);
+
+    private long RevisionOf(string key) => Store.GetAsync(key).GetAwaiter().GetResult()?.ModRevision ?? 0;
 
     private async Task<NodeProtocol.Phase> PhaseAsync(IActorRef node) =>
         (await node.Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode("node3"), TimeSpan.FromSeconds(10))).Phase;

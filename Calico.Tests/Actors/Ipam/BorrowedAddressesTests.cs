@@ -21,7 +21,7 @@ public class BorrowedAddressesTests
     private async Task<long> PutAsync(string key, ReadOnlyMemory<byte> value) =>
         (await _store.CommitAsync(new Transaction([], [Write.Put(key, value)]))).Revision;
 
-    private async Task<long> BorrowAsync(string? holder)
+    private async Task<long> BorrowAsync(string? holder, string? container = null)
     {
         var block = IpamBlock.Create(Block, "host:" + holder, TimeProvider.System.GetUtcNow());
         block.Assign(IpAddr.Parse("10.65.1.7"), Owner("net.web", "gone"));
@@ -34,15 +34,15 @@ public class BorrowedAddressesTests
         return await PutAsync(Endpoint, ResourceCodec.Encode(new WorkloadEndpoint
         {
             Metadata = new ObjectMeta { Name = "gone-k8s-web-eth0", Namespace = "default" },
-            Spec = new WorkloadEndpointSpec { Node = "gone", IpNetworks = ["10.65.1.7/32", "10.65.1.8/32"] },
+            Spec = new WorkloadEndpointSpec { Node = "gone", ContainerID = container, IpNetworks = ["10.65.1.7/32", "10.65.1.8/32"] },
         }));
     }
 
     private static AllocationAttributes Owner(string handle, string node) =>
         new(handle, new Dictionary<string, string> { ["node"] = node, ["pod"] = handle }.ToImmutableSortedDictionary(StringComparer.Ordinal));
 
-    private Task<int> FreeAsync(long revision, string node = "gone") =>
-        BorrowedAddresses.FreeAsync(_store, node, new NodeProtocol.Borrowing(Endpoint, revision, Block), default);
+    private Task<int> FreeAsync(long revision, bool alsoOwn = false) =>
+        BorrowedAddresses.FreeAsync(_store, "gone", new NodeProtocol.Borrowing(Endpoint, revision, Block), alsoOwn, default);
 
     private async Task<string[]> AssignedAsync() => [.. IpamJson.ParseBlock((await _store.GetAsync(IpamKeys.Block(Block)))!.Value).Assigned().Select(a => a.Address.ToString())];
 
@@ -76,10 +76,22 @@ public class BorrowedAddressesTests
         Assert.Equal(["10.65.1.7", "10.65.1.8"], await AssignedAsync());
     }
 
+    // The node is back, or knows itself that the container is not there.
     [Fact]
-    public async Task A_block_of_the_node_itself_is_its_leases_to_write()
+    public async Task In_a_block_that_is_the_nodes_own_by_now_only_the_node_itself_frees_anything()
     {
-        var revision = await BorrowAsync("gone");
+        var revision = await BorrowAsync("gone", "web");
+
+        Assert.Equal(0, await FreeAsync(revision));
+        Assert.Equal(["10.65.1.7", "10.65.1.8"], await AssignedAsync());
+        Assert.Equal(1, await FreeAsync(revision, alsoOwn: true));
+        Assert.Equal(["10.65.1.8"], await AssignedAsync());
+    }
+
+    [Fact]
+    public async Task An_address_that_is_another_containers_by_now_stays()
+    {
+        var revision = await BorrowAsync("holder", "eb");
 
         Assert.Equal(0, await FreeAsync(revision));
         Assert.Equal(["10.65.1.7", "10.65.1.8"], await AssignedAsync());

@@ -254,6 +254,61 @@ public class LeaseBorrowTests(ITestOutputHelper output) : LeaseFixture(output)
         await AwaitAssertAsync(async () => Assert.Equal([Held + "own0"], (await AssignedAsync()).Values), TimeSpan.FromSeconds(10));
     }
 
+    // The promise outlives the actor; where the address is has to be looked up again.
+    [Fact]
+    public async Task What_was_given_back_while_the_datastore_is_away_is_not_forgotten_by_a_lease_that_starts_again()
+    {
+        var (_, borrower) = await HoldAsync();
+        var address = await AddAsync(borrower, "guest", [Four]);
+        var lookedUp = new TaskCompletionSource();
+        Store.BeforeCommit = t =>
+        {
+            lookedUp.TrySetResult();
+            throw new DatastoreException(DatastoreFault.Unavailable, "no endpoint answered in 15 s");
+        };
+        borrower.Tell(Release("guest", address), TestActor);
+        await lookedUp.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await UntilAsync(async () => await TryExpectAsync<LeaseProtocol.Released>() is not null);
+
+        borrower.Tell(Kill.Instance);
+        Store.BeforeCommit = null;
+
+        await UntilAsync(async () => !(await AssignedAsync()).ContainsKey(address) && await StoredEndpointAsync("guest") == "");
+        Assert.Single(Handles);
+    }
+
+    private async Task<T?> TryExpectAsync<T>() where T : class => HasMessages ? await ExpectMsgAsync<T>() : null;
+
+    /// <summary>Lets time pass until it is so.</summary>
+    private async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        for (var i = 0; i < 200; i++)
+        {
+            if (await condition())
+                return;
+            await Task.Delay(50);
+            Clock.Advance(TimeSpan.FromSeconds(0.25));
+        }
+        Assert.Fail("never");
+    }
+
+    // It was granted to this node, which has not read it yet: the release must not take it for another's, nor for nobody's.
+    [Fact]
+    public async Task What_was_borrowed_in_a_block_that_has_become_this_nodes_own_is_given_back()
+    {
+        var (_, borrower) = await HoldAsync();
+        var address = await AddAsync(borrower, "guest", [Four]);
+        var block = (await Store.GetAsync(IpamKeys.Block(Four.Cidr)))!;
+        var contents = IpamJson.ParseBlock(block.Value);
+        contents.Affinity = "host:node2";
+        await PutAsync(IpamKeys.Block(Four.Cidr), IpamJson.WriteBlock(contents));
+
+        await RemoveAsync(borrower, "guest", address);
+
+        Assert.DoesNotContain(address, (await AssignedAsync()).Keys);
+        Assert.Equal("", await StoredEndpointAsync("guest"));
+    }
+
     [Fact]
     public async Task A_holder_that_does_not_answer_is_left_for_the_next_one()
     {

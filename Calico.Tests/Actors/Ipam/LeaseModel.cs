@@ -270,10 +270,11 @@ internal sealed class LeaseModel
     {
         foreach (var release in node.Ledger.ToLookUp().ToList())
         {
-            var guests = LeaseStore.FindGuestsAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
-            foreach (var guest in guests)
-                node.Ledger.TryAdd(guest);
-            release.Elsewhere = [.. guests.Select(g => g.Block.Cidr)];
+            var places = LeaseStore.FindAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
+            if (places.Own.All(node.Ledger.Held.Holds))
+                release.Elsewhere = [.. places.Guests.Where(node.Ledger.TryAdd).Select(g => g.Block.Cidr)];
+            else
+                Load(node);
         }
     }
 

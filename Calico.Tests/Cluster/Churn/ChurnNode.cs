@@ -286,7 +286,7 @@ internal sealed class ChurnNode : IAsyncDisposable
         {
             var lease = _life is { } life ? await AskAsync<LeaseProtocol.Status>(life.Lease, new LeaseProtocol.GetStatus(), life.Ended.Token) : null;
             return $"{Name}: {await AbsenceAsync() ?? "alive"}; {await MembershipAsync()}; holds {string.Join(" ", lease?.Blocks.Select(b => $"{b.Block}@{b.Epoch}") ?? [])}; "
-                + $"gives back {string.Join(" ", lease?.Leaving ?? [])}; {_life?.Link.Dropped} messages dropped";
+                + $"gives back {string.Join(" ", lease?.Leaving ?? [])} ({lease?.NothingLeaves ?? "at any time"}); {_life?.Link.Dropped} messages dropped";
         }
         catch (Exception e) when (e is AskTimeoutException or OperationCanceledException)
         {
