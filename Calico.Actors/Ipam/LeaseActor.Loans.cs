@@ -10,7 +10,7 @@ public sealed partial class LeaseActor
 {
     private sealed record LookedUp(LeaseRequest.Release Release, LeaseStore.Places? Places) : Protocol.ITick;
     private sealed record LoansFound(LeaseRequest.Allocate Borrower, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
-    private sealed record LoanFetched(LeaseRequest.Allocate Borrower, Core.Net.IpAddr Address, Core.Ipam.HeldBlock? Guest) : Protocol.ITick;
+    private sealed record LoanFetched(LeaseRequest.Allocate Borrower, LeaseRequest.Loan Loan, Core.Ipam.HeldBlock? Guest) : Protocol.ITick;
 
     private void ReceiveLoans()
     {
@@ -57,7 +57,7 @@ public sealed partial class LeaseActor
         foreach (var guest in guests.Where(g => g.Block.Cidr.Version == found.Borrower.Lacks))
         {
             if (_ledger.TryAdd(guest) && guest.Block.AddressOf(found.Borrower.Handle) is { } had)
-                found.Borrower.Borrow(had);
+                found.Borrower.Borrow(had, guest.Block.AffineHost);
         }
         Work();
     }
@@ -80,8 +80,9 @@ public sealed partial class LeaseActor
             return;
         // Until it is read nobody else is asked.
         borrower.AwaitsLoan = true;
+        var loan = new LeaseRequest.Loan(lent.Address, lent.From);
         LeaseStore.FetchGuestAsync(_datastore, _node, lent.Block, _stopped.Token).PipeTo(Self,
-            success: guest => new LoanFetched(borrower, lent.Address, guest), failure: _ => new LoanFetched(borrower, lent.Address, null));
+            success: guest => new LoanFetched(borrower, loan, guest), failure: _ => new LoanFetched(borrower, loan, null));
     }
 
     private void OnNotLent(LendProtocol.NotLent refused)
@@ -98,10 +99,10 @@ public sealed partial class LeaseActor
             return;
         }
         fetched.Borrower.AwaitsLoan = false;
-        if (!fetched.Borrower.IsAnswered && fetched.Guest is { } guest && guest.Block.Cidr.Contains(fetched.Address) && _ledger.TryAdd(guest))
+        if (!fetched.Borrower.IsAnswered && fetched.Guest is { } guest && guest.Block.Cidr.Contains(fetched.Loan.Address) && _ledger.TryAdd(guest))
         {
-            _log.Info("lease of {Node}: borrows {Address} from {Owner} for {Handle}", _node, fetched.Address, guest.Block.Affinity ?? "nobody", fetched.Borrower.Handle);
-            fetched.Borrower.Borrow(fetched.Address);
+            _log.Info("lease of {Node}: borrows {Address} from {Owner} for {Handle}", _node, fetched.Loan.Address, fetched.Loan.Holder!, fetched.Borrower.Handle);
+            fetched.Borrower.Borrow(fetched.Loan.Address, fetched.Loan.Holder);
         }
         Work();
     }

@@ -71,26 +71,27 @@ internal sealed class LeaseCommit : LeasePlan
     {
         var commit = new LeaseCommit(held, inUse, rules) { IsCareful = isCareful };
         var freed = reconcile is null ? 0 : commit.FreeWhatIsLeft(reconcile, held, queue, node);
-        var unknown = new HashSet<string>(StringComparer.Ordinal);
+        // What was asked for one handle stays in order.
+        var behind = new HashSet<string>(StringComparer.Ordinal);
+        var areUnknown = false;
+        void Wait(LeaseRequest request)
+        {
+            behind.Add(request.Handle);
+            commit.Waiting.Add(request);
+        }
         foreach (var request in queue)
         {
-            // Until it is known where its addresses are, what comes later for the same handle waits, too.
-            if (request is LeaseRequest.Release { Elsewhere: null } || unknown.Contains(request.Handle))
+            var isUnknown = request is LeaseRequest.Release { Elsewhere: null };
+            // Until it is known where a release's addresses are it waits; and so does what was promised, perhaps of those addresses.
+            if (isUnknown || behind.Contains(request.Handle) || (areUnknown && request is LeaseRequest.Allocate { IsPromise: true }))
             {
-                unknown.Add(request.Handle);
-                commit.Waiting.Add(request);
-                continue;
-            }
-            // An address that was promised to it may be one that such a release gives back.
-            if (request is LeaseRequest.Allocate { IsPromise: true } && unknown.Count > 0)
-            {
-                commit.Waiting.Add(request);
-                continue;
+                areUnknown |= isUnknown;
+                Wait(request);
             }
             // What reconciling gives back may fill a transaction alone.
-            if (freed > 0 || (isCareful ? commit.Entries.Count > 0 : commit.IsFull))
+            else if (freed > 0 || (isCareful ? commit.Entries.Count > 0 : commit.IsFull))
             {
-                commit.Waiting.Add(request);
+                Wait(request);
                 // The block that it lacked the last time may be here now.
                 if (request is LeaseRequest.Allocate later)
                     later.Lacks = null;
@@ -98,7 +99,7 @@ internal sealed class LeaseCommit : LeasePlan
             else if (!commit.TryAdd(request, out var refusal))
             {
                 if (refusal is null)
-                    commit.Waiting.Add(request);
+                    Wait(request);
                 else
                     commit.Refused.Add((request, refusal));
             }

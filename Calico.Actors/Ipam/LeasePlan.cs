@@ -48,12 +48,18 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
             refusal = new Refusal($"address {used.Address} cannot be assigned: it is in use on this node by {used.Handle ?? "a pod that is not known"}", IsTaken: true);
             return false;
         }
+        if (allocate.Loans.Where(l => !IsWorth(l, allocate.Handle)).Select(l => (IpAddr?)l.Address).FirstOrDefault() is { } worthless)
+        {
+            allocate.Forfeit(worthless);
+            allocate.Lacks = worthless.Version;
+            return false;
+        }
         switch (Batch.Allocate(allocate.Demand))
         {
             case AllocationOutcome.Granted granted:
                 _entries.Add(new Entry(allocate, granted.Addresses));
                 return true;
-            case AllocationOutcome.Refused no when allocate.Loans.Contains(no.Address):
+            case AllocationOutcome.Refused no when allocate.Loans.Any(l => l.Address == no.Address):
                 allocate.Forfeit(no.Address);
                 allocate.Lacks = no.Address.Version;
                 return false;
@@ -76,6 +82,11 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
                 throw new InvalidOperationException($"{other} is no outcome");
         }
     }
+
+    // Who holds the block since knows nothing of what another has lent before, and may have given it to somebody.
+    private bool IsWorth(LeaseRequest.Loan loan, string handle) =>
+        held.Values.FirstOrDefault(h => h.Block.Cidr.Contains(loan.Address)) is not { IsGuest: true, Block: var block }
+        || block.AffineHost == loan.Holder || block.OwnerOf(loan.Address)?.HandleId == handle;
 
     private bool Add(LeaseRequest.Release release)
     {

@@ -59,6 +59,9 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         answer(message);
     }
 
+    /// <summary>An address of a block that this node, not the asker's, held when it lent it.</summary>
+    public readonly record struct Loan(IpAddr Address, string? Holder);
+
     public sealed class Allocate(LeaseProtocol.Allocate message, Action<ILocalMessage> answer, TimeSpan deadline) : LeaseRequest(answer, deadline)
     {
         public LeaseProtocol.Allocate Message => message;
@@ -68,7 +71,7 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         public AllocationRequest Demand { get; private set; } = message.Request;
 
         /// <summary>Addresses that other nodes have lent to it, at most one a family.</summary>
-        public ImmutableArray<IpAddr> Loans { get; private set; } = [];
+        public ImmutableArray<Loan> Loans { get; private set; } = [];
 
         /// <summary>What the datastore says of addresses in other nodes' blocks is being read.</summary>
         public bool AwaitsLoan { get; set; }
@@ -85,23 +88,26 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         /// <summary>The family in which no block held has room; null while that is not known.</summary>
         public IpVersion? Lacks { get; set; }
 
-        public void Borrow(IpAddr address) => Owe(Loans.RemoveAll(l => l.Version == address.Version).Add(address));
+        /// <param name="address">Which address.</param>
+        /// <param name="holder">The node that holds its block, and has lent it; null if nobody does.</param>
+        public void Borrow(IpAddr address, string? holder) =>
+            Owe(Loans.RemoveAll(l => l.Address.Version == address.Version).Add(new Loan(address, holder)));
 
         /// <summary>The loan is worth nothing any more.</summary>
-        public void Forfeit(IpAddr loan) => Owe(Loans.Remove(loan));
+        public void Forfeit(IpAddr address) => Owe(Loans.RemoveAll(l => l.Address == address));
 
-        private void Owe(ImmutableArray<IpAddr> loans)
+        private void Owe(ImmutableArray<Loan> loans)
         {
             Loans = loans;
             Demand = message.Request with
             {
-                Wanted = [.. message.Request.Wanted, .. loans.Where(l => message.Request.WantedOf(l.Version) is null)],
+                Wanted = [.. message.Request.Wanted, .. loans.Select(l => l.Address).Where(a => message.Request.WantedOf(a.Version) is null)],
             };
         }
 
         public override ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses) => message.Alongside(addresses);
 
-        public override bool Needs(Cidr block) => Loans.Any(block.Contains);
+        public override bool Needs(Cidr block) => Loans.Any(l => block.Contains(l.Address));
 
         public override bool Names(Cidr block) => Demand.Wanted.Any(block.Contains);
 

@@ -53,6 +53,11 @@ internal sealed class LeaseModel
 
     public ImmutableArray<Node> Nodes { get; }
 
+    /// <summary>What has happened, for whoever has to find out why something is wrong.</summary>
+    public List<string> Story { get; } = [];
+
+    private void Tell(string what) => Story.Add(what);
+
     private LeaseRules Rules(Node node) => new() { Cooldown = _cooldown, Now = _now, IsLent = node.Lent.Contains };
 
     // ---- steps -------------------------------------------------------------------------------------------------------
@@ -63,9 +68,11 @@ internal sealed class LeaseModel
         var message = new LeaseProtocol.Allocate(_last, new AllocationRequest(handle, ImmutableSortedDictionary<string, string>.Empty.Add("node", node.Name).Add("pod", handle),
             [IpVersion.V4], [Pool.Cidr], []), [Pool], _ => []);
         _waiting.Add(handle, node);
+        Tell($"{handle} asks");
         node.Ledger.Add(new LeaseRequest.Allocate(message, answer =>
         {
             _waiting.Remove(handle);
+            Tell($"  {handle}: {(answer is LeaseProtocol.Allocated a ? string.Join(' ', a.Addresses) : answer)}");
             if (answer is LeaseProtocol.Allocated { Addresses: [var address] })
             {
                 Assert.True(_users.TryAdd(address, handle), $"{address} is given to {handle} while {_users.GetValueOrDefault(address)} uses it");
@@ -90,6 +97,7 @@ internal sealed class LeaseModel
             return;
         node.Sent = (commit, LeaseStore.PrepareAsync(_store, node.Name, commit, node.Ledger.Held.All, node.Handles.Among(commit.Batch.HandleDeltas.Keys), default)
             .GetAwaiter().GetResult());
+        Tell($"{node.Name} sends {Describe(commit)}");
     }
 
     /// <param name="node">Whose transaction arrives.</param>
@@ -99,7 +107,9 @@ internal sealed class LeaseModel
         if (node.Sent is not { } sent)
             return;
         node.Sent = null;
+        Tell($"{node.Name}'s transaction arrives{(isHeard ? "" : ", unheard")}");
         var result = _store.CommitAsync(sent.Transaction).GetAwaiter().GetResult();
+        Tell(result.Succeeded ? $"  succeeds at {result.Revision}" : "  fails");
         if (isHeard && result.Succeeded)
         {
             node.Ledger.Succeeded(sent.Commit, result.Revision);
@@ -117,6 +127,7 @@ internal sealed class LeaseModel
         if (node.Sent is not { } sent)
             return;
         node.Sent = null;
+        Tell($"{node.Name} gives its transaction up");
         node.Late.Add(sent.Transaction);
         Fail(node, sent.Commit, isKnown: false);
     }
@@ -128,7 +139,8 @@ internal sealed class LeaseModel
             return;
         var late = node.Late[which % node.Late.Count];
         node.Late.Remove(late);
-        _ = _store.CommitAsync(late).GetAwaiter().GetResult();
+        var result = _store.CommitAsync(late).GetAwaiter().GetResult();
+        Tell($"a transaction that {node.Name} gave up {(result.Succeeded ? $"succeeds at {result.Revision}" : "fails")}: {string.Join(", ", late.Writes.Select(w => w.Key))}");
     }
 
     /// <summary>The node borrows an address of another one, if it needs one.</summary>
@@ -140,7 +152,10 @@ internal sealed class LeaseModel
         from.Lent.Add(address);
         if (LeaseStore.FetchGuestAsync(_store, node.Name, BlockCandidates.Containing(address, Pool.BlockSize), default).GetAwaiter().GetResult() is { } guest
             && node.Ledger.TryAdd(guest))
-            request.Borrow(address);
+        {
+            Tell($"{request.Handle} borrows {address} of {from.Name}");
+            request.Borrow(address, from.Name);
+        }
     }
 
     /// <summary>The node becomes the holder of a block that nobody holds, if it needs one.</summary>
@@ -154,6 +169,7 @@ internal sealed class LeaseModel
         var cidr = free[which % free.Count];
         var result = _store.CommitAsync(BlockTransactions.Claim(cidr, node.Name, Get(IpamKeys.Block(cidr)), Get(IpamKeys.Affinity(node.Name, cidr)), _now)).GetAwaiter().GetResult();
         Assert.True(result.Succeeded);
+        Tell($"{node.Name} claims {cidr} at {result.Revision}");
         node.Ledger.TryAdd(new HeldBlock(IpamJson.ParseBlock(Get(IpamKeys.Block(cidr))!.Value), result.Revision, result.Revision));
     }
 
@@ -171,6 +187,7 @@ internal sealed class LeaseModel
         var (transaction, _, isLast) = BlockTransactions.Retire(node.Name, block, affinity, handles);
         Assert.True(isLast);
         Assert.True(_store.CommitAsync(transaction).GetAwaiter().GetResult().Succeeded);
+        Tell($"{node.Name} loses {cidr}, as if it were gone");
         // Whoever takes a node for gone knows that its pods are; when it is back it finds out itself, and the runtime removes them.
         foreach (var (handle, address) in node.Pods.Where(p => cidr.Contains(p.Value)).ToList())
             Leave(node, handle, address);
@@ -182,7 +199,10 @@ internal sealed class LeaseModel
         LookUp(node);
         // A node that the others may have taken over answers only when it is durable.
         if (!node.Ledger.IsUncertain && node.Ledger.Held.Own.All(b => HolderOf(b.Block.Cidr) == node.Name && Get(IpamKeys.Affinity(node.Name, b.Block.Cidr))?.ModRevision == b.Epoch))
+        {
+            Tell($"{node.Name} decides");
             node.Ledger.Promise(Rules(node), r => r is LeaseRequest.Allocate { Loans.IsEmpty: true } or LeaseRequest.Release { Elsewhere.IsEmpty: true }, isAway: false);
+        }
     }
 
     public void Wait(TimeSpan span) => _now += span;
@@ -240,6 +260,7 @@ internal sealed class LeaseModel
 
     private void Leave(Node node, string handle, IpAddr address)
     {
+        Tell($"{handle} leaves {address}");
         node.Pods.Remove(handle);
         Assert.True(_users.Remove(address));
         Release(node, handle, [address]);
@@ -256,6 +277,10 @@ internal sealed class LeaseModel
             Leave(node, handle, address);
     }
 
+    private static string Describe(LeaseCommit commit) => commit.Fenced.IsEmpty
+        ? string.Join(", ", commit.Entries.Select(e => $"{e.Request.GetType().Name} {e.Request.Handle} {string.Join(' ', e.Addresses)}")) + $" in {string.Join(' ', commit.Batch.Changed.Keys)}"
+        : $"fences of {string.Join(' ', commit.Fenced.Select(f => f.Block.Cidr))}";
+
     private void Fail(Node node, LeaseCommit commit, bool isKnown)
     {
         node.Ledger.Failed(commit, isKnown, hopeless: null, reason => Fence(node, reason));
@@ -263,8 +288,11 @@ internal sealed class LeaseModel
         Load(node);
     }
 
-    private void Load(Node node) =>
+    private void Load(Node node)
+    {
         node.Ledger.Load(LeaseStore.LoadAsync(_store, node.Name, [.. node.Ledger.Guests], default).GetAwaiter().GetResult().Held);
+        Tell($"{node.Name} reads: holds {string.Join(' ', node.Ledger.Held.Own.Select(h => $"{h.Block.Cidr}@{h.Epoch}/{h.BlockRevision}"))}, guests {string.Join(' ', node.Ledger.Held.Guests)}, unfenced {string.Join(' ', node.Ledger.Held.Unfenced)}");
+    }
 
     private void LookUp(Node node)
     {

@@ -26,6 +26,18 @@ public class LeaseModelTests
     private static void Run((int Kind, int Node, int Which)[] steps, TimeSpan cooldown)
     {
         var world = new LeaseModel(3, cooldown);
+        try
+        {
+            Run(world, steps);
+        }
+        catch (Exception e)
+        {
+            throw new InvalidOperationException($"{e.Message}\n{string.Join('\n', world.Story)}", e);
+        }
+    }
+
+    private static void Run(LeaseModel world, (int Kind, int Node, int Which)[] steps)
+    {
         foreach (var (kind, index, which) in steps)
         {
             var node = world.Nodes[index];
