@@ -120,9 +120,10 @@ internal static class BlockTransactions
     /// and under its epoch if it is this node's, and the handles that gained or lost addresses.
     /// </summary>
     public static Transaction Commit(string node, LeaseBatch batch, IReadOnlyDictionary<Cidr, HeldBlock> held,
-        IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<Write> alongside)
+        IReadOnlyDictionary<string, KeyValue?> handles, IEnumerable<Compare> also, IEnumerable<Write> alongside)
     {
         var compares = ImmutableArray.CreateBuilder<Compare>();
+        compares.AddRange(also);
         var writes = ImmutableArray.CreateBuilder<Write>();
         foreach (var cidr in batch.Changed.Keys.Union(batch.Relied))
         {

@@ -42,6 +42,9 @@ internal sealed class HeldBlocks(string node)
     /// <summary>Whether the address is one of a block that is this node's.</summary>
     public bool Covers(IpAddr address) => Own.Any(b => b.Block.Cidr.Contains(address));
 
+    /// <summary>Whether the address is one of this node's, and the handle's.</summary>
+    public bool GivesHere(IpAddr address, string handle) => Own.Any(b => b.Block.Cidr.Contains(address) && b.Block.OwnerOf(address)?.HandleId == handle);
+
     /// <summary>A block that was granted, or a guest; false if it is held already.</summary>
     public bool TryAdd(HeldBlock block)
     {

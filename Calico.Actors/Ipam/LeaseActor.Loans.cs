@@ -128,7 +128,7 @@ public sealed partial class LeaseActor
             _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, _node, 0)));
         if (unknown.Count > 0)
             return;
-        found.Release.Elsewhere = [.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)];
+        found.Release.Found([.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)], places.HandleRevision);
         Work();
     }
 }

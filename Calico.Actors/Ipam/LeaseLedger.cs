@@ -84,7 +84,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         _promised = null;
         // A block may be another's since that was looked up, or this node's.
         foreach (var release in _queue.All.OfType<LeaseRequest.Release>())
-            release.Elsewhere = null;
+            release.LookAgain();
     }
 
     /// <summary>A block was granted, or is needed as a guest; false if it is this node's and held already.</summary>
@@ -122,8 +122,9 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         {
             if (request is LeaseRequest.Release { Elsewhere: null } release)
             {
-                if (!release.Message.Addresses.IsEmpty && release.Message.Addresses.All(_held.Covers))
-                    release.Elsewhere = [];
+                if (!release.Message.Addresses.IsEmpty && (earlier.Contains(release.Handle) ? release.Message.Addresses.All(_held.Covers)
+                    : release.Message.Addresses.All(a => _held.GivesHere(a, release.Handle))))
+                    release.IsHere();
                 // What is still to be allocated is not in the datastore yet.
                 else if (!earlier.Contains(release.Handle))
                     yield return release;

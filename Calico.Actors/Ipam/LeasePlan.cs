@@ -24,6 +24,14 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
     /// <summary>What the requests want written with it.</summary>
     public ImmutableArray<Write> Alongside => [.. _entries.SelectMany(e => e.Request.Alongside(e.Addresses))];
 
+    /// <summary>
+    /// That there is still nothing of those handles for whose release nothing is given back: else a transaction that was given
+    /// up would put an address there, and what tells of it would be deleted.
+    /// </summary>
+    public IEnumerable<Compare> StillNothing => _entries.Where(e => e.Addresses.IsEmpty && !Batch.HandleDeltas.ContainsKey(e.Request.Handle))
+        .Select(e => e.Request).OfType<LeaseRequest.Release>().Where(r => r.HandleRevision is not null).DistinctBy(r => r.Handle)
+        .Select(r => r.HandleRevision is 0 ? Compare.Absent(IpamKeys.Handle(r.Handle)) : Compare.At(IpamKeys.Handle(r.Handle), r.HandleRevision!.Value));
+
     /// <summary>Whether a workload of this node uses the address under this handle.</summary>
     protected bool IsUsed(string handle, IpAddr address) => inUse.IsUsedBy(handle, [address]);
 
@@ -90,7 +98,14 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
 
     private bool Add(LeaseRequest.Release release)
     {
-        _entries.Add(new Entry(release, Batch.ReleaseHandle(release.Handle)));
+        var addresses = Batch.ReleaseHandle(release.Handle);
+        if (addresses.IsEmpty && release is { Elsewhere: not null, HandleRevision: null })
+        {
+            // They were thought to be here.
+            release.LookAgain();
+            return false;
+        }
+        _entries.Add(new Entry(release, addresses));
         return true;
     }
 }

@@ -131,7 +131,18 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         /// <summary>
         /// The blocks of other nodes that the handle has addresses in; null while that is not known and has to be looked up.
         /// </summary>
-        public ImmutableArray<Cidr>? Elsewhere { get; set; }
+        public ImmutableArray<Cidr>? Elsewhere { get; private set; }
+
+        /// <summary>Revision of the handle's record by which that was known, 0 if there was none; null if nobody looked at it.</summary>
+        public long? HandleRevision { get; private set; }
+
+        /// <summary>All its addresses are in blocks of this node, as these say themselves.</summary>
+        public void IsHere() => Elsewhere = [];
+
+        public void Found(ImmutableArray<Cidr> elsewhere, long handleRevision) => (Elsewhere, HandleRevision) = (elsewhere, handleRevision);
+
+        /// <summary>What was known is of another time.</summary>
+        public void LookAgain() => (Elsewhere, HandleRevision) = (null, null);
 
         public override ImmutableArray<Write> Alongside(ImmutableArray<IpAddr> addresses) => message.Alongside;
 

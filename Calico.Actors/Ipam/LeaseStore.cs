@@ -75,17 +75,20 @@ internal static class LeaseStore
 
     /// <param name="Guests">Blocks of others, or of nobody.</param>
     /// <param name="Own">Those that are this node's, whether its lease knows of that or not.</param>
-    public sealed record Places(ImmutableArray<HeldBlock> Guests, ImmutableArray<Cidr> Own);
+    /// <param name="HandleRevision">Of the record that says so; 0 if there is none.</param>
+    public sealed record Places(ImmutableArray<HeldBlock> Guests, ImmutableArray<Cidr> Own, long HandleRevision);
 
     /// <summary>The blocks in which the handle has addresses.</summary>
     public static async Task<Places> FindAsync(IDatastore datastore, string node, string handle, CancellationToken cancellation)
     {
         var guests = ImmutableArray.CreateBuilder<HeldBlock>();
         var own = ImmutableArray.CreateBuilder<Cidr>();
+        long revision = 0;
         try
         {
             if (await datastore.GetAsync(IpamKeys.Handle(handle), cancellation) is not { } stored)
-                return new Places([], []);
+                return new Places([], [], 0);
+            revision = stored.ModRevision;
             foreach (var text in IpamJson.ParseHandle(stored.Value).Keys)
             {
                 if (!Cidr.TryParse(text, out var cidr) || await FetchAsync(datastore, cidr, cancellation) is not { } found)
@@ -100,7 +103,7 @@ internal static class LeaseStore
         {
             // A record that cannot be read is a matter for a person, and keeps nobody waiting.
         }
-        return new Places(guests.ToImmutable(), own.ToImmutable());
+        return new Places(guests.ToImmutable(), own.ToImmutable(), revision);
     }
 
     /// <summary>The doubts that are left when the blocks of other nodes have been asked, too.</summary>
@@ -160,7 +163,7 @@ internal static class LeaseStore
         var read = await Task.WhenAll(unknown.Select(id => datastore.GetAsync(IpamKeys.Handle(id), cancellation)));
         for (var i = 0; i < read.Length; i++)
             known[unknown[i]] = read[i];
-        return BlockTransactions.Commit(node, commit.Batch, held, known, commit.Alongside);
+        return BlockTransactions.Commit(node, commit.Batch, held, known, commit.StillNothing, commit.Alongside);
     }
 
     /// <summary>Carries the commit out, and says what it wrote if it succeeded.</summary>

@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
+using Calico.Actors.Cluster;
 using Calico.Actors.Ipam;
 using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Datastore;
 using Calico.Tests.Datastore;
@@ -13,6 +15,8 @@ namespace Calico.Tests.Actors.Ipam;
 /// </summary>
 internal sealed class LeaseModel
 {
+    private const string EndpointPrefix = "/calico/resources/v3/projectcalico.org/workloadendpoints/default/";
+
     private static readonly PoolRef Pool = new("pool", Cidr.Parse("10.65.0.0/27"), 30);
 
     private readonly InMemoryDatastore _store = new();
@@ -20,6 +24,7 @@ internal sealed class LeaseModel
     private readonly Dictionary<IpAddr, string> _users = [];
     private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private readonly Dictionary<string, Node> _waiting = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, (Node Node, ImmutableArray<IpAddr> Addresses, bool IsAsked)> _removals = new(StringComparer.Ordinal);
     private long _last;
 
     public LeaseModel(int nodes, TimeSpan cooldown)
@@ -31,11 +36,17 @@ internal sealed class LeaseModel
     }
 
     /// <param name="name">Its name.</param>
-    public sealed class Node(string name)
+    public sealed class Node
     {
-        public string Name => name;
-        public AddressesInUse InUse { get; } = new();
-        public LeaseLedger Ledger => field ??= new LeaseLedger(name, new LeaseOptions(), InUse);
+        public Node(string name)
+        {
+            Name = name;
+            Ledger = new LeaseLedger(name, new LeaseOptions(), InUse);
+        }
+
+        public string Name { get; }
+        public AddressesInUse InUse { get; private set; } = new();
+        public LeaseLedger Ledger { get; private set; }
         public KnownHandles Handles { get; } = new();
 
         /// <summary>Pods that run here, with their address.</summary>
@@ -49,6 +60,23 @@ internal sealed class LeaseModel
 
         /// <summary>Addresses that are kept for borrowers.</summary>
         public HashSet<IpAddr> Lent { get; } = [];
+
+        /// <summary>Its process is another; what pods use is all that is left.</summary>
+        public void BeginAgain()
+        {
+            InUse = new AddressesInUse();
+            Ledger = new LeaseLedger(Name, new LeaseOptions(), InUse);
+            Handles.Forget();
+        }
+
+        /// <summary>Its lease is another, in the same process.</summary>
+        public void Succeed()
+        {
+            var from = Ledger.Resign("the lease starts again");
+            Ledger = new LeaseLedger(Name, new LeaseOptions(), InUse);
+            Ledger.Inherit(from);
+            Handles.Forget();
+        }
     }
 
     public ImmutableArray<Node> Nodes { get; }
@@ -65,14 +93,15 @@ internal sealed class LeaseModel
     public void Add(Node node)
     {
         var handle = $"{node.Name}.{++_last}";
-        var message = new LeaseProtocol.Allocate(_last, new AllocationRequest(handle, ImmutableSortedDictionary<string, string>.Empty.Add("node", node.Name).Add("pod", handle),
-            [IpVersion.V4], [Pool.Cidr], []), [Pool], _ => []);
+        var message = new LeaseProtocol.Allocate(_last, Request(node, handle), [Pool], addresses => [Endpoint(node, handle, addresses)]);
         _waiting.Add(handle, node);
         Tell($"{handle} asks");
         node.Ledger.Add(new LeaseRequest.Allocate(message, answer =>
         {
             _waiting.Remove(handle);
             Tell($"  {handle}: {(answer is LeaseProtocol.Allocated a ? string.Join(' ', a.Addresses) : answer)}");
+            if (answer is LeaseProtocol.NotAllocated { Retryable: true })
+                Release(node, handle, []);
             if (answer is LeaseProtocol.Allocated { Addresses: [var address] })
             {
                 Assert.True(_users.TryAdd(address, handle), $"{address} is given to {handle} while {_users.GetValueOrDefault(address)} uses it");
@@ -161,11 +190,17 @@ internal sealed class LeaseModel
     /// <summary>The node becomes the holder of a block that nobody holds, if it needs one.</summary>
     public void Claim(Node node, int which)
     {
-        if (!node.Ledger.InNeed.Any())
+        if (node.Ledger.InNeed.FirstOrDefault() is not { } request)
             return;
-        var free = BlockCandidates.Of(Pool.Cidr, Pool.BlockSize, node.Name).Where(b => HolderOf(b) is null).ToList();
+        var candidates = request.Message.IsReclaim ? [BlockCandidates.Containing(request.Message.Request.Wanted[0], Pool.BlockSize)]
+            : BlockCandidates.Of(Pool.Cidr, Pool.BlockSize, node.Name);
+        var free = candidates.Where(b => HolderOf(b) is null).ToList();
         if (free.Count == 0)
+        {
+            if (request.Message.IsReclaim && HolderOf(candidates.First()) != node.Name)
+                node.Ledger.Refuse(request, "its block is held by another", isTaken: true, isRetryable: false);
             return;
+        }
         var cidr = free[which % free.Count];
         var result = _store.CommitAsync(BlockTransactions.Claim(cidr, node.Name, Get(IpamKeys.Block(cidr)), Get(IpamKeys.Affinity(node.Name, cidr)), _now)).GetAwaiter().GetResult();
         Assert.True(result.Succeeded);
@@ -191,6 +226,88 @@ internal sealed class LeaseModel
         // Whoever takes a node for gone knows that its pods are; when it is back it finds out itself, and the runtime removes them.
         foreach (var (handle, address) in node.Pods.Where(p => cidr.Contains(p.Value)).ToList())
             Leave(node, handle, address);
+    }
+
+    /// <summary>
+    /// The process is killed and starts again. Whose ADD was under way is removed by the runtime; a removal that was answered
+    /// is not asked for again.
+    /// </summary>
+    public void Restart(Node node)
+    {
+        Tell($"{node.Name} is killed");
+        if (node.Sent is { } sent)
+            node.Late.Add(sent.Transaction);
+        node.Sent = null;
+        node.BeginAgain();
+        node.Ledger.Add(new LeaseProtocol.ReleaseAllBut([.. node.Pods.Keys], node.Pods.ToImmutableDictionary(p => p.Value, p => (string?)p.Key)));
+        foreach (var (handle, _) in _waiting.Where(w => w.Value == node).ToList())
+        {
+            _waiting.Remove(handle);
+            Release(node, handle, []);
+        }
+        foreach (var (handle, removal) in _removals.Where(r => r.Value.Node == node).ToList())
+            Release(node, handle, removal.Addresses);
+        Load(node);
+    }
+
+    /// <summary>Pods whose address IPAM has not as theirs take it back, or are cut off and removed, as the reconciler has it.</summary>
+    private void Reclaim(Node node)
+    {
+        foreach (var (handle, address) in node.Pods.Where(p => !node.Ledger.Gives(new LeaseProtocol.Tenant(p.Key, [p.Value]))).ToList())
+        {
+            if (_waiting.ContainsKey(handle))
+                continue;
+            Tell($"{handle} wants {address} back");
+            _waiting.Add(handle, node);
+            var message = new LeaseProtocol.Allocate(++_last, Request(node, handle, address), [Pool], _ => []) { IsReclaim = true };
+            node.Ledger.Add(new LeaseRequest.Allocate(message, answer =>
+            {
+                _waiting.Remove(handle);
+                Tell($"  {handle}: {(answer is LeaseProtocol.NotAllocated no ? no.Reason : "has it")}");
+                if (answer is LeaseProtocol.NotAllocated && node.Pods.ContainsKey(handle))
+                    Leave(node, handle, address);
+            }, TimeSpan.MaxValue));
+        }
+    }
+
+    private static AllocationRequest Request(Node node, string handle, params ImmutableArray<IpAddr> wanted) => new(handle,
+        ImmutableSortedDictionary<string, string>.Empty.Add("node", node.Name).Add("pod", handle), [IpVersion.V4], [Pool.Cidr], wanted);
+
+    // Written with the addresses, in the same transaction.
+    private static Write Endpoint(Node node, string handle, ImmutableArray<IpAddr> addresses) => Write.Put(EndpointPrefix + handle, ResourceCodec.Encode(new WorkloadEndpoint
+    {
+        Metadata = new ObjectMeta { Name = handle, Namespace = "default" },
+        Spec = new WorkloadEndpointSpec { Node = node.Name, ContainerID = handle.Split('.')[1], IpNetworks = [.. addresses.Select(a => Cidr.Host(a).ToString())] },
+    }));
+
+    /// <summary>
+    /// Endpoints of containers that are not on the node go, and what they had with them; those that are missing are written:
+    /// as the reconciler has it.
+    /// </summary>
+    public void Reconcile(Node node)
+    {
+        foreach (var (handle, address) in node.Pods.Where(p => node.Ledger.Gives(new LeaseProtocol.Tenant(p.Key, [p.Value]))))
+            _ = _store.CommitAsync(new Transaction([Compare.Absent(EndpointPrefix + handle)], [Endpoint(node, handle, [address])])).GetAwaiter().GetResult();
+        foreach (var key in Keys(EndpointPrefix + node.Name + "."))
+        {
+            var handle = key[EndpointPrefix.Length..];
+            if (node.Pods.ContainsKey(handle) || _waiting.ContainsKey(handle) || Get(key) is not { } stored)
+                continue;
+            foreach (var address in EndpointAddresses.Of(stored.Value))
+            {
+                var freed = BorrowedAddresses.FreeAsync(_store, node.Name, new NodeProtocol.Borrowing(key, stored.ModRevision, BlockCandidates.Containing(address, Pool.BlockSize)), alsoOwn: true, default);
+                Tell($"{node.Name} finds the endpoint of {handle}, which is not there: {freed.GetAwaiter().GetResult()} addresses free");
+            }
+            _ = _store.CommitAsync(new Transaction([Compare.At(key, stored.ModRevision)], [Write.Delete(key)])).GetAwaiter().GetResult();
+        }
+    }
+
+    /// <summary>The lease fails and is started again by its supervisor; it hears what becomes of what was sent before.</summary>
+    public void Fail(Node node)
+    {
+        Tell($"the lease of {node.Name} fails");
+        node.Succeed();
+        Load(node);
     }
 
     /// <summary>Who can be answered before the datastore has it is.</summary>
@@ -225,6 +342,11 @@ internal sealed class LeaseModel
             foreach (var node in Nodes)
             {
                 CarryOut(node, isHeard: true);
+                RepeatRemovals(node);
+                if (node.Ledger.IsIdle)
+                    Reclaim(node);
+                if (node.Ledger.IsIdle)
+                    Reconcile(node);
                 Claim(node, round);
                 Prepare(node);
             }
@@ -252,6 +374,7 @@ internal sealed class LeaseModel
         var running = Nodes.SelectMany(n => n.Pods).Select(p => (p.Value, p.Key)).Order().ToList();
         Assert.Equal(running, assigned);
         Assert.Equal(running.Select(r => IpamKeys.Handle(r.Key)).Order(StringComparer.Ordinal), Keys(IpamKeys.HandlePrefix));
+        Assert.Equal(running.Select(r => EndpointPrefix + r.Key).Order(StringComparer.Ordinal), Keys(EndpointPrefix).Order(StringComparer.Ordinal));
         foreach (var (address, handle) in running)
             Assert.Equal([new KeyValuePair<string, int>(BlockCandidates.Containing(address, Pool.BlockSize).ToString(), 1)], IpamJson.ParseHandle(Get(IpamKeys.Handle(handle))!.Value));
     }
@@ -266,8 +389,24 @@ internal sealed class LeaseModel
         Release(node, handle, [address]);
     }
 
-    private void Release(Node node, string handle, ImmutableArray<IpAddr> addresses) =>
-        node.Ledger.Add(new LeaseRequest.Release(new LeaseProtocol.Release(++_last, handle, addresses, []), _ => { }, TimeSpan.MaxValue));
+    // The runtime asks until it is told that it is done.
+    private void Release(Node node, string handle, ImmutableArray<IpAddr> addresses)
+    {
+        _removals[handle] = (node, addresses, IsAsked: true);
+        node.Ledger.Add(new LeaseRequest.Release(new LeaseProtocol.Release(++_last, handle, addresses, [Write.Delete(EndpointPrefix + handle)]), answer =>
+        {
+            if (answer is LeaseProtocol.Released)
+                _removals.Remove(handle);
+            else
+                _removals[handle] = (node, addresses, IsAsked: false);
+        }, TimeSpan.MaxValue));
+    }
+
+    private void RepeatRemovals(Node node)
+    {
+        foreach (var (handle, removal) in _removals.Where(r => r.Value.Node == node && !r.Value.IsAsked).ToList())
+            Release(node, handle, removal.Addresses);
+    }
 
     // A promise that cannot be kept: the reconciler cuts the pod off, if it is still there.
     private void Fence(Node node, string reason)
@@ -300,7 +439,7 @@ internal sealed class LeaseModel
         {
             var places = LeaseStore.FindAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
             if (places.Own.All(node.Ledger.Held.Holds))
-                release.Elsewhere = [.. places.Guests.Where(node.Ledger.TryAdd).Select(g => g.Block.Cidr)];
+                release.Found([.. places.Guests.Where(node.Ledger.TryAdd).Select(g => g.Block.Cidr)], places.HandleRevision);
             else
                 Load(node);
         }

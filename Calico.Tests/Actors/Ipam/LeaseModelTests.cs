@@ -12,7 +12,7 @@ public class LeaseModelTests
     // Eight blocks of four for three nodes: there is always a shortage.
     private static readonly Gen<(int Kind, int Node, int Which)> Step = Gen.Select(
         Gen.Frequency((6, Gen.Const(0)), (4, Gen.Const(1)), (6, Gen.Const(2)), (6, Gen.Const(3)), (1, Gen.Const(4)), (1, Gen.Const(5)),
-            (4, Gen.Const(6)), (1, Gen.Const(7)), (3, Gen.Const(8)), (1, Gen.Const(9)), (4, Gen.Const(10)), (1, Gen.Const(11))),
+            (4, Gen.Const(6)), (1, Gen.Const(7)), (3, Gen.Const(8)), (1, Gen.Const(9)), (4, Gen.Const(10)), (1, Gen.Const(11)), (1, Gen.Const(12)), (1, Gen.Const(13)), (1, Gen.Const(14))),
         Gen.Int[0, 2], Gen.Int[0, 1000]);
 
     [Fact]
@@ -54,6 +54,9 @@ public class LeaseModelTests
                 case 8: world.Decide(node); break;
                 case 9: world.ArriveLate(node, which); break;
                 case 10: world.Borrow(node, world.Nodes[which % world.Nodes.Length]); break;
+                case 12: world.Restart(node); break;
+                case 13: world.Fail(node); break;
+                case 14: world.Reconcile(node); break;
                 default: world.Wait(TimeSpan.FromSeconds(11)); break;
             }
             world.Check();

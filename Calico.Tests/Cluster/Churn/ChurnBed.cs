@@ -88,9 +88,14 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
             _calls.TryDequeue(out _);
     }
 
-    // Everything about the pods that a fault names: calls, and what was written at which revision.
+    // Everything about the pods and blocks that a fault names: calls, and what was written at which revision.
     private void TellOfPods(string fault)
     {
+        foreach (var block in System.Text.RegularExpressions.Regex.Matches(fault, @"[\d.]+-\d+\b").Select(m => m.Value).Distinct().Take(2))
+        {
+            foreach (var written in Datastore.HistoryOf(block).TakeLast(30))
+                Tell($"{block}: revision {written.Revision}: {written.Key} {(written.Current is { } now ? System.Text.Encoding.UTF8.GetString(now.Value.Span) : "deleted")}");
+        }
         foreach (var pod in System.Text.RegularExpressions.Regex.Matches(fault, @"\bp\d+\b").Select(m => m.Value).Distinct().Take(4))
         {
             foreach (var call in _calls.Where(c => c.Contains($" {pod} ", StringComparison.Ordinal)))

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using Akka.Actor;
+using Akka.Event;
 using Akka.Remote;
 using Akka.Remote.Transport;
 using Calico.Actors.Cluster;
@@ -32,6 +33,7 @@ internal sealed class ChurnNode : IAsyncDisposable
     private readonly MeshOptions _options;
     private readonly Lock _gate = new();
     private readonly List<string> _wrecks = [];
+    private readonly ConcurrentQueue<string> _log = new();
     private string _journal = Directory.CreateTempSubdirectory("calico-churn-").FullName;
     private FakeNetworkNamespace _host;
     private Life? _life;
@@ -96,6 +98,9 @@ internal sealed class ChurnNode : IAsyncDisposable
         {
             if (TryStartMesh(life) is { } mesh)
             {
+                var keeper = _bed.Nodes.ActorOf(Props.Create(() => new LogKeeper(_log)));
+                foreach (var level in new[] { typeof(Info), typeof(Warning), typeof(Error) })
+                    mesh.EventStream.Subscribe(keeper, level);
                 await ThrottleAsync(mesh);
                 await mesh.WhenTerminated;
             }
@@ -286,7 +291,7 @@ internal sealed class ChurnNode : IAsyncDisposable
         {
             var lease = _life is { } life ? await AskAsync<LeaseProtocol.Status>(life.Lease, new LeaseProtocol.GetStatus(), life.Ended.Token) : null;
             return $"{Name}: {await AbsenceAsync() ?? "alive"}; {await MembershipAsync()}; holds {string.Join(" ", lease?.Blocks.Select(b => $"{b.Block}@{b.Epoch}") ?? [])}; "
-                + $"gives back {string.Join(" ", lease?.Leaving ?? [])} ({lease?.NothingLeaves ?? "at any time"}); {_life?.Link.Dropped} messages dropped";
+                + $"gives back {string.Join(" ", lease?.Leaving ?? [])} ({lease?.NothingLeaves ?? "at any time"}); {_life?.Link.Dropped} messages dropped\n  {string.Join("\n  ", _log)}";
         }
         catch (Exception e) when (e is AskTimeoutException or OperationCanceledException)
         {
@@ -325,6 +330,22 @@ internal sealed class ChurnNode : IAsyncDisposable
         await KillAsync();
         foreach (var folder in _wrecks.Append(_journal).Where(Directory.Exists))
             Directory.Delete(folder, recursive: true);
+    }
+
+    /// <summary>Keeps the last lines of its mesh.</summary>
+    private sealed class LogKeeper : ReceiveActor
+    {
+        private const int Lines = 60;
+
+        public LogKeeper(ConcurrentQueue<string> log) => Receive<LogEvent>(e =>
+        {
+            // What remoting says of others that are gone would fill it.
+            if (!e.LogSource.Contains("/user/", StringComparison.Ordinal))
+                return;
+            log.Enqueue(e.ToString());
+            while (log.Count > Lines)
+                log.TryDequeue(out _);
+        });
     }
 
     /// <summary>Stands for the writers of routes and rules, which have no say in addresses.</summary>
