@@ -179,7 +179,7 @@ internal static class BlockTransactions
         read is null ? Compare.Absent(key) : Compare.At(key, read.ModRevision);
 
     // One that cannot be read counts nothing; the blocks are the truth, and it is written anew.
-    private static SortedDictionary<string, int> CountsOf(KeyValue handle)
+    public static SortedDictionary<string, int> CountsOf(KeyValue handle)
     {
         try
         {

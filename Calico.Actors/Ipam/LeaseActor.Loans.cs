@@ -9,7 +9,7 @@ namespace Calico.Actors.Ipam;
 public sealed partial class LeaseActor
 {
     private sealed record LookedUp(LeaseRequest.Release Release, LeaseStore.Places? Places) : Protocol.ITick;
-    private sealed record LoansFound(LeaseRequest.Allocate Borrower, ImmutableArray<Core.Ipam.HeldBlock>? Guests) : Protocol.ITick;
+    private sealed record LoansFound(LeaseRequest.Allocate Borrower, LeaseStore.Places? Places) : Protocol.ITick;
     private sealed record LoanFetched(LeaseRequest.Allocate Borrower, LeaseRequest.Loan Loan, Core.Ipam.HeldBlock? Guest) : Protocol.ITick;
 
     private void ReceiveLoans()
@@ -27,9 +27,7 @@ public sealed partial class LeaseActor
         // Asked again after an answer that got lost: what it borrowed then is still its own.
         if (!request.IsLookedUp)
         {
-            request.AwaitsLoan = true;
-            LeaseStore.FindAsync(_datastore, _node, request.Handle, _stopped.Token)
-                .PipeTo(Self, success: places => new LoansFound(request, places.Guests), failure: _ => new LoansFound(request, null));
+            LookUp(request);
             return;
         }
         switch (_settings.Config.StrictAffinity ? new Borrowing.Step.Exhausted(0) : _borrowing.Next(request, _search.Holders(request), _uptime.Now))
@@ -43,6 +41,13 @@ public sealed partial class LeaseActor
         }
     }
 
+    private void LookUp(LeaseRequest.Allocate request)
+    {
+        request.AwaitsLoan = true;
+        LeaseStore.FindAsync(_datastore, _node, request.Handle, _stopped.Token)
+            .PipeTo(Self, success: places => new LoansFound(request, places), failure: _ => new LoansFound(request, null));
+    }
+
     private void OnLoansFound(LoansFound found)
     {
         if (_reading)
@@ -51,26 +56,27 @@ public sealed partial class LeaseActor
             return;
         }
         found.Borrower.AwaitsLoan = false;
-        if (found.Guests is not { } guests)
+        if (found.Places is not { } places || !AreHeld(places.Own))
             return;
         found.Borrower.IsLookedUp = true;
-        foreach (var guest in guests.Where(g => g.Block.Cidr.Version == found.Borrower.Lacks))
+        found.Borrower.MustLookUp = false;
+        foreach (var guest in places.Guests)
         {
             if (_ledger.TryAdd(guest) && guest.Block.AddressOf(found.Borrower.Handle) is { } had)
-                found.Borrower.Borrow(had, guest.Block.AffineHost);
+                found.Borrower.Borrow(new(had, guest.Block.AffineHost, null));
         }
         Work();
     }
 
     private void OnBorrow(LendProtocol.Borrow borrow)
     {
-        var isBusy = !_ledger.IsLoaded || _reading || _contact.IsAway(_uptime.Now);
+        var isBusy = !_ledger.IsLoaded || _reading || _ledger.IsUncertain || _contact.IsAway(_uptime.Now);
         var address = isBusy || _settings.Config.StrictAffinity ? null
             : _lending.LentTo(borrow.Handle, a => _ledger.Held.Covers(a) && borrow.Pools.Any(p => p.Contains(a)) && (borrow.Wanted ?? a) == a)
             ?? _ledger.Spare(borrow, Rules(isPromise: true));
-        var block = _ledger.Held.Own.Select(h => h.Block.Cidr).FirstOrDefault(c => address is { } a && c.Contains(a));
-        _upstream.Tell(new MeshLinkProtocol.ToNode(address is { } lent && _lending.TryLend(lent, borrow.From, borrow.Handle, _uptime.Now)
-            ? new LendProtocol.Lent(borrow.From, _node, borrow.RequestId, block, lent)
+        var block = _ledger.Held.Own.FirstOrDefault(h => address is { } a && h.Block.Cidr.Contains(a));
+        _upstream.Tell(new MeshLinkProtocol.ToNode(address is { } lent && block is not null && _lending.TryLend(lent, borrow.From, borrow.Handle, _uptime.Now)
+            ? new LendProtocol.Lent(borrow.From, _node, borrow.RequestId, block.Block.Cidr, block.Epoch, lent)
             : new LendProtocol.NotLent(borrow.From, _node, borrow.RequestId, isBusy ? LendProtocol.Refusal.Busy : LendProtocol.Refusal.NoRoom)));
     }
 
@@ -80,7 +86,7 @@ public sealed partial class LeaseActor
             return;
         // Until it is read nobody else is asked.
         borrower.AwaitsLoan = true;
-        var loan = new LeaseRequest.Loan(lent.Address, lent.From);
+        var loan = new LeaseRequest.Loan(lent.Address, lent.From, lent.Epoch);
         LeaseStore.FetchGuestAsync(_datastore, _node, lent.Block, _stopped.Token).PipeTo(Self,
             success: guest => new LoanFetched(borrower, loan, guest), failure: _ => new LoanFetched(borrower, loan, null));
     }
@@ -102,7 +108,7 @@ public sealed partial class LeaseActor
         if (!fetched.Borrower.IsAnswered && fetched.Guest is { } guest && guest.Block.Cidr.Contains(fetched.Loan.Address) && _ledger.TryAdd(guest))
         {
             _log.Info("lease of {Node}: borrows {Address} from {Owner} for {Handle}", _node, fetched.Loan.Address, fetched.Loan.Holder!, fetched.Borrower.Handle);
-            fetched.Borrower.Borrow(fetched.Loan.Address, fetched.Loan.Holder);
+            fetched.Borrower.Borrow(fetched.Loan);
         }
         Work();
     }
@@ -110,6 +116,8 @@ public sealed partial class LeaseActor
     // A pod that goes may have addresses in blocks that are not followed.
     private void LookUp()
     {
+        foreach (var request in _ledger.MustLookUp)
+            LookUp(request);
         foreach (var release in _ledger.ToLookUp().Where(_lookingUp.Add).ToList())
         {
             LeaseStore.FindAsync(_datastore, _node, release.Handle, _stopped.Token)
@@ -122,13 +130,18 @@ public sealed partial class LeaseActor
         _lookingUp.Remove(found.Release);
         if (found.Places is not { } places || _reading)
             return;
-        var unknown = places.Own.Where(b => !_ledger.Held.Holds(b)).ToList();
-        // Granted and not read yet, or on its way out: asked for again, it is held, and the release goes on from there.
-        foreach (var block in unknown)
-            _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, _node, 0)));
-        if (unknown.Count > 0)
+        if (!AreHeld(places.Own))
             return;
         found.Release.Found([.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)], places.HandleRevision);
         Work();
+    }
+
+    // Granted and not read yet, or on its way out: asked for again, it is held, and who needs it goes on from there.
+    private bool AreHeld(ImmutableArray<Core.Net.Cidr> own)
+    {
+        var unknown = own.Where(b => !_ledger.Held.Holds(b)).ToList();
+        foreach (var block in unknown)
+            _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, _node, 0)));
+        return unknown.Count == 0;
     }
 }

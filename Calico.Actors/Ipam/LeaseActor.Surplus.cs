@@ -50,12 +50,11 @@ public sealed partial class LeaseActor
         Work();
     }
 
-    // Who borrows from this node, which addresses its pods use, and what is free must be known.
+    // Which addresses its pods use, and what is free, must be known.
     private string? WhyNothingLeaves(TimeSpan now) => !_ledger.IsLoaded || _reading ? "its blocks are being read"
         : _ledger.IsUncertain ? "what was sent before may still change them"
         : !_inUse.IsComplete ? "the addresses that its pods use are not known"
         : _contact.IsAway(now) ? _contact.Describe(now)
-        : _lending.MayBeForgotten(now) ? "others may have borrowed from it before its start"
         : null;
 
     private void OnLeft(Left left)

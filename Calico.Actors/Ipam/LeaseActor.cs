@@ -209,7 +209,6 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         var held = loaded.View.Held.Where(_departures.Admits).ToList();
         _ledger.Load(held);
         Tell(loaded.View.Unreadable);
-        _lending.Begin(_uptime.Now);
         _lending.Learn(held.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
         _reading = false;
         if (_ledger.IsIdle)
@@ -278,7 +277,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         var isAway = _contact.IsAway(now);
         if (_contact.IsRefused || (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain)))
             return;
-        var isAllocating = _contact.MayAllocate(now) && (isAway || _settings.Config.StrictAffinity || !_lending.MayBeForgotten(now));
+        var isAllocating = _contact.MayAllocate(now);
         var before = _ledger.Promises;
         _ledger.Promise(Rules(isPromise: true), r => r switch
         {

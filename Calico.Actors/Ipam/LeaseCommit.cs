@@ -33,7 +33,7 @@ internal sealed class LeaseCommit : LeasePlan
         {
             var handles = Batch.HandleDeltas.Count;
             return Batch.Changed.Count + handles + Entries.Count > DatastoreLimits.MaxTransactionOperations - WritesOfOne
-                || (2 * (Batch.Changed.Count + Batch.Relied.Count)) + handles + Entries.Count(e => e.Addresses.IsEmpty) > DatastoreLimits.MaxTransactionOperations - ComparesOfOne;
+                || (2 * (Batch.Changed.Count + Batch.Relied.Count)) + handles + Entries.Count(e => e.Addresses.IsEmpty || e.Request is LeaseRequest.Allocate { Loans.IsEmpty: false }) > DatastoreLimits.MaxTransactionOperations - ComparesOfOne;
         }
     }
 

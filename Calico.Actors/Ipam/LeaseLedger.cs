@@ -53,6 +53,9 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     /// <summary>The blocks of other nodes that have to be read with the own ones.</summary>
     public IEnumerable<Cidr> Guests => _held.Guests.Union(_lateGuests);
 
+    /// <summary>Who is given nothing before it is known what it has in other nodes' blocks.</summary>
+    public IEnumerable<LeaseRequest.Allocate> MustLookUp => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => a is { MustLookUp: true, AwaitsLoan: false })];
+
     /// <summary>Who waits for a block.</summary>
     public IEnumerable<LeaseRequest.Allocate> InNeed => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => a is { IsAnswered: false, AwaitsLoan: false, Lacks: not null })];
 
@@ -231,6 +234,8 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         }
         if (!isKnown)
         {
+            foreach (var borrower in commit.Entries.Select(e => e.Request).OfType<LeaseRequest.Allocate>().Where(r => !r.Loans.IsEmpty))
+                borrower.MustLookUp = true;
             _areLate = true;
             _lateGuests.UnionWith(commit.Batch.Changed.Keys.Where(c => !_held.Holds(c)));
         }

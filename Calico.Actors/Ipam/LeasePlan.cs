@@ -28,9 +28,17 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
     /// That there is still nothing of those handles for whose release nothing is given back: else a transaction that was given
     /// up would put an address there, and what tells of it would be deleted.
     /// </summary>
-    public IEnumerable<Compare> StillNothing => _entries.Where(e => e.Addresses.IsEmpty && !Batch.HandleDeltas.ContainsKey(e.Request.Handle))
+    private IEnumerable<Compare> StillNothing => _entries.Where(e => e.Addresses.IsEmpty && !Batch.HandleDeltas.ContainsKey(e.Request.Handle))
         .Select(e => e.Request).OfType<LeaseRequest.Release>().Where(r => r.HandleRevision is not null).DistinctBy(r => r.Handle)
         .Select(r => r.HandleRevision is 0 ? Compare.Absent(IpamKeys.Handle(r.Handle)) : Compare.At(IpamKeys.Handle(r.Handle), r.HandleRevision!.Value));
+
+    // That those who lent still remember.
+    private IEnumerable<Compare> StillLent => _entries.Select(e => e.Request).OfType<LeaseRequest.Allocate>().SelectMany(r => r.Loans)
+        .Where(l => l is { Epoch: not null, Holder: not null }).SelectMany(l => held.Values.Where(h => h.IsGuest && h.Block.Cidr.Contains(l.Address))
+            .Select(h => Compare.At(IpamKeys.Affinity(l.Holder!, h.Block.Cidr), l.Epoch!.Value))).Distinct();
+
+    /// <summary>What must be as it was when it was read, beside what is written.</summary>
+    public IEnumerable<Compare> Also => StillNothing.Concat(StillLent);
 
     /// <summary>Whether a workload of this node uses the address under this handle.</summary>
     protected bool IsUsed(string handle, IpAddr address) => inUse.IsUsedBy(handle, [address]);
@@ -51,6 +59,8 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
     {
         refusal = null;
         allocate.Lacks = null;
+        if (allocate.MustLookUp)
+            return false;
         if (inUse.UsedByAnother(allocate.Demand) is { } used)
         {
             refusal = new Refusal($"address {used.Address} cannot be assigned: it is in use on this node by {used.Handle ?? "a pod that is not known"}", IsTaken: true);
@@ -93,8 +103,8 @@ internal class LeasePlan(IReadOnlyDictionary<Cidr, HeldBlock> held, AddressesInU
 
     // Who holds the block since knows nothing of what another has lent before, and may have given it to somebody.
     private bool IsWorth(LeaseRequest.Loan loan, string handle) =>
-        held.Values.FirstOrDefault(h => h.Block.Cidr.Contains(loan.Address)) is not { IsGuest: true, Block: var block }
-        || block.AffineHost == loan.Holder || block.OwnerOf(loan.Address)?.HandleId == handle;
+        held.Values.FirstOrDefault(h => h.Block.Cidr.Contains(loan.Address)) is not { IsGuest: true } guest
+        || guest.Block.OwnerOf(loan.Address)?.HandleId == handle || (guest.Block.AffineHost == loan.Holder && guest.Epoch == loan.Epoch);
 
     private bool Add(LeaseRequest.Release release)
     {

@@ -59,8 +59,10 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         answer(message);
     }
 
-    /// <summary>An address of a block that this node, not the asker's, held when it lent it.</summary>
-    public readonly record struct Loan(IpAddr Address, string? Holder);
+    /// <summary>An address of another node's block.</summary>
+    /// <param name="Holder">The node that holds the block.</param>
+    /// <param name="Epoch">Of the grant under which it lent the address; null if the handle has it already, whoever holds the block.</param>
+    public readonly record struct Loan(IpAddr Address, string? Holder, long? Epoch);
 
     public sealed class Allocate(LeaseProtocol.Allocate message, Action<ILocalMessage> answer, TimeSpan deadline) : LeaseRequest(answer, deadline)
     {
@@ -79,6 +81,9 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         /// <summary>Whether it had addresses in other nodes' blocks before it asked has been read.</summary>
         public bool IsLookedUp { get; set; }
 
+        /// <summary>It may have one there already, of a transaction of which nobody knows what came: nothing is given to it before that is read.</summary>
+        public bool MustLookUp { get; set; }
+
         /// <summary>How many other nodes have been asked for one.</summary>
         public int Asked { get; set; }
 
@@ -88,10 +93,7 @@ internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan dead
         /// <summary>The family in which no block held has room; null while that is not known.</summary>
         public IpVersion? Lacks { get; set; }
 
-        /// <param name="address">Which address.</param>
-        /// <param name="holder">The node that holds its block, and has lent it; null if nobody does.</param>
-        public void Borrow(IpAddr address, string? holder) =>
-            Owe(Loans.RemoveAll(l => l.Address.Version == address.Version).Add(new Loan(address, holder)));
+        public void Borrow(Loan loan) => Owe(Loans.RemoveAll(l => l.Address.Version == loan.Address.Version).Add(loan));
 
         /// <summary>The loan is worth nothing any more.</summary>
         public void Forfeit(IpAddr address) => Owe(Loans.RemoveAll(l => l.Address == address));

@@ -68,10 +68,14 @@ internal static class LeaseStore
     public static async Task<HeldBlock?> FetchGuestAsync(IDatastore datastore, string node, Cidr cidr, CancellationToken cancellation) =>
         await FetchAsync(datastore, cidr, cancellation) is { } found && found.Block.AffineHost != node ? found : null;
 
-    private static async Task<HeldBlock?> FetchAsync(IDatastore datastore, Cidr cidr, CancellationToken cancellation) =>
-        await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is { } stored
-            ? new HeldBlock(IpamJson.ParseBlock(stored.Value), stored.ModRevision, 0) { IsGuest = true }
-            : null;
+    private static async Task<HeldBlock?> FetchAsync(IDatastore datastore, Cidr cidr, CancellationToken cancellation)
+    {
+        if (await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is not { } stored)
+            return null;
+        var block = IpamJson.ParseBlock(stored.Value);
+        var affinity = block.AffineHost is { } holder ? await datastore.GetAsync(IpamKeys.Affinity(holder, cidr), cancellation) : null;
+        return new HeldBlock(block, stored.ModRevision, affinity?.ModRevision ?? 0) { IsGuest = true };
+    }
 
     /// <param name="Guests">Blocks of others, or of nobody.</param>
     /// <param name="Own">Those that are this node's, whether its lease knows of that or not.</param>
@@ -163,7 +167,7 @@ internal static class LeaseStore
         var read = await Task.WhenAll(unknown.Select(id => datastore.GetAsync(IpamKeys.Handle(id), cancellation)));
         for (var i = 0; i < read.Length; i++)
             known[unknown[i]] = read[i];
-        return BlockTransactions.Commit(node, commit.Batch, held, known, commit.StillNothing, commit.Alongside);
+        return BlockTransactions.Commit(node, commit.Batch, held, known, commit.Also, commit.Alongside);
     }
 
     /// <summary>Carries the commit out, and says what it wrote if it succeeded.</summary>
@@ -172,6 +176,22 @@ internal static class LeaseStore
         IReadOnlyDictionary<Cidr, HeldBlock> held, Dictionary<string, KeyValue?> known, CancellationToken cancellation)
     {
         var transaction = await PrepareAsync(datastore, node, commit, held, known, cancellation);
-        return (transaction, await datastore.CommitAsync(transaction, cancellation));
+        return (transaction, MustLookUp(commit, held, known) ? new TransactionResult(false, 0, []) : await datastore.CommitAsync(transaction, cancellation));
+    }
+
+    /// <summary>
+    /// Whether one who asks for its first address has one in a block that is not known here, by its handle's record: of an ADD
+    /// whose answer got lost. It is marked, and the commit is as good as lost.
+    /// </summary>
+    public static bool MustLookUp(LeaseCommit commit, IReadOnlyDictionary<Cidr, HeldBlock> held, IReadOnlyDictionary<string, KeyValue?> handles)
+    {
+        var any = false;
+        foreach (var request in commit.Entries.Select(e => e.Request).OfType<LeaseRequest.Allocate>().Where(r => r is { IsLookedUp: false, IsPromise: false }))
+        {
+            if (handles.GetValueOrDefault(request.Handle) is { } handle
+                && BlockTransactions.CountsOf(handle).Keys.Any(b => !Cidr.TryParse(b, out var cidr) || !held.ContainsKey(cidr)))
+                any = request.MustLookUp = true;
+        }
+        return any;
     }
 }

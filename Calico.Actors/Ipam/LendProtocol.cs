@@ -41,8 +41,11 @@ public static class LendProtocol
     /// <param name="Wanted">No other than this one.</param>
     public sealed record Borrow(string To, string From, long RequestId, string Handle, ImmutableArray<Cidr> Pools, IpAddr? Wanted) : IToNode;
 
-    /// <summary>The address is kept free for the borrower, for <see cref="Lending.Term"/>.</summary>
-    public sealed record Lent(string To, string From, long RequestId, Cidr Block, IpAddr Address) : IToNode;
+    /// <summary>
+    /// The address is kept free for the borrower, for <see cref="Lending.Term"/>, and only under this epoch of the holder's grant:
+    /// one that starts again and has forgotten what it lent writes a new epoch before it decides anything.
+    /// </summary>
+    public sealed record Lent(string To, string From, long RequestId, Cidr Block, long Epoch, IpAddr Address) : IToNode;
 
     public sealed record NotLent(string To, string From, long RequestId, Refusal Reason) : IToNode;
 }

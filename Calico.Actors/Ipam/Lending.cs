@@ -5,7 +5,8 @@ namespace Calico.Actors.Ipam;
 /// <summary>
 /// The addresses that this node keeps free because it has lent them to others who have not written them yet. A loan that
 /// has ended may still be written: so while nothing can be made durable its address is given to nobody, until a
-/// block that was written since makes the borrower's compare fail. Not thread-safe.
+/// block that was written since makes the borrower's compare fail. What an earlier incarnation has lent is void: loans are
+/// under an epoch, and every start begins with new ones. Not thread-safe.
 /// </summary>
 internal sealed class Lending
 {
@@ -18,13 +19,6 @@ internal sealed class Lending
     private const int MaxLoans = 256;
 
     private readonly Dictionary<IpAddr, Loan> _loans = [];
-    private TimeSpan? _began;
-
-    /// <summary>The blocks are known for the first time; what an earlier incarnation has lent is not.</summary>
-    public void Begin(TimeSpan now) => _began ??= now;
-
-    /// <summary>Whether there may be loans that nobody here knows of.</summary>
-    public bool MayBeForgotten(TimeSpan now) => _began is not { } began || now - began < Term;
 
     /// <summary>Whether a transaction may not take the address.</summary>
     public bool IsLent(IpAddr address, TimeSpan now) => _loans.TryGetValue(address, out var loan) && loan.Until > now;

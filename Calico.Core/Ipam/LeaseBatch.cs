@@ -13,7 +13,7 @@ public sealed record HeldBlock(IpamBlock Block, long BlockRevision, long Epoch)
 {
     /// <summary>
     /// A block of another node, or of none, in which this one takes or gives back particular addresses. No other address
-    /// is taken from it, and it has no epoch.
+    /// is taken from it. Its epoch is that of its holder's grant; 0 if nobody holds it.
     /// </summary>
     public bool IsGuest { get; init; }
 }

@@ -310,6 +310,34 @@ public class LeaseBorrowTests(ITestOutputHelper output) : LeaseFixture(output)
     }
 
     [Fact]
+    public async Task What_a_holder_lent_before_it_started_again_is_worth_nothing_when_it_is_written()
+    {
+        var (holder, borrower) = await HoldAsync(3, options: new LeaseOptions());
+        var mayWrite = new TaskCompletionSource();
+        var writes = new TaskCompletionSource();
+        Store.BeforeCommit = t =>
+        {
+            if (!t.Writes.Any(w => w.Key == EndpointKey("guest") && w.Value is not null))
+                return Task.CompletedTask;
+            writes.TrySetResult();
+            return mayWrite.Task;
+        };
+        borrower.Tell(Allocate("guest", [Four]), TestActor);
+        await writes.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        holder.Tell(Kill.Instance);
+        // It knows nothing of the loan and decides at once.
+        var last = await AddAsync(holder, "last", [Four]);
+
+        mayWrite.SetResult();
+
+        await UntilAsync(async () => await TryExpectAsync<LeaseProtocol.NotAllocated>() is not null);
+        var assigned = await AssignedAsync();
+        Assert.Equal(Held + "last", assigned[last]);
+        Assert.DoesNotContain(Held + "guest", assigned.Values);
+        Assert.Equal("", await StoredEndpointAsync("guest"));
+    }
+
+    [Fact]
     public async Task A_holder_that_does_not_answer_is_left_for_the_next_one()
     {
         var (holder, borrower) = await HoldAsync();

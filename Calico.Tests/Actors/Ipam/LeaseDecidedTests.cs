@@ -94,21 +94,6 @@ public class LeaseDecidedTests(ITestOutputHelper output) : LeaseFixture(output)
     }
 
     [Fact]
-    public async Task Soon_after_a_start_an_address_may_be_another_nodes_loan_and_is_written_first()
-    {
-        var lease = Start(options: Decided);
-        await AddAsync(lease, "first");
-        await StoredAsync("first");
-        Store.BeforeCommit = _ => _disk.Task;
-
-        lease.Tell(Allocate("web"), TestActor);
-
-        await ExpectNoMsgAsync(TimeSpan.FromMilliseconds(200));
-        Write();
-        await ExpectMsgAsync<LeaseProtocol.Allocated>(TimeSpan.FromSeconds(10));
-    }
-
-    [Fact]
     public async Task Where_the_view_has_proved_stale_nobody_is_answered_until_it_is_read_again()
     {
         var lease = await SettledAsync();

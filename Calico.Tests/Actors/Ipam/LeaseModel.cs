@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Akka.Event;
 using Calico.Actors.Cluster;
 using Calico.Actors.Ipam;
 using Calico.Core.Ipam;
@@ -22,7 +23,7 @@ internal sealed class LeaseModel
     private readonly InMemoryDatastore _store = new();
     private readonly TimeSpan _cooldown;
     private readonly Dictionary<IpAddr, string> _users = [];
-    private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private TimeSpan _now;
     private readonly Dictionary<string, Node> _waiting = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, (Node Node, ImmutableArray<IpAddr> Addresses, bool IsAsked)> _removals = new(StringComparer.Ordinal);
     private long _last;
@@ -32,7 +33,10 @@ internal sealed class LeaseModel
         _cooldown = cooldown;
         Nodes = [.. Enumerable.Range(1, nodes).Select(n => new Node("node" + n))];
         foreach (var node in Nodes)
+        {
+            node.Ledger.Add(new LeaseProtocol.ReleaseAllBut([], ImmutableDictionary<IpAddr, string?>.Empty));
             Load(node);
+        }
     }
 
     /// <param name="name">Its name.</param>
@@ -42,6 +46,7 @@ internal sealed class LeaseModel
         {
             Name = name;
             Ledger = new LeaseLedger(name, new LeaseOptions(), InUse);
+            Departures = new Departures(name);
         }
 
         public string Name { get; }
@@ -58,14 +63,26 @@ internal sealed class LeaseModel
         /// <summary>Transactions that the node has given up and that may arrive yet.</summary>
         public List<Transaction> Late { get; } = [];
 
+        /// <summary>The blocks that it gives back; outlives the lease.</summary>
+        public Departures Departures { get; private set; }
+
+        /// <summary>First steps of giving a block back that have not arrived.</summary>
+        public List<HeldBlock> Leaves { get; } = [];
+
+        /// <summary>What the owners of blocks have been asked and have not done yet, and what they answered.</summary>
+        public List<BlockProtocol.ReleaseBlock> Orders { get; } = [];
+        public List<object> Answers { get; } = [];
+
         /// <summary>Addresses that are kept for borrowers.</summary>
-        public HashSet<IpAddr> Lent { get; } = [];
+        public Lending Lending { get; private set; } = new();
 
         /// <summary>Its process is another; what pods use is all that is left.</summary>
         public void BeginAgain()
         {
             InUse = new AddressesInUse();
             Ledger = new LeaseLedger(Name, new LeaseOptions(), InUse);
+            Departures = new Departures(Name);
+            Lending = new Lending();
             Handles.Forget();
         }
 
@@ -75,6 +92,7 @@ internal sealed class LeaseModel
             var from = Ledger.Resign("the lease starts again");
             Ledger = new LeaseLedger(Name, new LeaseOptions(), InUse);
             Ledger.Inherit(from);
+            Lending = new Lending();
             Handles.Forget();
         }
     }
@@ -86,7 +104,12 @@ internal sealed class LeaseModel
 
     private void Tell(string what) => Story.Add(what);
 
-    private LeaseRules Rules(Node node) => new() { Cooldown = _cooldown, Now = _now, IsLent = node.Lent.Contains };
+    private LeaseRules Rules(Node node, bool isPromise) => new()
+    {
+        Cooldown = _cooldown,
+        Now = DateTimeOffset.UnixEpoch + _now,
+        IsLent = isPromise ? node.Lending.MayBeWritten : a => node.Lending.IsLent(a, _now),
+    };
 
     // ---- steps -------------------------------------------------------------------------------------------------------
 
@@ -107,7 +130,7 @@ internal sealed class LeaseModel
                 Assert.True(_users.TryAdd(address, handle), $"{address} is given to {handle} while {_users.GetValueOrDefault(address)} uses it");
                 node.Pods[handle] = address;
             }
-        }, TimeSpan.MaxValue));
+        }, _now + new LeaseOptions().RequestTimeout));
     }
 
     public void Remove(Node node, int which)
@@ -122,10 +145,16 @@ internal sealed class LeaseModel
     public void Prepare(Node node)
     {
         LookUp(node);
-        if (node.Sent is not null || node.Ledger.Next(Rules(node), reason => Fence(node, reason)) is not { } commit)
+        if (node.Sent is not null || node.Ledger.Next(Rules(node, isPromise: false), reason => Fence(node, reason)) is not { } commit)
             return;
-        node.Sent = (commit, LeaseStore.PrepareAsync(_store, node.Name, commit, node.Ledger.Held.All, node.Handles.Among(commit.Batch.HandleDeltas.Keys), default)
-            .GetAwaiter().GetResult());
+        var handles = node.Handles.Among(commit.Batch.HandleDeltas.Keys);
+        var transaction = LeaseStore.PrepareAsync(_store, node.Name, commit, node.Ledger.Held.All, handles, default).GetAwaiter().GetResult();
+        if (LeaseStore.MustLookUp(commit, node.Ledger.Held.All, handles))
+        {
+            Fail(node, commit, isKnown: true);
+            return;
+        }
+        node.Sent = (commit, transaction);
         Tell($"{node.Name} sends {Describe(commit)}");
     }
 
@@ -143,6 +172,7 @@ internal sealed class LeaseModel
         {
             node.Ledger.Succeeded(sent.Commit, result.Revision);
             node.Handles.Written(sent.Transaction.Writes, result.Revision);
+            node.Lending.Learn(sent.Commit.Batch.Changed.Values, isOwnWrite: true, _now);
         }
         else
         {
@@ -175,15 +205,15 @@ internal sealed class LeaseModel
     /// <summary>The node borrows an address of another one, if it needs one.</summary>
     public void Borrow(Node node, Node from)
     {
-        if (node == from || node.Ledger.InNeed.FirstOrDefault(r => r.Loans.IsEmpty) is not { } request
-            || from.Ledger.Spare(new LendProtocol.Borrow(from.Name, node.Name, 1, request.Handle, [Pool.Cidr], null), Rules(from)) is not { } address)
+        if (node == from || from.Ledger.IsUncertain || node.Ledger.InNeed.FirstOrDefault(r => r.Loans.IsEmpty) is not { } request
+            || from.Ledger.Spare(new LendProtocol.Borrow(from.Name, node.Name, 1, request.Handle, [Pool.Cidr], null), Rules(from, isPromise: true)) is not { } address
+            || !from.Lending.TryLend(address, node.Name, request.Handle, _now))
             return;
-        from.Lent.Add(address);
         if (LeaseStore.FetchGuestAsync(_store, node.Name, BlockCandidates.Containing(address, Pool.BlockSize), default).GetAwaiter().GetResult() is { } guest
             && node.Ledger.TryAdd(guest))
         {
             Tell($"{request.Handle} borrows {address} of {from.Name}");
-            request.Borrow(address, from.Name);
+            request.Borrow(new(address, from.Name, from.Ledger.Held.All[guest.Block.Cidr].Epoch));
         }
     }
 
@@ -202,10 +232,10 @@ internal sealed class LeaseModel
             return;
         }
         var cidr = free[which % free.Count];
-        var result = _store.CommitAsync(BlockTransactions.Claim(cidr, node.Name, Get(IpamKeys.Block(cidr)), Get(IpamKeys.Affinity(node.Name, cidr)), _now)).GetAwaiter().GetResult();
+        var result = _store.CommitAsync(BlockTransactions.Claim(cidr, node.Name, Get(IpamKeys.Block(cidr)), Get(IpamKeys.Affinity(node.Name, cidr)), DateTimeOffset.UnixEpoch + _now)).GetAwaiter().GetResult();
         Assert.True(result.Succeeded);
         Tell($"{node.Name} claims {cidr} at {result.Revision}");
-        node.Ledger.TryAdd(new HeldBlock(IpamJson.ParseBlock(Get(IpamKeys.Block(cidr))!.Value), result.Revision, result.Revision));
+        Hold(node, new HeldBlock(IpamJson.ParseBlock(Get(IpamKeys.Block(cidr))!.Value), result.Revision, result.Revision));
     }
 
     /// <summary>The others take the node for gone, as far as this block goes; the node does not know.</summary>
@@ -238,6 +268,9 @@ internal sealed class LeaseModel
         if (node.Sent is { } sent)
             node.Late.Add(sent.Transaction);
         node.Sent = null;
+        node.Late.AddRange(node.Leaves.Select(b => BlockTransactions.Leave(node.Name, b)));
+        node.Leaves.Clear();
+        node.Answers.Clear();
         node.BeginAgain();
         node.Ledger.Add(new LeaseProtocol.ReleaseAllBut([.. node.Pods.Keys], node.Pods.ToImmutableDictionary(p => p.Value, p => (string?)p.Key)));
         foreach (var (handle, _) in _waiting.Where(w => w.Value == node).ToList())
@@ -318,15 +351,23 @@ internal sealed class LeaseModel
         if (!node.Ledger.IsUncertain && node.Ledger.Held.Own.All(b => HolderOf(b.Block.Cidr) == node.Name && Get(IpamKeys.Affinity(node.Name, b.Block.Cidr))?.ModRevision == b.Epoch))
         {
             Tell($"{node.Name} decides");
-            node.Ledger.Promise(Rules(node), r => r is LeaseRequest.Allocate { Loans.IsEmpty: true } or LeaseRequest.Release { Elsewhere.IsEmpty: true }, isAway: false);
+            node.Ledger.Promise(Rules(node, isPromise: true), r => (r is LeaseRequest.Allocate { Loans.IsEmpty: true }) || r is LeaseRequest.Release { Elsewhere.IsEmpty: true }, isAway: false);
         }
     }
 
-    public void Wait(TimeSpan span) => _now += span;
+    /// <summary>Time passes; who has waited too long for an address is refused, and the runtime removes the pod.</summary>
+    public void Wait(TimeSpan span)
+    {
+        _now += span;
+        foreach (var node in Nodes)
+            node.Ledger.Expire(_now, _ => "too late");
+    }
 
     /// <summary>Nothing fails any more, until nothing is left to do.</summary>
     public void Drain()
     {
+        Settle();
+        Wait(Lending.Term);
         Settle();
         // Whoever still waits lacks an address, and there is none: the runtime gives up and removes the pod.
         foreach (var (handle, node) in _waiting.ToList())
@@ -342,6 +383,12 @@ internal sealed class LeaseModel
             foreach (var node in Nodes)
             {
                 CarryOut(node, isHeard: true);
+                Leave(node, isHeard: true, isLate: false);
+                Obey(node, 1);
+                Hear(node, 1);
+                if (round % 5 == 0 && node.Departures.Leaving.Any())
+                    Load(node);
+                Shrink(node, round);
                 RepeatRemovals(node);
                 if (node.Ledger.IsIdle)
                     Reclaim(node);
@@ -351,6 +398,93 @@ internal sealed class LeaseModel
                 Prepare(node);
             }
         }
+    }
+
+    // ---- blocks that go back -----------------------------------------------------------------------------------------
+
+    private void Hold(Node node, HeldBlock block)
+    {
+        if (node.Departures.Admits(block))
+            node.Ledger.TryAdd(block);
+    }
+
+    /// <summary>The node looks for a block that it can do without, and goes on with those that are on their way out.</summary>
+    public void Shrink(Node node, int which)
+    {
+        if (!node.Ledger.IsLoaded || node.Ledger.IsUncertain || !node.InUse.IsComplete)
+            return;
+        var empty = node.Ledger.Held.Own.Where(h => h.Block.IsEmpty && !node.Lending.HasLoansIn(h.Block.Cidr)).Select(h => h.Block.Cidr).Order().ToList();
+        if (empty.Count > 0 && node.Ledger.Withdraw(empty[which % empty.Count]) is { } withdrawn)
+            node.Departures.Withdraw(withdrawn);
+        foreach (var block in node.Departures.Send())
+        {
+            Tell($"{node.Name} wants to leave {block.Block.Cidr}@{block.Epoch}/{block.BlockRevision}");
+            node.Leaves.Add(block);
+        }
+        node.Orders.AddRange(node.Departures.Leaving.Select(l => new BlockProtocol.ReleaseBlock(l.Key, node.Name, l.Value)));
+    }
+
+    /// <param name="node">Whose step arrives.</param>
+    /// <param name="isHeard">Whether the node learns what came of it; it may come to pass later then.</param>
+    public void Leave(Node node, bool isHeard, bool isLate)
+    {
+        if (node.Leaves.Count == 0)
+            return;
+        var block = node.Leaves[0];
+        node.Leaves.RemoveAt(0);
+        var transaction = BlockTransactions.Leave(node.Name, block);
+        if (isLate)
+        {
+            Tell($"{node.Name} gives up leaving {block.Block.Cidr}");
+            node.Late.Add(transaction);
+            node.Departures.NotKnown(block);
+            return;
+        }
+        var result = _store.CommitAsync(transaction).GetAwaiter().GetResult();
+        Tell($"{node.Name} leaves {block.Block.Cidr}: {(result.Succeeded ? $"at {result.Revision}" : "fails")}{(isHeard ? "" : ", unheard")}");
+        if (!isHeard)
+            node.Departures.NotKnown(block);
+        else if (result.Succeeded)
+            node.Departures.Left(block.Block.Cidr, result.Revision);
+        else
+            NotLeft(node, block);
+    }
+
+    private void NotLeft(Node node, HeldBlock block)
+    {
+        node.Departures.NotLeft(block);
+        Load(node);
+    }
+
+    /// <summary>The owner of a block does what it was asked, perhaps once more.</summary>
+    public void Obey(Node node, int which)
+    {
+        if (node.Orders.Count == 0)
+            return;
+        var order = node.Orders[which % node.Orders.Count];
+        if (which % 3 != 0)
+            node.Orders.Remove(order);
+        var answer = new BlockDecisions(_store, TimeProvider.System, NoLogger.Instance).ReleaseAsync(order, default).GetAwaiter().GetResult();
+        Tell($"{order}: {answer ?? "nothing"}");
+        if (answer is not null)
+            node.Answers.Add(answer);
+    }
+
+    /// <summary>An answer reaches the node, or is lost.</summary>
+    public void Hear(Node node, int which)
+    {
+        if (node.Answers.Count == 0)
+            return;
+        var answer = node.Answers[which % node.Answers.Count];
+        node.Answers.Remove(answer);
+        if (which % 5 == 0)
+            return;
+        Tell($"{node.Name} hears {answer}");
+        if (answer is BlockProtocol.HolderRetired retired && node.Departures.Gone(retired.Block))
+            Load(node);
+        else if (answer is BlockProtocol.BlockGranted granted && !node.Ledger.Held.Holds(granted.Block)
+            && LeaseStore.FetchAsync(_store, granted, default).GetAwaiter().GetResult() is { } held)
+            Hold(node, held);
     }
 
     // ---- what must hold ----------------------------------------------------------------------------------------------
@@ -369,6 +503,12 @@ internal sealed class LeaseModel
 
     public void CheckEverythingIsAccountedFor()
     {
+        foreach (var key in Keys(IpamKeys.HostPrefix))
+        {
+            Assert.Equal("confirmed", IpamJson.ParseAffinityState(Get(key)!.Value));
+            Assert.True(IpamKeys.TryParseAffinity(key, out var host, out var cidr));
+            Assert.True(Nodes.Single(n => n.Name == host).Ledger.Held.Holds(cidr), $"{host} does not know that it holds {cidr}");
+        }
         var assigned = Keys(IpamKeys.BlockPrefix).SelectMany(k => IpamJson.ParseBlock(Get(k)!.Value).Assigned())
             .Where(a => a.Owner.ReleasedAt is null).Select(a => (a.Address, a.Owner.HandleId!)).Order().ToList();
         var running = Nodes.SelectMany(n => n.Pods).Select(p => (p.Value, p.Key)).Order().ToList();
@@ -429,12 +569,31 @@ internal sealed class LeaseModel
 
     private void Load(Node node)
     {
-        node.Ledger.Load(LeaseStore.LoadAsync(_store, node.Name, [.. node.Ledger.Guests], default).GetAwaiter().GetResult().Held);
+        var view = LeaseStore.LoadAsync(_store, node.Name, [.. node.Ledger.Guests], default).GetAwaiter().GetResult();
+        node.Departures.Load(view.Leaving);
+        var held = view.Held.Where(node.Departures.Admits).ToList();
+        node.Ledger.Load(held);
+        node.Lending.Learn(held.Where(h => !h.IsGuest).Select(h => h.Block), isOwnWrite: false, _now);
         Tell($"{node.Name} reads: holds {string.Join(' ', node.Ledger.Held.Own.Select(h => $"{h.Block.Cidr}@{h.Epoch}/{h.BlockRevision}"))}, guests {string.Join(' ', node.Ledger.Held.Guests)}, unfenced {string.Join(' ', node.Ledger.Held.Unfenced)}");
     }
 
     private void LookUp(Node node)
     {
+        foreach (var request in node.Ledger.MustLookUp)
+        {
+            var places = LeaseStore.FindAsync(_store, node.Name, request.Handle, default).GetAwaiter().GetResult();
+            if (!places.Own.All(node.Ledger.Held.Holds))
+            {
+                Load(node);
+                continue;
+            }
+            (request.IsLookedUp, request.MustLookUp) = (true, false);
+            foreach (var guest in places.Guests)
+            {
+                if (node.Ledger.TryAdd(guest) && guest.Block.AddressOf(request.Handle) is { } had)
+                    request.Borrow(new(had, guest.Block.AffineHost, null));
+            }
+        }
         foreach (var release in node.Ledger.ToLookUp().ToList())
         {
             var places = LeaseStore.FindAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
