@@ -68,6 +68,11 @@ internal sealed class ChurnBed : IHostProbe, IAsyncDisposable
 
     public int Operations => _operations;
 
+    /// <summary>The handle that an address belongs to, by what is stored; null if it is free.</summary>
+    public async Task<string?> OwnerOfAsync(IpAddr address) =>
+        await Datastore.GetAsync(IpamKeys.Block(BlockCandidates.Containing(address, _pools[0].BlockSize))) is { } stored
+            ? IpamJson.ParseBlock(stored.Value).OwnerOf(address)?.HandleId : null;
+
     public Random Random(string of) => new(of.Aggregate(_seed, (hash, c) => unchecked(hash * 31 + c)));
 
     public long NextId() => Interlocked.Increment(ref _lastId);

@@ -321,6 +321,15 @@ internal sealed class ChurnNode : IAsyncDisposable
         var lease = await AskAsync<LeaseProtocol.Status>(_life!.Lease, new LeaseProtocol.GetStatus(), Ended);
         if (!lease.Loaded || lease.Promises > 0 || lease.Waiting > 0 || lease.Trouble is not null)
             return $"{Name}: {lease}";
+        // It may not have heard yet what was taken from it.
+        foreach (var workload in (await WorkloadsAsync()).Where(w => !w.IsFenced))
+        {
+            foreach (var address in workload.ParsedAddresses)
+            {
+                if (await _bed.OwnerOfAsync(address) != workload.HandleId)
+                    return $"{Name}: {workload.Id} uses {address}, which is not its own by what is stored";
+            }
+        }
         var report = (await AskAsync<ReconcilerProtocol.Status>(_life!.Reconciler, new ReconcilerProtocol.GetStatus(), Ended)).Report;
         return report is null or { Pending.Length: > 0 } ? $"{Name}: {string.Join("; ", report?.Pending ?? ["not reconciled"])}" : null;
     }
