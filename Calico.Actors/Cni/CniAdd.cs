@@ -12,7 +12,7 @@ namespace Calico.Actors.Cni;
 /// <summary>
 /// The conversation of an ADD.
 /// <code>
-///   lease: addresses + endpoint, durable ─┐
+///   lease: addresses + endpoint ──────────┐
 ///   links: veth, host end down            ├─► addresses in the pod, policy in the kernel ─► links: up ─► route ─► result
 ///   enforcer: rules                       ┘                                                 journal
 /// </code>
@@ -56,7 +56,7 @@ internal sealed class CniAdd(CniSteps steps, CniMetrics metrics)
     private Task<RegistryProtocol.Admitted> AdmitAsync(Workload draft) =>
         steps.AskAsync<RegistryProtocol.Admitted>(_services.Registry, new RegistryProtocol.Admit(draft));
 
-    // Pair and rules need only the interface's name: both are being made while the addresses become durable.
+    // Pair and rules need only the interface's name: both are being made while the addresses are decided.
     private async Task<Workload> MakeAsync(CniPlan plan, CniNetworkConfig config, INetworkNamespace pod, CniTiming timing,
         CancellationToken cancellation)
     {

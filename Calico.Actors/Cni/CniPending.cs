@@ -103,10 +103,10 @@ public sealed class CniPending : IAsyncDisposable
             {
                 return;
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            catch (Exception e)
             {
                 if (!_trouble)
-                    _report($"the DELs that wait in {_folder} cannot be read; trying again every {Period.TotalSeconds:0} s", e);
+                    _report($"the DELs that wait in {_folder} cannot be carried out; trying again every {Period.TotalSeconds:0} s", e);
                 _trouble = true;
             }
         }

@@ -98,7 +98,7 @@ internal sealed class CniSteps(CniServices services)
     }
 
     /// <summary>
-    /// Addresses for the planned workload, durable together with its endpoint; or the endpoint alone where others gave the
+    /// Addresses for the planned workload, which become durable together with its endpoint; or the endpoint alone where others gave the
     /// addresses.
     /// </summary>
     public async Task<Workload> AllocateAsync(CniPlan plan, bool writesEndpoint = true)

@@ -318,8 +318,8 @@ public sealed class RegistryActor : ReceiveActor
         _unwritten.Remove(workload.Attachment);
         if (_workloads.Remove(workload.Attachment, out var known))
             Publish(known, null);
-        if (_names.GetValueOrDefault(workload.HostInterface) == workload.Attachment)
-            _names.Remove(workload.HostInterface);
+        foreach (var name in _names.Where(n => n.Value == workload.Attachment).Select(n => n.Key).ToList())
+            _names.Remove(name);
         return fault;
     }
 

@@ -51,6 +51,9 @@ public sealed class FeedActor : ReceiveActor, IWithTimers
         Receive<Retry>(r => Follow(r.Prefix));
     }
 
+    // A warden that starts again knows nothing, and the feed would tell it only what changes: they start over together.
+    protected override SupervisorStrategy SupervisorStrategy() => new OneForOneStrategy(_ => Directive.Escalate);
+
     private bool InSync => _listed.Count == Prefixes.Length;
 
     protected override void PreStart()

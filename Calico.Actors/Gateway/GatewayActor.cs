@@ -98,7 +98,8 @@ public sealed class GatewayActor : ReceiveActor, IWithTimers
             .Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp or MemberStatus.Leaving)
             .Select(m => new MeshMember(m.Address.ToString(), MeshPaths.NodeOf(m), !unreachable.Contains(m)))
             .OrderBy(m => m.Node, StringComparer.Ordinal).ToImmutableArray();
-        _reachable = members.Where(m => m.Reachable).ToImmutableDictionary(m => m.Node, m => m.Address);
+        // Two machines that call themselves alike are a mistake that must not end everybody's mesh.
+        _reachable = members.Where(m => m.Reachable).GroupBy(m => m.Node, StringComparer.Ordinal).ToImmutableDictionary(g => g.Key, g => g.First().Address);
         _link.ToNode(new MeshLinkProtocol.Members(members));
     }
 

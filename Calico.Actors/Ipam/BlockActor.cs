@@ -13,7 +13,7 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
 {
-    private sealed record Done(object? Reply, IActorRef ReplyTo) : Protocol.ITick;
+    private sealed record Done(object? Reply, Exception? Failure, IActorRef ReplyTo) : Protocol.ITick;
 
     /// <summary>More commands than this waiting for one block means that callers retry faster than we answer.</summary>
     private const int MaxWaiting = 1000;
@@ -56,10 +56,15 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
 
     private void OnDone(Done done)
     {
-        if (done.Reply is not null)
+        if (done.Failure is not null)
+        {
+            Report(done.Failure);
+        }
+        else if (done.Reply is not null)
+        {
             _lastFailure = null;
-        if (done.Reply is not null)
             done.ReplyTo.Tell(done.Reply);
+        }
         _waiting = 0;
         Become(Serving);
         Stash.UnstashAll();
@@ -76,19 +81,18 @@ public sealed class BlockActor : ReceiveActor, IWithUnboundedStash
     {
         var replyTo = Sender;
         Become(Working);
-        work().PipeTo(Self, success: reply => new Done(reply, replyTo), failure: e => new Done(Failed(e), replyTo));
+        work().PipeTo(Self, success: reply => new Done(reply, null, replyTo), failure: e => new Done(null, e, replyTo));
     }
 
     // Askers repeat what they want every few seconds: said is what is new.
-    private object? Failed(Exception e)
+    private void Report(Exception e)
     {
         if (e.Message == _lastFailure)
-            return null;
+            return;
         _lastFailure = e.Message;
         if (e is DatastoreException)
             _log.Warning("block {Block}: the datastore did not answer, the asker repeats it: {Cause}", Uri.UnescapeDataString(Self.Path.Name), e.Message);
         else
             _log.Error(e, "block {Block}: a request failed, the asker repeats it", Uri.UnescapeDataString(Self.Path.Name));
-        return null;
     }
 }

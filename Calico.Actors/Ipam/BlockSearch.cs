@@ -32,7 +32,11 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
     /// <summary>A refusal that the feed has not confirmed is believed this long.</summary>
     private static readonly TimeSpan RefusalMemory = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a block that cannot be read is left alone.</summary>
+    private static readonly TimeSpan CorruptMemory = TimeSpan.FromMinutes(1);
+
     private readonly Dictionary<Cidr, string> _holders = [];
+    private readonly Dictionary<Cidr, TimeSpan> _corrupt = [];
     private readonly Dictionary<Cidr, TimeSpan> _refused = [];
     private readonly Dictionary<IpVersion, Question> _asked = [];
     private bool _inSync;
@@ -110,7 +114,10 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
             _unavailable = true;
             return false;
         }
-        if (_holders.GetValueOrDefault(refused.Block, node) == node)
+        // A person has to look at it; nobody waits for that.
+        if (refused.Reason is BlockProtocol.Refusal.Corrupt)
+            _corrupt[refused.Block] = now;
+        else if (_holders.GetValueOrDefault(refused.Block, node) == node)
             _refused[refused.Block] = now;
         return true;
     }
@@ -168,11 +175,12 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
         {
             var candidates = request.Demand.WantedOf(family) is { } wanted
                 ? pool.Cidr.Contains(wanted) ? [BlockCandidates.Containing(wanted, pool.BlockSize)] : []
-                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node).Where(b => !settings.Reserved.Covers(b));
+                : BlockCandidates.Of(pool.Cidr, pool.BlockSize, node, settings.Reserved.CoverOf);
             foreach (var candidate in candidates)
             {
                 if (!held.Contains(candidate) && _holders.GetValueOrDefault(candidate, node) == node
-                    && !(_refused.TryGetValue(candidate, out var at) && now - at < RefusalMemory))
+                    && !(_refused.TryGetValue(candidate, out var at) && now - at < RefusalMemory)
+                    && !(_corrupt.TryGetValue(candidate, out var seen) && now - seen < CorruptMemory))
                     return candidate;
             }
         }

@@ -1,5 +1,6 @@
 using Calico.Actors.Cluster;
 using Calico.Core.Ipam;
+using Calico.Core.Model.Resources;
 using Calico.Core.Net;
 using Calico.Datastore;
 
@@ -25,11 +26,12 @@ internal static class BorrowedAddresses
             if (endpoint is null || endpoint.ModRevision != borrowing.Revision || block is null)
                 return 0;
             // Who claimed a block since is not gone.
-            var contents = IpamJson.ParseBlock(block.Value);
+            if (TryParse(block) is not { } contents)
+                return 0;
             if ((contents.AffineHost == node && !alsoOwn) || EndpointAddresses.SpecOf(endpoint.Value) is not { } spec)
                 return 0;
             var addresses = EndpointAddresses.Of(spec.IpNetworks).ToHashSet();
-            bool IsBorrowed(IpAddr address, AllocationAttributes owner) => addresses.Contains(address) && owner["node"] == node && IsOf(spec.ContainerID, owner.HandleId);
+            bool IsBorrowed(IpAddr address, AllocationAttributes owner) => addresses.Contains(address) && owner["node"] == node && IsOf(spec, owner.HandleId);
             var owners = contents.Assigned().Where(a => IsBorrowed(a.Address, a.Owner)).ToList();
             var handles = await LeaseStore.ReadHandlesAsync(datastore, owners.Select(o => o.Owner.HandleId), cancellation);
             if (BlockTransactions.FreeBorrowed(Compare.At(endpoint.Key, endpoint.ModRevision), block, IsBorrowed, handles) is not { } transaction)
@@ -41,6 +43,19 @@ internal static class BorrowedAddresses
     }
 
     // The address may be another pod's by now. Handles of pods are the network's name and the container.
-    private static bool IsOf(string? container, string? handle) =>
-        string.IsNullOrEmpty(container) || handle?.EndsWith("." + container, StringComparison.Ordinal) == true;
+    private static bool IsOf(WorkloadEndpointSpec spec, string? handle) => string.IsNullOrEmpty(spec.ContainerID) || (handle is not null
+        && (handle.EndsWith("." + spec.ContainerID, StringComparison.Ordinal) || handle.EndsWith($".{spec.ContainerID}.{spec.Endpoint}", StringComparison.Ordinal)));
+
+    // A damaged block is a matter for a person, and the audit names it; it holds up nothing else.
+    private static IpamBlock? TryParse(KeyValue block)
+    {
+        try
+        {
+            return IpamJson.ParseBlock(block.Value);
+        }
+        catch (FormatException)
+        {
+            return null;
+        }
+    }
 }

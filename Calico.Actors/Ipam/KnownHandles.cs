@@ -4,7 +4,7 @@ using Calico.Datastore;
 namespace Calico.Actors.Ipam;
 
 /// <summary>
-/// Handles as this lease wrote them last, so that a release need not read what an allocation wrote. Others write them
+/// Handles as this lease wrote or read them last, so that a release need not read what an allocation wrote. Others write them
 /// seldom (a retirement, a person): a handle that is not as it is remembered fails its transaction, and then all are
 /// forgotten with the blocks. There are at most as many as addresses of this node. Not thread-safe.
 /// </summary>
@@ -37,6 +37,13 @@ internal sealed class KnownHandles
             else
                 _byId.Remove(id);
         }
+    }
+
+    /// <summary>A handle as it was read.</summary>
+    public void Read(KeyValue? handle)
+    {
+        if (handle is not null)
+            _byId[handle.Key[IpamKeys.HandlePrefix.Length..]] = handle;
     }
 
     public void Forget() => _byId.Clear();

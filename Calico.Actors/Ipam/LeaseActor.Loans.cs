@@ -56,7 +56,7 @@ public sealed partial class LeaseActor
             return;
         }
         found.Borrower.AwaitsLoan = false;
-        if (found.Places is not { } places || !AreHeld(places.Own))
+        if (found.Borrower.IsAnswered || found.Places is not { } places || !AreHeld(places.Own))
             return;
         found.Borrower.IsLookedUp = true;
         found.Borrower.MustLookUp = false;
@@ -76,7 +76,7 @@ public sealed partial class LeaseActor
             ?? _ledger.Spare(borrow, Rules(isPromise: true));
         var block = _ledger.Held.Own.FirstOrDefault(h => address is { } a && h.Block.Cidr.Contains(a));
         _upstream.Tell(new MeshLinkProtocol.ToNode(address is { } lent && block is not null && _lending.TryLend(lent, borrow.From, borrow.Handle, _uptime.Now)
-            ? new LendProtocol.Lent(borrow.From, _node, borrow.RequestId, block.Block.Cidr, block.Epoch, lent)
+            ? new LendProtocol.Lent(borrow.From, _node, borrow.RequestId, block.Block.Cidr, lent, block.Epoch)
             : new LendProtocol.NotLent(borrow.From, _node, borrow.RequestId, isBusy ? LendProtocol.Refusal.Busy : LendProtocol.Refusal.NoRoom)));
     }
 
@@ -118,12 +118,16 @@ public sealed partial class LeaseActor
     {
         foreach (var request in _ledger.MustLookUp)
             LookUp(request);
-        foreach (var release in _ledger.ToLookUp().Where(_lookingUp.Add).ToList())
+        foreach (var release in _ledger.ToLookUp(IsAllHere).Where(_lookingUp.Add).ToList())
         {
             LeaseStore.FindAsync(_datastore, _node, release.Handle, _stopped.Token)
                 .PipeTo(Self, success: places => new LookedUp(release, places), failure: _ => new LookedUp(release, null));
         }
     }
+
+    // By the handle's record as this lease wrote it; of one that it does not know it has to ask.
+    private bool IsAllHere(string handle) => _handles.Among([handle]).GetValueOrDefault(handle) is { } record
+        && BlockTransactions.CountsOf(record).Keys.All(b => Core.Net.Cidr.TryParse(b, out var cidr) && _ledger.Held.Holds(cidr));
 
     private void OnLookedUp(LookedUp found)
     {
@@ -132,7 +136,8 @@ public sealed partial class LeaseActor
             return;
         if (!AreHeld(places.Own))
             return;
-        found.Release.Found([.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)], places.HandleRevision);
+        found.Release.Found([.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)], places.Handle?.ModRevision ?? 0);
+        _handles.Read(places.Handle);
         Work();
     }
 

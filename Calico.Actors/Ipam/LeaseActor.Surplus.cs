@@ -34,7 +34,7 @@ public sealed partial class LeaseActor
         _ledger.Tidy();
         foreach (var block in _surplus.Choose(_ledger.Held.Own, Rules(isPromise: true).IsKept, _settings.LeakGrace, now))
         {
-            if (!_lending.HasLoansIn(block) && _ledger.Withdraw(block) is { } withdrawn)
+            if (!_lending.HasLoansIn(block, now) && _ledger.Withdraw(block) is { } withdrawn)
                 _departures.Withdraw(withdrawn);
         }
         foreach (var block in _departures.Send())

@@ -275,7 +275,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         var now = _uptime.Now;
         var isAway = _contact.IsAway(now);
-        if (_contact.IsRefused || (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain)))
+        if (_contact.IsRefused || !_ledger.HasBeenCertain || (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain)))
             return;
         var isAllocating = _contact.MayAllocate(now);
         var before = _ledger.Promises;
@@ -382,7 +382,12 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         if (fetched.Failure is { } failure)
             _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
-        if (_ledger.IsLoaded && !_reading && fetched.Held is { } held && _departures.Admits(held) && _ledger.TryAdd(held))
+        if (_reading)
+        {
+            // The reading under way may be older than the grant.
+            _readAgain = true;
+        }
+        else if (_ledger.IsLoaded && fetched.Held is { } held && _departures.Admits(held) && _ledger.TryAdd(held))
         {
             _log.Info("lease of {Node}: holds block {Block} at epoch {Epoch}", _node, held.Block.Cidr, held.Epoch);
             PublishHeld();

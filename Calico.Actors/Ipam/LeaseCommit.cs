@@ -117,9 +117,19 @@ internal sealed class LeaseCommit : LeasePlan
             .Where(a => a.Owner["pod"] is not null && BlockTransactions.BelongsTo(a.Owner, node)
                 && a.Owner.HandleId is { } handle && reconcile.IsLeft(a.Address, handle)
                 && !asked.Contains(handle) && !IsUsed(handle, a.Address))
-            .Select(a => a.Address).Take(BlockTransactions.MaxFreed + 1).ToList();
-        IsReconciled = left.Count <= BlockTransactions.MaxFreed;
-        var now = left.Take(BlockTransactions.MaxFreed).ToHashSet();
+            .Select(a => (a.Address, Handle: a.Owner.HandleId!)).ToList();
+        var now = new HashSet<IpAddr>();
+        var blocks = new HashSet<Cidr>();
+        var handles = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var (address, handle) in left)
+        {
+            blocks.Add(held.Values.First(h => !h.IsGuest && h.Block.Cidr.Contains(address)).Block.Cidr);
+            handles.Add(handle);
+            if ((2 * blocks.Count) + handles.Count > DatastoreLimits.MaxTransactionOperations)
+                break;
+            now.Add(address);
+        }
+        IsReconciled = now.Count == left.Count;
         return Batch.ReleaseWhere((a, _) => now.Contains(a)).Length;
     }
 }

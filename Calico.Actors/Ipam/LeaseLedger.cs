@@ -50,6 +50,9 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     /// </summary>
     public bool IsUncertain => _held.Unfenced.Count > 0;
 
+    /// <summary>Since the start the blocks have been certain once: what was lent, or sent, before is void.</summary>
+    public bool HasBeenCertain { get; private set; }
+
     /// <summary>The blocks of other nodes that have to be read with the own ones.</summary>
     public IEnumerable<Cidr> Guests => _held.Guests.Union(_lateGuests);
 
@@ -84,6 +87,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         IsLoaded = true;
         _held.Replace(blocks, b => b.IsGuest ? _lateGuests.Contains(b.Block.Cidr) : _areLate);
         _lateGuests.IntersectWith(_held.Guests);
+        HasBeenCertain |= !IsUncertain;
         _promised = null;
         // A block may be another's since that was looked up, or this node's.
         foreach (var release in _queue.All.OfType<LeaseRequest.Release>())
@@ -116,7 +120,8 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
     // ---- addresses in other nodes' blocks ----------------------------------------------------------------------------
 
     /// <summary>Releases of which it is not known whether they have addresses elsewhere; those that own blocks tell of are settled here.</summary>
-    public IEnumerable<LeaseRequest.Release> ToLookUp()
+    /// <param name="isAllHere">Whether a handle is known to have addresses in this node's blocks alone.</param>
+    public IEnumerable<LeaseRequest.Release> ToLookUp(Func<string, bool> isAllHere)
     {
         if (!IsLoaded || IsUncertain)
             yield break;
@@ -126,7 +131,7 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
             if (request is LeaseRequest.Release { Elsewhere: null } release)
             {
                 if (!release.Message.Addresses.IsEmpty && (earlier.Contains(release.Handle) ? release.Message.Addresses.All(_held.Covers)
-                    : release.Message.Addresses.All(a => _held.GivesHere(a, release.Handle))))
+                    : isAllHere(release.Handle) && release.Message.Addresses.All(a => _held.GivesHere(a, release.Handle))))
                     release.IsHere();
                 // What is still to be allocated is not in the datastore yet.
                 else if (!earlier.Contains(release.Handle))
@@ -207,7 +212,9 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         _setbacks = 0;
         _held.Written(commit.Batch.Changed, revision);
         _held.Fenced(commit.Fenced, revision);
-        if (!IsUncertain)
+        HasBeenCertain |= IsLoaded && !IsUncertain;
+        // An answer that comes before the first reading says nothing of what is held.
+        if (IsLoaded && !IsUncertain)
         {
             _areLate = false;
             _lateGuests.Clear();

@@ -8,7 +8,7 @@ namespace Calico.Actors.Ipam;
 
 /// <summary>
 /// What one asker wants of the lease, until it is durable. It is answered once: when its transaction has succeeded, when
-/// it fails, or before, as a promise, while the datastore is away. A promise has no deadline and is kept until it is written.
+/// it fails, or before, as a promise, when it is decided. A promise has no deadline and is kept until it is written.
 /// </summary>
 internal abstract class LeaseRequest(Action<ILocalMessage> answer, TimeSpan deadline)
 {

@@ -39,7 +39,7 @@ internal static class LeaseStore
                         leaving.Add((cidr, affinity.ModRevision));
                     else if (state == "confirmed"
                         && await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is { } stored
-                        && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost == node)
+                        && Parse(stored, cidr) is { } block && block.AffineHost == node)
                         held.Add(new HeldBlock(block, stored.ModRevision, affinity.ModRevision));
                 }
                 catch (FormatException e)
@@ -72,28 +72,34 @@ internal static class LeaseStore
     {
         if (await datastore.GetAsync(IpamKeys.Block(cidr), cancellation) is not { } stored)
             return null;
-        var block = IpamJson.ParseBlock(stored.Value);
+        var block = Parse(stored, cidr);
         var affinity = block.AffineHost is { } holder ? await datastore.GetAsync(IpamKeys.Affinity(holder, cidr), cancellation) : null;
         return new HeldBlock(block, stored.ModRevision, affinity?.ModRevision ?? 0) { IsGuest = true };
     }
 
+    private static IpamBlock Parse(KeyValue stored, Cidr cidr)
+    {
+        var block = IpamJson.ParseBlock(stored.Value);
+        return block.Cidr == cidr ? block : throw new FormatException($"{stored.Key} says that it is block {block.Cidr}");
+    }
+
     /// <param name="Guests">Blocks of others, or of nobody.</param>
     /// <param name="Own">Those that are this node's, whether its lease knows of that or not.</param>
-    /// <param name="HandleRevision">Of the record that says so; 0 if there is none.</param>
-    public sealed record Places(ImmutableArray<HeldBlock> Guests, ImmutableArray<Cidr> Own, long HandleRevision);
+    /// <param name="Handle">The record that says so; null if there is none.</param>
+    public sealed record Places(ImmutableArray<HeldBlock> Guests, ImmutableArray<Cidr> Own, KeyValue? Handle);
 
     /// <summary>The blocks in which the handle has addresses.</summary>
     public static async Task<Places> FindAsync(IDatastore datastore, string node, string handle, CancellationToken cancellation)
     {
         var guests = ImmutableArray.CreateBuilder<HeldBlock>();
         var own = ImmutableArray.CreateBuilder<Cidr>();
-        long revision = 0;
+        KeyValue? record = null;
         try
         {
-            if (await datastore.GetAsync(IpamKeys.Handle(handle), cancellation) is not { } stored)
-                return new Places([], [], 0);
-            revision = stored.ModRevision;
-            foreach (var text in IpamJson.ParseHandle(stored.Value).Keys)
+            record = await datastore.GetAsync(IpamKeys.Handle(handle), cancellation);
+            if (record is null)
+                return new Places([], [], null);
+            foreach (var text in IpamJson.ParseHandle(record.Value).Keys)
             {
                 if (!Cidr.TryParse(text, out var cidr) || await FetchAsync(datastore, cidr, cancellation) is not { } found)
                     continue;
@@ -107,7 +113,7 @@ internal static class LeaseStore
         {
             // A record that cannot be read is a matter for a person, and keeps nobody waiting.
         }
-        return new Places(guests.ToImmutable(), own.ToImmutable(), revision);
+        return new Places(guests.ToImmutable(), own.ToImmutable(), record);
     }
 
     /// <summary>The doubts that are left when the blocks of other nodes have been asked, too.</summary>
@@ -136,7 +142,7 @@ internal static class LeaseStore
     /// <summary>A block that was just granted; null if it is somebody else's again.</summary>
     public static async Task<HeldBlock?> FetchAsync(IDatastore datastore, BlockProtocol.BlockGranted granted, CancellationToken cancellation) =>
         await datastore.GetAsync(IpamKeys.Block(granted.Block), cancellation) is { } stored
-        && IpamJson.ParseBlock(stored.Value) is { } block && block.AffineHost == granted.Node
+        && Parse(stored, granted.Block) is { } block && block.AffineHost == granted.Node
             ? new HeldBlock(block, stored.ModRevision, granted.Epoch)
             : null;
 

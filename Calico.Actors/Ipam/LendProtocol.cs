@@ -45,7 +45,7 @@ public static class LendProtocol
     /// The address is kept free for the borrower, for <see cref="Lending.Term"/>, and only under this epoch of the holder's grant:
     /// one that starts again and has forgotten what it lent writes a new epoch before it decides anything.
     /// </summary>
-    public sealed record Lent(string To, string From, long RequestId, Cidr Block, long Epoch, IpAddr Address) : IToNode;
+    public sealed record Lent(string To, string From, long RequestId, Cidr Block, IpAddr Address, long Epoch) : IToNode;
 
     public sealed record NotLent(string To, string From, long RequestId, Refusal Reason) : IToNode;
 }

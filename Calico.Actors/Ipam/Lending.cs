@@ -26,8 +26,8 @@ internal sealed class Lending
     /// <summary>Whether a promise may not take the address.</summary>
     public bool MayBeWritten(IpAddr address) => _loans.ContainsKey(address);
 
-    /// <summary>Whether an address of the block is lent, or may still be written by whoever it was lent to.</summary>
-    public bool HasLoansIn(Cidr block) => _loans.Keys.Any(block.Contains);
+    /// <summary>Whether an address of the block is kept for somebody.</summary>
+    public bool HasLoansIn(Cidr block, TimeSpan now) => _loans.Any(l => block.Contains(l.Key) && l.Value.Until > now);
 
     /// <summary>The address that the handle has been lent already, of those that fit.</summary>
     public IpAddr? LentTo(string handle, Func<IpAddr, bool> fits) =>

@@ -11,6 +11,9 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 public static class PoolChoice
 {
+    /// <summary>Calico's largest block: 4,096 addresses.</summary>
+    private const int MaxBlockBits = 12;
+
     /// <param name="pools">Every pool, in order of name.</param>
     /// <param name="named">Names or CIDRs that the configuration or an annotation gives; empty for any.</param>
     /// <param name="nodeLabels">Labels of this node.</param>
@@ -57,13 +60,13 @@ public static class PoolChoice
     private static bool Matches(string? selector, IReadOnlyDictionary<string, string> labels) =>
         string.IsNullOrEmpty(selector) || (Selector.TryParse(selector, out var parsed, out _) && parsed.Evaluate(labels));
 
-    /// <summary>Null for one whose CIDR cannot be read.</summary>
+    /// <summary>Null for one whose CIDR cannot be read, or cannot be cut into blocks of its size.</summary>
     public static PoolRef? RefOf(IPPool pool)
     {
         if (!Cidr.TryParse(pool.Spec.Cidr, out var cidr))
             return null;
         var size = pool.Spec.BlockSize != 0 ? pool.Spec.BlockSize
             : cidr.IsV4 ? IPPoolSpec.DefaultBlockSizeV4 : IPPoolSpec.DefaultBlockSizeV6;
-        return new PoolRef(pool.Name, cidr, size);
+        return size >= cidr.PrefixLength && size <= cidr.Address.BitLength && cidr.Address.BitLength - size <= MaxBlockBits ? new PoolRef(pool.Name, cidr, size) : null;
     }
 }

@@ -129,11 +129,8 @@ internal static class IpamBench
         try
         {
             var mesh = system.ActorOf(Props.Create(() => new Mesh(BlockActor.Props(store, TimeProvider.System))));
-            var time = new ShiftedTime();
-            var lease = system.ActorOf(LeaseActor.Props(store, Node, mesh, time, new LeaseOptions { Answer = answer }));
+            var lease = system.ActorOf(LeaseActor.Props(store, Node, mesh, TimeProvider.System, new LeaseOptions { Answer = answer }));
             await (await TakeAsync(lease, "first", 0))();
-            // An address may be another node's loan for half a minute after the start.
-            time.Shift = TimeSpan.FromMinutes(1);
             return await MeasureAsync(store, callers, span, (caller, i) => TakeAsync(lease, $"{answer}-{caller}-{i}", i));
         }
         finally
@@ -149,13 +146,6 @@ internal static class IpamBench
             [Pool], _ => []), TimeSpan.FromSeconds(30));
         var addresses = answer is LeaseProtocol.Allocated given ? given.Addresses : throw new InvalidOperationException($"no address: {answer}");
         return () => lease.Ask<LeaseProtocol.Released>(new LeaseProtocol.Release(request, handle, addresses, []), TimeSpan.FromSeconds(30));
-    }
-
-    private sealed class ShiftedTime : TimeProvider
-    {
-        public TimeSpan Shift { get; set; }
-
-        public override long GetTimestamp() => base.GetTimestamp() + (long)(Shift.TotalSeconds * TimestampFrequency);
     }
 
     /// <summary>The owners of blocks, without a mesh between.</summary>

@@ -16,14 +16,31 @@ public static class BlockCandidates
         return bits < 0 ? 0 : bits >= 31 ? int.MaxValue : 1 << bits;
     }
 
-    public static IEnumerable<Cidr> Of(Cidr pool, int blockSize, string host)
+    /// <param name="pool">What the blocks are cut from.</param>
+    /// <param name="blockSize">Prefix length of a block.</param>
+    /// <param name="host">The node's name.</param>
+    /// <param name="without">A network that covers a block and of which no block is wanted, or null: it is passed over in one step.</param>
+    public static IEnumerable<Cidr> Of(Cidr pool, int blockSize, string host, Func<Cidr, Cidr?>? without = null)
     {
         var count = CountIn(pool, blockSize);
         if (count == 0)
             yield break;
         var start = (int)(Fnv1(host) % (uint)count);
-        for (var i = 0; i < count; i++)
-            yield return At(pool, blockSize, (int)(((long)start + i) % count));
+        for (var i = 0L; i < count;)
+        {
+            var index = (start + i) % count;
+            var block = At(pool, blockSize, (int)index);
+            if (without?.Invoke(block) is { } network)
+            {
+                var left = (network.Size - network.OrdinalOf(block.First)) / block.Size;
+                i += left < (UInt128)(count - index) ? (long)left : count - index;
+            }
+            else
+            {
+                yield return block;
+                i++;
+            }
+        }
     }
 
     public static Cidr At(Cidr pool, int blockSize, int index) =>

@@ -32,6 +32,7 @@ public sealed class Reservations
         return false;
     }
 
-    /// <summary>Nothing of the block can be handed out, because one network covers all of it.</summary>
-    public bool Covers(Cidr block) => _byName.Values.Any(cidrs => cidrs.Any(c => c.Contains(block)));
+    /// <summary>A network that covers all of the block, so that nothing of it can be handed out; null if none does.</summary>
+    public Cidr? CoverOf(Cidr block) =>
+        _byName.Values.SelectMany(cidrs => cidrs).Where(c => c.Contains(block)).Select(c => (Cidr?)c).FirstOrDefault();
 }

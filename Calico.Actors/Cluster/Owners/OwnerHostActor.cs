@@ -108,7 +108,7 @@ internal sealed class OwnerHostActor : ReceiveActor, IWithTimers
             Stop(entry);
     }
 
-    // It carries out what it has been told already.
+    // What it has put aside for later is lost with it; who wants it says it again.
     private static void Stop(Entry entry)
     {
         if (entry.ForSuccessor is not null)

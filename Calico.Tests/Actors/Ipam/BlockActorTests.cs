@@ -62,6 +62,24 @@ public class BlockActorTests(ITestOutputHelper output) : ActorFixture(output)
         Assert.Equal(revision, Store.Revision);
     }
 
+    // Whatever it was doing when the datastore went away: it goes on with what it is asked next.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_owner_whose_datastore_fails_is_there_for_the_next_command(bool isRelease)
+    {
+        var block = Start();
+        var granted = await ClaimAsync(block, "node1");
+        FailCommits(2, happens: false);
+        BlockProtocol.ReleaseBlock release = new(Cidr26, "node1", granted.Epoch);
+        BlockProtocol.RetireHolder retire = new(Cidr26, "node1", granted.Epoch);
+        for (var i = 0; i < 3; i++)
+            block.Tell(isRelease ? release : retire, TestActor);
+
+        Assert.Equal("node1", (await ExpectMsgAsync<BlockProtocol.HolderRetired>(TimeSpan.FromSeconds(10))).Node);
+        Assert.Empty(Store.Keys);
+    }
+
     [Fact]
     public async Task Of_two_claims_at_once_one_is_granted_and_the_other_learns_the_holder()
     {

@@ -413,7 +413,7 @@ internal sealed class LeaseModel
     {
         if (!node.Ledger.IsLoaded || node.Ledger.IsUncertain || !node.InUse.IsComplete)
             return;
-        var empty = node.Ledger.Held.Own.Where(h => h.Block.IsEmpty && !node.Lending.HasLoansIn(h.Block.Cidr)).Select(h => h.Block.Cidr).Order().ToList();
+        var empty = node.Ledger.Held.Own.Where(h => h.Block.IsEmpty && !node.Lending.HasLoansIn(h.Block.Cidr, _now)).Select(h => h.Block.Cidr).Order().ToList();
         if (empty.Count > 0 && node.Ledger.Withdraw(empty[which % empty.Count]) is { } withdrawn)
             node.Departures.Withdraw(withdrawn);
         foreach (var block in node.Departures.Send())
@@ -594,11 +594,12 @@ internal sealed class LeaseModel
                     request.Borrow(new(had, guest.Block.AffineHost, null));
             }
         }
-        foreach (var release in node.Ledger.ToLookUp().ToList())
+        foreach (var release in node.Ledger.ToLookUp(h => node.Handles.Among([h]).GetValueOrDefault(h) is { } known
+            && BlockTransactions.CountsOf(known).Keys.All(b => node.Ledger.Held.Holds(Cidr.Parse(b)))).ToList())
         {
             var places = LeaseStore.FindAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
             if (places.Own.All(node.Ledger.Held.Holds))
-                release.Found([.. places.Guests.Where(node.Ledger.TryAdd).Select(g => g.Block.Cidr)], places.HandleRevision);
+                release.Found([.. places.Guests.Where(node.Ledger.TryAdd).Select(g => g.Block.Cidr)], places.Handle?.ModRevision ?? 0);
             else
                 Load(node);
         }

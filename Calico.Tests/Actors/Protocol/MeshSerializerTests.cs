@@ -41,7 +41,7 @@ public sealed class MeshSerializerTests : IDisposable
         (new BlockProtocol.HolderRetired(Block, "n1", 300), "040A4101401A026E31AC02"),
         (new LendProtocol.Borrow("n2", "n1", 6, "h", [Block], IpAddr.Parse("10.65.1.65")), "026E32026E310000000000000006016801040A4101401A040A410141"),
         (new LendProtocol.Borrow("n2", "n1", 6, "h", [], null), "026E32026E31000000000000000601680000"),
-        (new LendProtocol.Lent("n1", "n2", 6, Block, 5, IpAddr.Parse("10.65.1.65")), "026E31026E320000000000000006040A4101401A0000000000000005040A410141"),
+        (new LendProtocol.Lent("n1", "n2", 6, Block, IpAddr.Parse("10.65.1.65"), 5), "026E31026E320000000000000006040A4101401A040A4101410000000000000005"),
         (new LendProtocol.NotLent("n1", "n2", 6, LendProtocol.Refusal.Busy), "026E31026E32000000000000000602"),
         (new NodeProtocol.NodeObserved("n1", true, false, IpAddr.Parse("172.30.1.11"), [new BlockProtocol.Holding(Block, 5)], [new NodeProtocol.Endpoint("/k", 6)],
             [new NodeProtocol.Borrowing("/k", 6, Block)]), "026E31010004AC1E010B01040A4101401A000000000000000501022F6B000000000000000601022F6B0000000000000006040A4101401A"),

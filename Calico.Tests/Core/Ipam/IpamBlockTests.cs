@@ -204,6 +204,39 @@ public class IpamBlockTests
         Assert.Equal(["10.65.0.0/26", "10.65.0.128/26", "10.65.0.192/26", "10.65.0.64/26"], visited.Select(c => c.ToString()).Order(StringComparer.Ordinal));
     }
 
+    // The first half of a /64 is reserved: block by block that would be 2^57 steps.
+    [Theory]
+    [InlineData("fd00:65::/64", "fd00:65::/65", 122)]
+    [InlineData("10.64.0.0/10", "10.64.0.0/11", 32)]
+    public void A_network_that_is_not_wanted_is_passed_over_in_one_step(string pool, string reserved, int blockSize)
+    {
+        var (cidr, network) = (Cidr.Parse(pool), Cidr.Parse(reserved));
+        var asked = 0;
+        foreach (var host in Enumerable.Range(1, 50))
+        {
+            var blocks = BlockCandidates.Of(cidr, blockSize, "node-" + host, b =>
+            {
+                asked++;
+                return network.Contains(b) ? network : null;
+            }).Take(10).ToList();
+
+            Assert.All(blocks, b => Assert.True(cidr.Contains(b) && !network.Contains(b)));
+            Assert.Equal(blocks.Count, blocks.Distinct().Count());
+        }
+        Assert.InRange(asked, 1, 50 * 12);
+    }
+
+    [Fact]
+    public void Candidates_beside_a_network_that_is_not_wanted_are_all_visited()
+    {
+        var (pool, reserved) = (Cidr.Parse("10.65.0.0/24"), Cidr.Parse("10.65.0.64/26"));
+        foreach (var host in Enumerable.Range(1, 20))
+        {
+            Assert.Equal(BlockCandidates.Of(pool, 28, "node-" + host).Where(b => !reserved.Contains(b)),
+                BlockCandidates.Of(pool, 28, "node-" + host, b => reserved.Contains(b) ? reserved : null));
+        }
+    }
+
     [Theory]
     [InlineData("10.65.1.0/26", "/calico/ipam/v2/assignment/ipv4/block/10.65.1.0-26", "/calico/ipam/v2/host/n1/ipv4/block/10.65.1.0-26")]
     [InlineData("fd00::40/122", "/calico/ipam/v2/assignment/ipv6/block/fd00::40-122", "/calico/ipam/v2/host/n1/ipv6/block/fd00::40-122")]
