@@ -11,84 +11,17 @@ using Calico.Kernel.Routes;
 
 namespace Calico.Actors.Endpoints;
 
-/// <summary>What is said to the registry of workloads. Local.</summary>
-public static class RegistryProtocol
-{
-    /// <summary>The workload of this container and interface, if there is one; answered with <see cref="Found"/>.</summary>
-    public sealed record Find(string ContainerId, string PodInterface) : ILocalMessage;
-
-    /// <param name="Siblings">The container's other interfaces.</param>
-    public sealed record Found(Workload? Workload, ImmutableArray<Workload> Siblings) : ILocalMessage;
-
-    /// <summary>
-    /// The workloads of these host interfaces, or of any if none are named, whose interface does not exist; answered with
-    /// <see cref="Vanished"/>.
-    /// </summary>
-    public sealed record GetVanished(IReadOnlySet<string>? Interfaces) : ILocalMessage;
-
-    public sealed record Vanished(ImmutableArray<Workload> Workloads) : ILocalMessage;
-
-    /// <summary>This workload is to be made; answered with <see cref="Admitted"/>.</summary>
-    public sealed record Admit(Workload Draft) : ILocalMessage;
-
-    /// <param name="Workload">The draft under the host interface name that is now reserved for it.</param>
-    /// <param name="IsKnown">It is here already, as given: nothing is to be made.</param>
-    /// <param name="Replaces">An earlier container of the same pod that still has the interface.</param>
-    public sealed record Admitted(Workload Workload, bool IsKnown, Workload? Replaces) : ILocalMessage
-    {
-        /// <summary>The container has another interface here.</summary>
-        public bool IsFurther { get; init; }
-    }
-
-    /// <summary>The workload is wired, its policy in force: remember it. Answered with <see cref="Recorded"/>.</summary>
-    public sealed record Record(Workload Workload) : ILocalMessage;
-
-    /// <param name="Fault">Why it could not be remembered, or null.</param>
-    public sealed record Recorded(string? Fault) : ILocalMessage;
-
-    /// <summary>The workload is gone, or was never finished. Answered with <see cref="Recorded"/>.</summary>
-    public sealed record Forget(Workload Workload) : ILocalMessage;
-
-    /// <summary>The enforcer asks for every workload, as <see cref="EnforcerProtocol.AdoptEndpoints"/>.</summary>
-    public sealed record TellEndpoints : ILocalMessage;
-
-    /// <summary>
-    /// Its addresses are another's (<see cref="Workload.IsFenced"/> true), or its own again: takes its routes away, or
-    /// brings them back. Void for a workload that is not here any more. Answered with <see cref="Fenced"/>.
-    /// </summary>
-    public sealed record Fence(Workload Workload) : ILocalMessage;
-
-    /// <param name="Workload">As it is now; null if it is not here any more.</param>
-    public sealed record Fenced(Workload? Workload) : ILocalMessage;
-
-    /// <summary>
-    /// The addresses that the kernel routes to workloads which the journal does not know, of another program or from before
-    /// its loss; answered with <see cref="Strangers"/>.
-    /// </summary>
-    public sealed record GetStrangers : ILocalMessage;
-
-    public sealed record Strangers(ImmutableHashSet<IpAddr> Addresses) : ILocalMessage;
-
-    /// <summary>Be told the addresses of the workloads that are not fenced: all of them now, then each change.</summary>
-    public sealed record FollowAddresses(IActorRef Subscriber) : ILocalMessage;
-
-    /// <param name="IsAll">There are no others than <paramref name="Added"/>.</param>
-    public sealed record AddressesChanged(ImmutableArray<IpAddr> Added, ImmutableArray<IpAddr> Removed, bool IsAll) : ILocalMessage;
-
-    public sealed record GetAll : ILocalMessage;
-
-    /// <param name="Workloads">What is here.</param>
-    /// <param name="UnderWay">The containers for which a call is under way, or has failed and not been taken back.</param>
-    public sealed record All(ImmutableArray<Workload> Workloads, ImmutableHashSet<string> UnderWay) : ILocalMessage;
-}
-
 /// <summary>
 /// Knows the workloads of this node and is the only writer of their journal. Child of the node's guardian. On start it
 /// reads the journal, wants the routes of what it finds, and has IPAM give back what no workload here holds. Its death
 /// loses nothing but the time to read the journal again.
 /// </summary>
-public sealed class RegistryActor : ReceiveActor
+public sealed class RegistryActor : ReceiveActor, IWithTimers
 {
+    private sealed record GiveBackAgain(int Which) : Protocol.ITick;
+
+    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromSeconds(1);
+
     private readonly WorkloadJournal _journal;
     private readonly string _interfacePrefix;
     private readonly INetworkNamespace _host;
@@ -100,8 +33,13 @@ public sealed class RegistryActor : ReceiveActor
     private readonly HashSet<IActorRef> _followers = [];
     private readonly HashSet<(string Container, string Interface)> _unwritten = [];
 
+    // Gone before this start, in the order of the requests that give their addresses back.
+    private readonly List<Workload> _givenBack = [];
+
     // Host interfaces, of workloads and of calls under way.
     private readonly Dictionary<string, (string Container, string Interface)> _names;
+
+    public ITimerScheduler Timers { get; set; } = null!;
 
     // Calls under way are in no journal, so the names that they reserved outlive the actor. One actor for each Props.
     public static Props Props(string journalDirectory, string interfacePrefix, INetworkNamespace host, IActorRef routes, IActorRef lease)
@@ -133,6 +71,9 @@ public sealed class RegistryActor : ReceiveActor
         Receive<RegistryProtocol.GetStrangers>(_ => Sender.Tell(new RegistryProtocol.Strangers(
             [.. RoutedTo(Links()).Except(_workloads.Values.SelectMany(w => w.ParsedAddresses))])));
         Receive<RegistryProtocol.FollowAddresses>(OnFollow);
+        Receive<LeaseProtocol.Released>(OnReleased);
+        Receive<LeaseProtocol.NotReleased>(OnNotReleased);
+        Receive<GiveBackAgain>(a => Ask(a.Which));
         Receive<Terminated>(t => _followers.Remove(t.ActorRef));
         Receive<RegistryProtocol.GetAll>(_ => Sender.Tell(new RegistryProtocol.All([.. _workloads.Values],
             [.. _names.Values.Where(n => !_workloads.ContainsKey(n)).Select(n => n.Container)])));
@@ -147,10 +88,10 @@ public sealed class RegistryActor : ReceiveActor
         foreach (var gone in _workloads.Values.Where(w => w.IsAddressOnly ? w.BootId != Boot.Id : !links.ContainsKey(w.HostInterface)).ToList())
         {
             _log.Info("workload {Workload} is gone: interface {Interface} does not exist any more", gone.Id, gone.HostInterface);
-            Drop(gone);
-            // What it had borrowed is found by its handle only; a pod of its name may be there again, so its endpoint is left alone.
             if (gone is { Addresses.Length: > 0, HasForeignAddresses: false })
-                _lease.Tell(new LeaseProtocol.Release(0, gone.HandleId, [.. gone.ParsedAddresses], []), ActorRefs.NoSender);
+                GiveBack(gone);
+            else
+                Drop(gone);
         }
         WantRoutes(links);
         var inUse = RoutedTo(links).ToImmutableDictionary(a => a, _ => (string?)null)
@@ -159,6 +100,31 @@ public sealed class RegistryActor : ReceiveActor
         if (_workloads.Count > 0)
             _log.Info("took over {Count} workloads", _workloads.Count);
     }
+
+    // What it had borrowed is found by its handle only, which the journal keeps until it is given back, however long the datastore
+    // is away. A pod of its name may be there again, so its endpoint is left alone.
+    private void GiveBack(Workload gone)
+    {
+        Leave(gone);
+        _givenBack.Add(gone);
+        Ask(_givenBack.Count - 1);
+    }
+
+    private void OnReleased(LeaseProtocol.Released released)
+    {
+        // What an earlier incarnation asked for is asked for again at the next start.
+        if (released.RequestId < _givenBack.Count && _givenBack[(int)released.RequestId] is var gone && !_workloads.ContainsKey(gone.Attachment))
+            Try(() => _journal.Remove(gone));
+    }
+
+    private void OnNotReleased(LeaseProtocol.NotReleased refused)
+    {
+        if (refused.RequestId < _givenBack.Count)
+            Timers.StartSingleTimer(refused.RequestId, new GiveBackAgain((int)refused.RequestId), AskAgainAfter);
+    }
+
+    private void Ask(int which) =>
+        _lease.Tell(new LeaseProtocol.Release(which, _givenBack[which].HandleId, [.. _givenBack[which].ParsedAddresses], []));
 
     protected override void PreRestart(Exception reason, object message)
     {
@@ -315,12 +281,17 @@ public sealed class RegistryActor : ReceiveActor
     private string? Drop(Workload workload)
     {
         var fault = Try(() => _journal.Remove(workload));
+        Leave(workload);
+        return fault;
+    }
+
+    private void Leave(Workload workload)
+    {
         _unwritten.Remove(workload.Attachment);
         if (_workloads.Remove(workload.Attachment, out var known))
             Publish(known, null);
         foreach (var name in _names.Where(n => n.Value == workload.Attachment).Select(n => n.Key).ToList())
             _names.Remove(name);
-        return fault;
     }
 
     private string? Try(Action write)

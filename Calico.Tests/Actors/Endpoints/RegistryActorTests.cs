@@ -180,6 +180,26 @@ public sealed class RegistryActorTests : NodeActorFixture
         Assert.Empty(release.Alongside);
     }
 
+    // The datastore may be away for longer than the lease waits, and the agent may be killed meanwhile.
+    [Fact]
+    public async Task It_asks_until_they_are_given_back_and_the_journal_keeps_them_until_then()
+    {
+        new WorkloadJournal(_journal.Path).Put(Pod("c2", "db") with { Addresses = ["10.9.0.7"] });
+        var registry = Start();
+        var release = await _lease.ExpectMsgAsync<LeaseProtocol.Release>(Patience);
+        await _lease.ExpectMsgAsync<LeaseProtocol.ReleaseAllBut>(Patience);
+        Assert.Empty(await All(registry));
+        // A pod of its name is there at once, with the interface that it had.
+        Assert.Equal(Pod("c3", "db").HostInterface, (await Admit(registry, Pod("c3", "db"))).Workload.HostInterface);
+
+        registry.Tell(new LeaseProtocol.NotReleased(release.RequestId, "the datastore does not answer"));
+        Assert.Equal(release.HandleId, (await _lease.ExpectMsgAsync<LeaseProtocol.Release>(Patience)).HandleId);
+        Assert.Equal(["c2"], Journal().Select(w => w.ContainerId));
+
+        registry.Tell(new LeaseProtocol.Released(release.RequestId, []));
+        await Eventually(() => Assert.Empty(Journal()));
+    }
+
     [Fact]
     public async Task A_process_that_starts_again_forgets_a_workload_whose_interface_is_gone()
     {
