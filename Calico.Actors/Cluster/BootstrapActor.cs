@@ -9,7 +9,8 @@ namespace Calico.Actors.Cluster;
 /// <summary>
 /// Brings this node into the cluster and keeps the cluster's record in the datastore true. One per member. Before it
 /// is a member it follows <see cref="BootstrapDecision"/>; afterwards the cluster's leader renews the record, and a
-/// member that finds another living cluster there that is larger ends its own system so that it joins that one.
+/// member that finds another living cluster there that is larger ends its own system so that it joins that one. The other one
+/// may have the same id: two parts that each counted the other as gone.
 /// Its death is harmless: it starts over from what the cluster says.
 /// </summary>
 public sealed class BootstrapActor : ReceiveActor, IWithTimers
@@ -22,7 +23,7 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
     private sealed record Read(KeyValue? Stored) : Protocol.ITick;
     private sealed record Formed(bool Succeeded, BootstrapStep.Form Step) : Protocol.ITick;
     private sealed record Failed(Exception Cause) : Protocol.ITick;
-    private sealed class Renewed : Protocol.ITick;
+    private sealed record Renewed(long Revision) : Protocol.ITick;
 
     private readonly IDatastore _datastore;
     private readonly MeshOptions _options;
@@ -34,6 +35,7 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
     private string? _clusterId;
     private ImmutableArray<string> _joining = [];
     private long _foreignRevision = -1;
+    private long? _ownRevision;
     private bool _complained;
 
     public ITimerScheduler Timers { get; set; } = null!;
@@ -52,7 +54,7 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
         Receive<Tick>(_ => ReadRecord());
         Receive<Read>(r => OnRead(r.Stored));
         Receive<Formed>(OnFormed);
-        Receive<Renewed>(_ => Again(_options.Pace * 3));
+        Receive<Renewed>(OnRenewed);
         Receive<Failed>(OnFailed);
     }
 
@@ -126,8 +128,10 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
     {
         var members = _cluster.State.Members.Where(m => m.Status is MemberStatus.Up or MemberStatus.WeaklyUp)
             .Select(m => m.Address.ToString()).Order(StringComparer.Ordinal).ToImmutableArray();
-        var isForeign = record is not null && _clusterId is not null && record.ClusterId != _clusterId && !record.Members.Contains(_self);
-        if (isForeign && BootstrapDecision.Yields(members.Length, _clusterId!, record!))
+        // Of one cluster only the leader writes: a record of the same id that another has written since, without its leader, is a rival's.
+        var isForeign = record is not null && _clusterId is not null && !record.Members.Contains(_self)
+            && (record.ClusterId != _clusterId || (IsLeader && stored!.ModRevision > _ownRevision));
+        if (isForeign && BootstrapDecision.Yields(members, _clusterId!, record!))
         {
             LeaveForAnother(stored!, record!);
             return;
@@ -141,7 +145,14 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
         _clusterId ??= record?.ClusterId ?? Guid.NewGuid().ToString("N");
         var compare = stored is null ? Compare.Absent(BootstrapRecord.Key) : Compare.At(BootstrapRecord.Key, stored.ModRevision);
         Commit(compare, new BootstrapRecord(_clusterId, (record?.Renewal ?? 0) + 1, members))
-            .PipeTo(Self, success: _ => new Renewed(), failure: e => new Failed(e));
+            .PipeTo(Self, success: r => new Renewed(r.Succeeded ? r.Revision : 0), failure: e => new Failed(e));
+    }
+
+    private void OnRenewed(Renewed renewed)
+    {
+        if (renewed.Revision > 0)
+            _ownRevision = renewed.Revision;
+        Again(_options.Pace * 3);
     }
 
     // Two clusters formed while they could not see each other. The smaller one dissolves, but only when the record is seen
@@ -150,7 +161,8 @@ public sealed class BootstrapActor : ReceiveActor, IWithTimers
     {
         if (_foreignRevision >= 0 && stored.ModRevision != _foreignRevision)
         {
-            _log.Warning("mesh bootstrap: cluster {Other} owns the record and lives; leaving {Own} to join it", record.ClusterId, _clusterId);
+            _log.Warning("mesh bootstrap: cluster {Other} of {Members} owns the record and lives; leaving {Own} to join it", record.ClusterId,
+                string.Join(" ", record.Members), _clusterId);
             CoordinatedShutdown.Get(Context.System).Run(CoordinatedShutdown.ClusterDowningReason.Instance);
             return;
         }

@@ -80,13 +80,13 @@ public sealed class BootstrapDecision(string self, TimeSpan staleAfter)
 
     /// <summary>
     /// Two clusters live and only one can own the record: the smaller one dissolves and joins the other, of two that are
-    /// equally large the one with the greater id. Both sides decide alike from what the record says and what they see, so
+    /// equally large the one with the greater id, or if both are parts of one, with the greater first member. Both sides decide alike from what the record says and what they see, so
     /// a node that came back alone and formed its own never makes the cluster that it had left dissolve.
     /// </summary>
-    /// <param name="ownMembers">How many members the deciding cluster has.</param>
+    /// <param name="ownMembers">The members of the deciding cluster, in order.</param>
     /// <param name="ownId">Its id.</param>
     /// <param name="other">The record of the other one.</param>
-    public static bool Yields(int ownMembers, string ownId, BootstrapRecord other) => other.Members.Length != ownMembers
-        ? other.Members.Length > ownMembers
-        : string.CompareOrdinal(other.ClusterId, ownId) < 0;
+    public static bool Yields(ImmutableArray<string> ownMembers, string ownId, BootstrapRecord other) => other.Members.Length != ownMembers.Length
+        ? other.Members.Length > ownMembers.Length
+        : string.CompareOrdinal(other.ClusterId + other.Members[0], ownId + ownMembers[0]) < 0;
 }

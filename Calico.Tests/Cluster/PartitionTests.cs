@@ -35,6 +35,27 @@ public class PartitionTests(ITestOutputHelper output)
         await bed.AreOneClusterAsync(peers);
     }
 
+    // Each part counts the other as gone, and both go on under the cluster's id.
+    [Fact]
+    public async Task Two_parts_that_both_went_on_become_one_again()
+    {
+        await using var bed = new MeshBed(output);
+        var peers = (await bed.ThreeAsync(o => o with { Loggers = o.Loggers + "\nremote.dot-netty.tcp.applied-adapters = [trttl]" })).ToArray();
+        await bed.RecordNamesAsync(peers);
+        var (alone, others) = (peers[2], peers[..2]);
+        await IsolateAsync(alone, others);
+        foreach (var other in others)
+            Akka.Cluster.Cluster.Get(alone.System).Down(Address.Parse(other.Address));
+        foreach (var other in others)
+            Akka.Cluster.Cluster.Get(other.System).Down(Address.Parse(alone.Address));
+        await bed.UntilAsync(() => alone.IsRunning && alone.Up.SequenceEqual([alone.Node]) && others.All(o => o.Up.Length == 2), "there are two clusters");
+
+        await bed.UntilAsync(() => !alone.IsRunning, "the smaller one dissolves");
+        Assert.All(others, o => Assert.True(o.IsRunning));
+        alone.Start();
+        await bed.AreOneClusterAsync(peers);
+    }
+
     /// <summary>From now on nothing passes between this one and the others, in either direction, and no connection closes.</summary>
     private static async Task IsolateAsync(MeshPeer alone, MeshPeer[] others)
     {

@@ -63,14 +63,16 @@ public sealed class BootstrapDecisionTests
     [InlineData(3, "b", 1, "a", false)]
     [InlineData(2, "b", 2, "a", true)]
     [InlineData(2, "a", 2, "b", false)]
+    [InlineData(2, "a", 2, "a", true)]
+    [InlineData(1, "a", 2, "a", true)]
     public void Of_two_clusters_the_smaller_yields_and_of_equals_the_one_with_the_greater_id(
         int ownMembers, string ownId, int otherMembers, string otherId, bool yields)
     {
         string[] others = [.. Enumerable.Range(0, otherMembers).Select(i => $"x{i}")];
-
-        Assert.Equal(yields, BootstrapDecision.Yields(ownMembers, ownId, Record(otherId, others)));
         string[] own = [.. Enumerable.Range(0, ownMembers).Select(i => $"y{i}")];
-        Assert.NotEqual(yields, BootstrapDecision.Yields(otherMembers, otherId, Record(ownId, own)));
+
+        Assert.Equal(yields, BootstrapDecision.Yields([.. own], ownId, Record(otherId, others)));
+        Assert.NotEqual(yields, BootstrapDecision.Yields([.. others], otherId, Record(ownId, own)));
     }
 
     private BootstrapStep Next(BootstrapRecord? record, long revision, double seconds) =>
