@@ -39,6 +39,7 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
     private readonly Dictionary<Cidr, TimeSpan> _corrupt = [];
     private readonly Dictionary<Cidr, TimeSpan> _refused = [];
     private readonly Dictionary<IpVersion, Question> _asked = [];
+    private readonly HashSet<Cidr> _doubted = [];
     private bool _inSync;
     private bool _unavailable;
     private long _lastRequest;
@@ -63,6 +64,20 @@ internal sealed class BlockSearch(string node, int safeguard, LeaseSettings sett
             else if (_holders.GetValueOrDefault(block) == host)
                 _holders.Remove(block);
         }
+    }
+
+    /// <summary>
+    /// Whether the feed calls a block this node's that it does not know of: the grant got lost on its way, or is. Says so once
+    /// for each, as what is stored may be beyond help.
+    /// </summary>
+    /// <param name="known">Blocks held or given back.</param>
+    public bool IsAnyUnknown(IEnumerable<Cidr> known)
+    {
+        var unknown = _holders.Where(h => h.Value == node).Select(h => h.Key).Except(known).ToList();
+        _doubted.IntersectWith(unknown);
+        var isNews = unknown.Exists(u => !_doubted.Contains(u));
+        _doubted.UnionWith(unknown);
+        return isNews;
     }
 
     public Step Next(LeaseRequest.Allocate request, IEnumerable<Cidr> held, TimeSpan now)

@@ -25,9 +25,9 @@ internal static class BorrowedAddresses
             var block = await datastore.GetAsync(IpamKeys.Block(borrowing.Block), cancellation);
             if (endpoint is null || endpoint.ModRevision != borrowing.Revision || block is null)
                 return 0;
-            // Who claimed a block since is not gone.
             if (TryParse(block) is not { } contents)
                 return 0;
+            // Who claimed a block since is not gone.
             if ((contents.AffineHost == node && !alsoOwn) || EndpointAddresses.SpecOf(endpoint.Value) is not { } spec)
                 return 0;
             var addresses = EndpointAddresses.Of(spec.IpNetworks).ToHashSet();

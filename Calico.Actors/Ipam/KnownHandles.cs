@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using Calico.Core.Ipam;
+using Calico.Core.Net;
 using Calico.Datastore;
 
 namespace Calico.Actors.Ipam;
@@ -10,7 +12,20 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 internal sealed class KnownHandles
 {
-    private readonly Dictionary<string, KeyValue> _byId = new(StringComparer.Ordinal);
+    private sealed class Known(KeyValue record)
+    {
+        private ImmutableArray<Cidr?> _blocks;
+
+        public KeyValue Record => record;
+
+        /// <summary>The blocks it names, null for one that is none.</summary>
+        public ImmutableArray<Cidr?> Blocks => _blocks.IsDefault ? _blocks = Parse() : _blocks;
+
+        private ImmutableArray<Cidr?> Parse() =>
+            [.. BlockTransactions.CountsOf(record).Keys.Select(b => Cidr.TryParse(b, out var cidr) ? cidr : (Cidr?)null)];
+    }
+
+    private readonly Dictionary<string, Known> _byId = new(StringComparer.Ordinal);
 
     /// <summary>Those of the handles that are known.</summary>
     public Dictionary<string, KeyValue?> Among(IEnumerable<string> ids)
@@ -19,10 +34,13 @@ internal sealed class KnownHandles
         foreach (var id in ids)
         {
             if (_byId.TryGetValue(id, out var handle))
-                known[id] = handle;
+                known[id] = handle.Record;
         }
         return known;
     }
+
+    /// <summary>Whether the handle is known and has addresses in such blocks alone.</summary>
+    public bool AreAllIn(string id, Func<Cidr, bool> isSuch) => _byId.TryGetValue(id, out var known) && known.Blocks.All(b => b is { } block && isSuch(block));
 
     /// <summary>These writes are durable at the revision.</summary>
     public void Written(IEnumerable<Write> writes, long revision)
@@ -33,7 +51,7 @@ internal sealed class KnownHandles
                 continue;
             var id = write.Key[IpamKeys.HandlePrefix.Length..];
             if (write.Value is { } value)
-                _byId[id] = new KeyValue(write.Key, value, revision, revision);
+                _byId[id] = new Known(new KeyValue(write.Key, value, revision, revision));
             else
                 _byId.Remove(id);
         }
@@ -43,7 +61,7 @@ internal sealed class KnownHandles
     public void Read(KeyValue? handle)
     {
         if (handle is not null)
-            _byId[handle.Key[IpamKeys.HandlePrefix.Length..]] = handle;
+            _byId[handle.Key[IpamKeys.HandlePrefix.Length..]] = new Known(handle);
     }
 
     public void Forget() => _byId.Clear();

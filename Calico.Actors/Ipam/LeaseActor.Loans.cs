@@ -50,27 +50,18 @@ public sealed partial class LeaseActor
 
     private void OnLoansFound(LoansFound found)
     {
-        if (_reading)
+        if (IsReading)
         {
             Timers.StartSingleTimer(found, found, RetryAfter / 10);
             return;
         }
         found.Borrower.AwaitsLoan = false;
-        if (found.Borrower.IsAnswered || found.Places is not { } places || !AreHeld(places.Own))
-            return;
-        found.Borrower.IsLookedUp = true;
-        found.Borrower.MustLookUp = false;
-        foreach (var guest in places.Guests)
-        {
-            if (_ledger.TryAdd(guest) && guest.Block.AddressOf(found.Borrower.Handle) is { } had)
-                found.Borrower.Borrow(new(had, guest.Block.AffineHost, null));
-        }
-        Work();
+        Learn(found.Borrower, found.Places);
     }
 
     private void OnBorrow(LendProtocol.Borrow borrow)
     {
-        var isBusy = !_ledger.IsLoaded || _reading || _ledger.IsUncertain || _contact.IsAway(_uptime.Now);
+        var isBusy = !_ledger.IsLoaded || IsReading || _ledger.IsUncertain || _contact.IsAway(_uptime.Now);
         var address = isBusy || _settings.Config.StrictAffinity ? null
             : _lending.LentTo(borrow.Handle, a => _ledger.Held.Covers(a) && borrow.Pools.Any(p => p.Contains(a)) && (borrow.Wanted ?? a) == a)
             ?? _ledger.Spare(borrow, Rules(isPromise: true));
@@ -99,7 +90,7 @@ public sealed partial class LeaseActor
 
     private void OnLoanFetched(LoanFetched fetched)
     {
-        if (_reading)
+        if (IsReading)
         {
             Timers.StartSingleTimer(fetched, fetched, RetryAfter / 10);
             return;
@@ -118,35 +109,32 @@ public sealed partial class LeaseActor
     {
         foreach (var request in _ledger.MustLookUp)
             LookUp(request);
-        foreach (var release in _ledger.ToLookUp(IsAllHere).Where(_lookingUp.Add).ToList())
+        foreach (var release in _ledger.ToLookUp(h => _handles.AreAllIn(h, _ledger.Held.Holds)).Where(_lookingUp.Add).ToList())
         {
             LeaseStore.FindAsync(_datastore, _node, release.Handle, _stopped.Token)
                 .PipeTo(Self, success: places => new LookedUp(release, places), failure: _ => new LookedUp(release, null));
         }
     }
 
-    // By the handle's record as this lease wrote it; of one that it does not know it has to ask.
-    private bool IsAllHere(string handle) => _handles.Among([handle]).GetValueOrDefault(handle) is { } record
-        && BlockTransactions.CountsOf(record).Keys.All(b => Core.Net.Cidr.TryParse(b, out var cidr) && _ledger.Held.Holds(cidr));
-
     private void OnLookedUp(LookedUp found)
     {
         _lookingUp.Remove(found.Release);
-        if (found.Places is not { } places || _reading)
-            return;
-        if (!AreHeld(places.Own))
-            return;
-        found.Release.Found([.. places.Guests.Where(_ledger.TryAdd).Select(g => g.Block.Cidr)], places.Handle?.ModRevision ?? 0);
-        _handles.Read(places.Handle);
-        Work();
+        // What is being read now is newer; who still does not know then asks again.
+        if (!IsReading)
+            Learn(found.Release, found.Places);
     }
 
-    // Granted and not read yet, or on its way out: asked for again, it is held, and who needs it goes on from there.
-    private bool AreHeld(ImmutableArray<Core.Net.Cidr> own)
+    // Blocks granted and not read yet, or on their way out, are asked for again: they are held then, and who needs them goes on from there.
+    private void Learn(LeaseRequest request, LeaseStore.Places? places)
     {
-        var unknown = own.Where(b => !_ledger.Held.Holds(b)).ToList();
+        if (places is null)
+            return;
+        var unknown = _ledger.Found(request, places);
         foreach (var block in unknown)
             _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ClaimBlock(block, _node, 0)));
-        return unknown.Count == 0;
+        if (!unknown.IsEmpty)
+            return;
+        _handles.Read(places.Handle);
+        Work();
     }
 }

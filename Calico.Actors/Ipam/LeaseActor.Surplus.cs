@@ -45,13 +45,14 @@ public sealed partial class LeaseActor
         foreach (var (block, epoch) in _departures.Leaving)
             _upstream.Tell(new MeshLinkProtocol.ToBlock(new BlockProtocol.ReleaseBlock(block, _node, epoch)));
         _looksWithLeaving = _departures.Leaving.Any() ? _looksWithLeaving + 1 : 0;
-        if (_looksWithLeaving % LooksUntilDoubt == LooksUntilDoubt - 1)
+        if (_looksWithLeaving % LooksUntilDoubt == LooksUntilDoubt - 1
+            || _search.IsAnyUnknown(_ledger.Held.Epochs().Keys.Concat(_departures.Undecided).Concat(_departures.Leaving.Select(l => l.Key))))
             ReadAgain();
         Work();
     }
 
     // Which addresses its pods use, and what is free, must be known.
-    private string? WhyNothingLeaves(TimeSpan now) => !_ledger.IsLoaded || _reading ? "its blocks are being read"
+    private string? WhyNothingLeaves(TimeSpan now) => !_ledger.IsLoaded || IsReading ? "its blocks are being read"
         : _ledger.IsUncertain ? "what was sent before may still change them"
         : !_inUse.IsComplete ? "the addresses that its pods use are not known"
         : _contact.IsAway(now) ? _contact.Describe(now)
@@ -87,7 +88,7 @@ public sealed partial class LeaseActor
 
     private void ReadAgain()
     {
-        if (_reading)
+        if (IsReading)
             _readAgain = true;
         else
             Load();

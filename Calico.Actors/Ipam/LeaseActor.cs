@@ -21,8 +21,8 @@ namespace Calico.Actors.Ipam;
 /// </summary>
 public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 {
-    private sealed record Loaded(LeaseStore.View View) : Protocol.ITick;
-    private sealed record LoadFailed(Exception Cause) : Protocol.ITick;
+    private sealed record Loaded(object Reading, LeaseStore.View View) : Protocol.ITick;
+    private sealed record LoadFailed(object Reading, Exception Cause) : Protocol.ITick;
     private sealed record Fetched(Core.Ipam.HeldBlock? Held, string? Failure) : Protocol.ITick;
     private sealed record Committed(LeaseCommit Commit, Transaction Sent, TransactionResult Result) : Protocol.ITick;
     private sealed record CommitFailed(LeaseCommit Commit, Exception Cause) : Protocol.ITick;
@@ -53,7 +53,9 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     private readonly List<IActorRef> _subscribers = [];
     private ImmutableArray<string> _unreadable = [];
     private int _toldHeld = -1;
-    private bool _reading;
+
+    // The reading under way, or to come; what an earlier one finds counts no more.
+    private object? _reading;
     private bool _readAgain;
     private bool _promising;
 
@@ -132,6 +134,8 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
         _stopped.Dispose();
     }
 
+    private bool IsReading => _reading is not null;
+
     private TimeSpan Deadline() => _uptime.Now + _options.RequestTimeout;
 
     private void OnAllocate(LeaseProtocol.Allocate allocate)
@@ -157,7 +161,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 
     private void OnVerify(LeaseProtocol.Verify verify)
     {
-        var isKnown = _ledger.IsLoaded && !_reading;
+        var isKnown = _ledger.IsLoaded && !IsReading;
         var doubts = isKnown ? verify.Tenants.Where(t => !_ledger.Gives(t)).ToImmutableArray() : [];
         // What is borrowed is in no block that is followed.
         var elsewhere = doubts.Where(_ledger.GivesHere).Select(t => (Tenant: t, Addresses: t.Addresses.RemoveAll(_ledger.Held.Covers)))
@@ -180,15 +184,17 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     // Nothing is written while the blocks are being read: what came back would be older than what was written.
     private void Load()
     {
-        _reading = true;
+        var reading = _reading = new object();
         _readAgain = false;
         _contact.ReadBegins(_uptime.Now);
         LeaseStore.LoadAsync(_datastore, _node, [.. _ledger.Guests], _stopped.Token)
-            .PipeTo(Self, success: v => new Loaded(v), failure: e => new LoadFailed(e));
+            .PipeTo(Self, success: v => new Loaded(reading, v), failure: e => new LoadFailed(reading, e));
     }
 
     private void OnLoadFailed(LoadFailed failed)
     {
+        if (failed.Reading != _reading)
+            return;
         if (_contact.Trouble is null)
             _log.Warning("lease of {Node}: blocks cannot be read: {Cause}; trying again until they can", _node, failed.Cause.Message);
         _contact.ReadFailed(failed.Cause.Message);
@@ -198,19 +204,21 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
 
     private void LoadLater()
     {
-        _reading = true;
+        _reading = new object();
         Timers.StartSingleTimer(nameof(LoadAgain), new LoadAgain(), RetryAfter);
     }
 
     private void OnLoaded(Loaded loaded)
     {
+        if (loaded.Reading != _reading)
+            return;
         _contact.ReadSucceeded(_uptime.Now);
         _departures.Load(loaded.View.Leaving);
         var held = loaded.View.Held.Where(_departures.Admits).ToList();
         _ledger.Load(held);
         Tell(loaded.View.Unreadable);
         _lending.Learn(held.Where(b => !b.IsGuest).Select(b => b.Block), isOwnWrite: false, _uptime.Now);
-        _reading = false;
+        _reading = null;
         if (_ledger.IsIdle)
             _contact.NothingToWrite();
         PublishHeld();
@@ -242,110 +250,6 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     }
 
     private void Unreadable(string key, string cause) => _log.Error("{Key} cannot be read and stays as it was: {Cause}", key, cause);
-
-    // ---- the group commit ----------------------------------------------------------------------------------------
-
-    private void Work()
-    {
-        LookUp();
-        var commit = _ledger.IsLoaded && !_reading
-            ? _ledger.Next(Rules(isPromise: false), Broken) : null;
-        // Who can be answered now need not wait until the transaction is written down.
-        Promise();
-        if (commit is not null)
-        {
-            _contact.WriteBegins(_uptime.Now);
-            LeaseStore.CommitAsync(_datastore, _node, commit, _ledger.Held.All.ToDictionary(),
-                    _handles.Among(commit.Batch.HandleDeltas.Keys), _stopped.Token)
-                .PipeTo(Self, success: r => new Committed(commit, r.Sent, r.Result), failure: e => new CommitFailed(commit, e));
-        }
-        Claim();
-        _ledger.Expire(_uptime.Now, WhyNot);
-        if (!_ledger.IsIdle && !Timers.IsTimerActive(nameof(WorkAgain)))
-            Timers.StartSingleTimer(nameof(WorkAgain), new WorkAgain(), RetryAfter / 4);
-    }
-
-    private Core.Ipam.LeaseRules Rules(bool isPromise)
-    {
-        var now = _uptime.Now;
-        return _settings.Rules with { IsLent = isPromise ? _lending.MayBeWritten : a => _lending.IsLent(a, now) };
-    }
-
-    private void Promise()
-    {
-        var now = _uptime.Now;
-        var isAway = _contact.IsAway(now);
-        if (_contact.IsRefused || !_ledger.HasBeenCertain || (!isAway && (_options.Answer is LeaseAnswer.Durable || _reading || _ledger.IsUncertain)))
-            return;
-        var isAllocating = _contact.MayAllocate(now);
-        var before = _ledger.Promises;
-        _ledger.Promise(Rules(isPromise: true), r => r switch
-        {
-            LeaseRequest.Allocate a => isAllocating && a is { Message.IsReclaim: false, Loans.IsEmpty: true },
-            // Of an address in another node's block nobody else would remember that it goes back.
-            LeaseRequest.Release release => isAway || release.Elsewhere is { IsEmpty: true },
-            _ => false,
-        }, isAway);
-        if (_promising || !isAway || _ledger.Promises <= before)
-            return;
-        _promising = true;
-        _log.Warning("lease of {Node}: the datastore is away ({Cause}); addresses are given and taken back from the blocks held and written when it returns",
-            _node, _contact.Describe(_uptime.Now));
-    }
-
-    private void OnCommitted(Committed committed)
-    {
-        _contact.WriteSucceeded(_uptime.Now);
-        if (committed.Result.Succeeded)
-        {
-            _ledger.Succeeded(committed.Commit, committed.Result.Revision);
-            _handles.Written(committed.Sent.Writes, committed.Result.Revision);
-            if (!committed.Commit.Fenced.IsEmpty)
-                PublishHeld();
-            _lending.Learn(committed.Commit.Batch.Changed.Values, isOwnWrite: true, _uptime.Now);
-            if (_promising && _ledger.Promises == 0)
-            {
-                _promising = false;
-                _log.Info("lease of {Node}: everything that was promised while the datastore was away is written", _node);
-            }
-        }
-        else
-        {
-            // Somebody else wrote: a released address, a borrowed one, or the block is no longer ours. Look again.
-            _log.Debug("lease of {Node}: its view was out of date, reading it again", _node);
-            _ledger.Failed(committed.Commit, isKnown: true, hopeless: null, Broken);
-            _handles.Forget();
-            if (_ledger.FailsAgain)
-                LoadLater();
-            else
-                Load();
-        }
-        Work();
-    }
-
-    private void OnCommitFailed(CommitFailed failed)
-    {
-        var fault = (failed.Cause as DatastoreException)?.Fault ?? DatastoreFault.Unavailable;
-        var isKnown = fault is DatastoreFault.Denied or DatastoreFault.Invalid or DatastoreFault.Exhausted;
-        if (_contact.Trouble is null && isKnown)
-            _log.Error("lease of {Node}: the datastore refuses what it writes: {Cause}", _node, failed.Cause.Message);
-        else if (_contact.Trouble is null)
-            _log.Warning("lease of {Node}: whether a transaction happened is not known: {Cause}; reading again", _node, failed.Cause.Message);
-        _contact.WriteFailed(failed.Cause.Message, isRefused: fault is DatastoreFault.Denied);
-        _ledger.Failed(failed.Commit, isKnown, fault is DatastoreFault.Invalid ? failed.Cause.Message : null, Broken);
-        _handles.Forget();
-        LoadLater();
-        Work();
-    }
-
-    private void Broken(string reason) => _log.Error("lease of {Node}: {Reason}", _node, reason);
-
-    private string WhyNot(LeaseRequest request) => !_contact.IsAway(_uptime.Now)
-        ? _search.WhyNot(request)
-        : $"the datastore does not answer: {_contact.Describe(_uptime.Now)}" + (request is LeaseRequest.Release ? ""
-            : !_ledger.IsLoaded ? "; the blocks of this node have not been read since its start"
-            : !_contact.MayAllocate(_uptime.Now) ? "; this node sees no other either, and may be taken for gone"
-            : "; no block that this node holds has a free address for it");
 
     // ---- claiming blocks -----------------------------------------------------------------------------------------
 
@@ -382,7 +286,7 @@ public sealed partial class LeaseActor : ReceiveActor, IWithTimers
     {
         if (fetched.Failure is { } failure)
             _log.Warning("lease of {Node}: a block that was granted cannot be read: {Cause}", _node, failure);
-        if (_reading)
+        if (IsReading)
         {
             // The reading under way may be older than the grant.
             _readAgain = true;

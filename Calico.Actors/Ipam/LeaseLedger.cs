@@ -15,7 +15,7 @@ namespace Calico.Actors.Ipam;
 ///            └───────────────────────────────────────────────┘
 /// </code>
 /// </summary>
-internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesInUse inUse)
+internal sealed partial class LeaseLedger(string node, LeaseOptions options, AddressesInUse inUse)
 {
     private readonly HeldBlocks _held = new(node);
     private readonly LeaseQueue _queue = new(options.MaxWaiting);
@@ -52,12 +52,6 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
 
     /// <summary>Since the start the blocks have been certain once: what was lent, or sent, before is void.</summary>
     public bool HasBeenCertain { get; private set; }
-
-    /// <summary>The blocks of other nodes that have to be read with the own ones.</summary>
-    public IEnumerable<Cidr> Guests => _held.Guests.Union(_lateGuests);
-
-    /// <summary>Who is given nothing before it is known what it has in other nodes' blocks.</summary>
-    public IEnumerable<LeaseRequest.Allocate> MustLookUp => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => a is { MustLookUp: true, AwaitsLoan: false })];
 
     /// <summary>Who waits for a block.</summary>
     public IEnumerable<LeaseRequest.Allocate> InNeed => [.. _queue.All.OfType<LeaseRequest.Allocate>().Where(a => a is { IsAnswered: false, AwaitsLoan: false, Lacks: not null })];
@@ -116,58 +110,6 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
 
     /// <summary>What has rested is to be freed when there is nothing else to do.</summary>
     public void Tidy() => _isUntidy = true;
-
-    // ---- addresses in other nodes' blocks ----------------------------------------------------------------------------
-
-    /// <summary>Releases of which it is not known whether they have addresses elsewhere; those that own blocks tell of are settled here.</summary>
-    /// <param name="isAllHere">Whether a handle is known to have addresses in this node's blocks alone.</param>
-    public IEnumerable<LeaseRequest.Release> ToLookUp(Func<string, bool> isAllHere)
-    {
-        if (!IsLoaded || IsUncertain)
-            yield break;
-        var earlier = Sent.Select(r => r.Handle).ToHashSet(StringComparer.Ordinal);
-        foreach (var request in _queue.All)
-        {
-            if (request is LeaseRequest.Release { Elsewhere: null } release)
-            {
-                if (!release.Message.Addresses.IsEmpty && (earlier.Contains(release.Handle) ? release.Message.Addresses.All(_held.Covers)
-                    : isAllHere(release.Handle) && release.Message.Addresses.All(a => _held.GivesHere(a, release.Handle))))
-                    release.IsHere();
-                // What is still to be allocated is not in the datastore yet.
-                else if (!earlier.Contains(release.Handle))
-                    yield return release;
-            }
-            earlier.Add(request.Handle);
-        }
-    }
-
-    /// <summary>
-    /// An address of this node's blocks that another one may have, the last to be handed out here; null for none.
-    /// </summary>
-    public IpAddr? Spare(LendProtocol.Borrow borrow, LeaseRules rules)
-    {
-        foreach (var held in _held.Own.Where(h => borrow.Pools.Any(p => p.Contains(h.Block.Cidr))).OrderBy(h => h.Block.Cidr))
-        {
-            var block = _sent?.Batch.Changed.GetValueOrDefault(held.Block.Cidr) ?? held.Block;
-            bool IsFree(IpAddr a) => block.OwnerOf(a) is null && held.Block.OwnerOf(a) is null && !inUse.Contains(a) && !rules.IsLent(a);
-            if (borrow.Wanted is { } wanted)
-            {
-                if (block.Cidr.Contains(wanted))
-                    return IsFree(wanted) || block.OwnerOf(wanted)?.HandleId == borrow.Handle ? wanted : null;
-            }
-            else if (block.Unallocated.Reverse().Select(o => (IpAddr?)block.AddressAt(o)).FirstOrDefault(a => IsFree(a!.Value) && !rules.IsReserved(a.Value)) is { } spare)
-            {
-                return spare;
-            }
-        }
-        return null;
-    }
-
-    public bool Gives(LeaseProtocol.Tenant tenant) => _held.Gives(tenant)
-        || All.OfType<LeaseRequest.Allocate>().Any(a => a.IsPromise && a.Handle == tenant.HandleId && tenant.Addresses.All(a.Demand.Wanted.Contains));
-
-    /// <summary>Whether the tenant's addresses in this node's own blocks are its own.</summary>
-    public bool GivesHere(LeaseProtocol.Tenant tenant) => _held.Gives(tenant with { Addresses = [.. tenant.Addresses.Where(_held.Covers)] });
 
     // ---- transactions ------------------------------------------------------------------------------------------------
 
@@ -290,78 +232,8 @@ internal sealed class LeaseLedger(string node, LeaseOptions options, AddressesIn
         broken($"{promise.Handle} was given {string.Join(", ", promise.Demand.Wanted)} before the datastore had it, and cannot keep it: {reason}");
     }
 
-    // ---- promises ----------------------------------------------------------------------------------------------------
-
-    /// <summary>
-    /// Answers whom it can from what is held, before it is durable: that the addresses are free or owned is certain, because
-    /// nobody but this node writes its blocks.
-    /// </summary>
-    /// <param name="which">The requests that may be answered before they are durable.</param>
-    /// <param name="isAway">The datastore is away, and it may take long until they are.</param>
-    public void Promise(LeaseRules rules, Func<LeaseRequest, bool> which, bool isAway)
-    {
-        if (!IsLoaded || All.All(r => r.IsAnswered))
-            return;
-        if (_sent is { } sent)
-        {
-            // An address that was lent may have been written by its borrower: whether it was free is known when it is durable.
-            foreach (var entry in sent.Entries.Where(e => !e.Request.IsAnswered && which(e.Request)
-                && (e.Request is LeaseRequest.Release || !e.Addresses.Any(rules.IsLent))))
-                AnswerEarly(entry, isAway);
-        }
-        var room = options.MaxPromises - Promises;
-        foreach (var request in _queue.All.Where(r => !r.IsAnswered && which(r)).ToList())
-        {
-            if (room <= 0)
-                return;
-            if (!Undo(request, rules) && Promised(rules) is { } plan && plan.TryAdd(request, out _))
-            {
-                AnswerEarly(plan.Entries[^1], isAway);
-                room--;
-            }
-        }
-    }
-
-    private void AnswerEarly(LeasePlan.Entry entry, bool isAway)
-    {
-        Use(entry);
-        entry.Request.Promise(entry.Addresses, isAway);
-    }
-
-    // What no transaction has carried is forgotten with its release: a long absence of the datastore costs nothing then.
-    private bool Undo(LeaseRequest request, LeaseRules rules)
-    {
-        if (request is not LeaseRequest.Release
-            || _queue.All.Where(r => r.Handle == request.Handle && r != request).ToList() is not [LeaseRequest.Allocate { IsPromise: true, WasSent: false } promise]
-            || Sent.Any(r => r.Handle == request.Handle) || _held.HasAny(request.Handle))
-            return false;
-        _queue.Remove(promise);
-        _queue.Remove(request);
-        _promised = null;
-        Use(new LeasePlan.Entry(request, promise.Demand.Wanted));
-        request.Succeed(promise.Demand.Wanted);
-        return true;
-    }
-
     private IEnumerable<LeaseRequest> All => Sent.Concat(_queue.All);
     private IEnumerable<LeaseRequest> Sent => _sent is null ? [] : _sent.Entries.Select(e => e.Request);
-
-    // The blocks as they will be once everything promised is written.
-    private LeasePlan Promised(LeaseRules rules)
-    {
-        if (_promised is { } known)
-            return known;
-        var blocks = _held.Own.ToDictionary(h => h.Block.Cidr);
-        foreach (var (cidr, contents) in _sent?.Batch.Changed ?? ImmutableDictionary<Cidr, IpamBlock>.Empty)
-        {
-            if (blocks.TryGetValue(cidr, out var stored))
-                blocks[cidr] = stored with { Block = contents };
-        }
-        var plan = new LeasePlan(blocks, inUse, rules);
-        foreach (var promise in _queue.All.Where(r => r.IsPromise))
-            plan.TryAdd(promise, out _);
-        return _promised = plan;
-    }
 
     // ---- the end -----------------------------------------------------------------------------------------------------
 

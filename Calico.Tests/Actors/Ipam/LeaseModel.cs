@@ -14,7 +14,7 @@ namespace Calico.Tests.Actors.Ipam;
 /// The world of <see cref="LeaseModelTests"/>: the real ledgers and transactions, a datastore in memory, and who runs with
 /// which address as the model knows it.
 /// </summary>
-internal sealed class LeaseModel
+internal sealed partial class LeaseModel
 {
     private const string EndpointPrefix = "/calico/resources/v3/projectcalico.org/workloadendpoints/default/";
 
@@ -36,64 +36,7 @@ internal sealed class LeaseModel
         {
             node.Ledger.Add(new LeaseProtocol.ReleaseAllBut([], ImmutableDictionary<IpAddr, string?>.Empty));
             Load(node);
-        }
-    }
-
-    /// <param name="name">Its name.</param>
-    public sealed class Node
-    {
-        public Node(string name)
-        {
-            Name = name;
-            Ledger = new LeaseLedger(name, new LeaseOptions(), InUse);
-            Departures = new Departures(name);
-        }
-
-        public string Name { get; }
-        public AddressesInUse InUse { get; private set; } = new();
-        public LeaseLedger Ledger { get; private set; }
-        public KnownHandles Handles { get; } = new();
-
-        /// <summary>Pods that run here, with their address.</summary>
-        public SortedDictionary<string, IpAddr> Pods { get; } = new(StringComparer.Ordinal);
-
-        /// <summary>A transaction that was sent and has not arrived.</summary>
-        public (LeaseCommit Commit, Transaction Transaction)? Sent { get; set; }
-
-        /// <summary>Transactions that the node has given up and that may arrive yet.</summary>
-        public List<Transaction> Late { get; } = [];
-
-        /// <summary>The blocks that it gives back; outlives the lease.</summary>
-        public Departures Departures { get; private set; }
-
-        /// <summary>First steps of giving a block back that have not arrived.</summary>
-        public List<HeldBlock> Leaves { get; } = [];
-
-        /// <summary>What the owners of blocks have been asked and have not done yet, and what they answered.</summary>
-        public List<BlockProtocol.ReleaseBlock> Orders { get; } = [];
-        public List<object> Answers { get; } = [];
-
-        /// <summary>Addresses that are kept for borrowers.</summary>
-        public Lending Lending { get; private set; } = new();
-
-        /// <summary>Its process is another; what pods use is all that is left.</summary>
-        public void BeginAgain()
-        {
-            InUse = new AddressesInUse();
-            Ledger = new LeaseLedger(Name, new LeaseOptions(), InUse);
-            Departures = new Departures(Name);
-            Lending = new Lending();
-            Handles.Forget();
-        }
-
-        /// <summary>Its lease is another, in the same process.</summary>
-        public void Succeed()
-        {
-            var from = Ledger.Resign("the lease starts again");
-            Ledger = new LeaseLedger(Name, new LeaseOptions(), InUse);
-            Ledger.Inherit(from);
-            Lending = new Lending();
-            Handles.Forget();
+            Read(node);
         }
     }
 
@@ -145,7 +88,7 @@ internal sealed class LeaseModel
     public void Prepare(Node node)
     {
         LookUp(node);
-        if (node.Sent is not null || node.Ledger.Next(Rules(node, isPromise: false), reason => Fence(node, reason)) is not { } commit)
+        if (node.Sent is not null || !node.KnowsItsBlocks || node.Ledger.Next(Rules(node, isPromise: false), reason => Fence(node, reason)) is not { } commit)
             return;
         var handles = node.Handles.Among(commit.Batch.HandleDeltas.Keys);
         var transaction = LeaseStore.PrepareAsync(_store, node.Name, commit, node.Ledger.Held.All, handles, default).GetAwaiter().GetResult();
@@ -173,6 +116,8 @@ internal sealed class LeaseModel
             node.Ledger.Succeeded(sent.Commit, result.Revision);
             node.Handles.Written(sent.Transaction.Writes, result.Revision);
             node.Lending.Learn(sent.Commit.Batch.Changed.Values, isOwnWrite: true, _now);
+            if (node.Reading is not null)
+                Load(node);
         }
         else
         {
@@ -205,37 +150,56 @@ internal sealed class LeaseModel
     /// <summary>The node borrows an address of another one, if it needs one.</summary>
     public void Borrow(Node node, Node from)
     {
-        if (node == from || from.Ledger.IsUncertain || node.Ledger.InNeed.FirstOrDefault(r => r.Loans.IsEmpty) is not { } request
+        if (node == from || node.Ledger.InNeed.FirstOrDefault(r => r.Loans.IsEmpty) is not { } request)
+            return;
+        if (!request.IsLookedUp)
+        {
+            LookUp(node, request);
+            return;
+        }
+        if (!from.KnowsItsBlocks || from.Ledger.IsUncertain
             || from.Ledger.Spare(new LendProtocol.Borrow(from.Name, node.Name, 1, request.Handle, [Pool.Cidr], null), Rules(from, isPromise: true)) is not { } address
             || !from.Lending.TryLend(address, node.Name, request.Handle, _now))
             return;
-        if (LeaseStore.FetchGuestAsync(_store, node.Name, BlockCandidates.Containing(address, Pool.BlockSize), default).GetAwaiter().GetResult() is { } guest
-            && node.Ledger.TryAdd(guest))
-        {
-            Tell($"{request.Handle} borrows {address} of {from.Name}");
-            request.Borrow(new(address, from.Name, from.Ledger.Held.All[guest.Block.Cidr].Epoch));
-        }
+        var cidr = BlockCandidates.Containing(address, Pool.BlockSize);
+        var loan = new LeaseRequest.Loan(address, from.Name, from.Ledger.Held.All[cidr].Epoch);
+        var guest = LeaseStore.FetchGuestAsync(_store, node.Name, cidr, default).GetAwaiter().GetResult();
+        request.AwaitsLoan = true;
+        node.Mail.Add(() => TakeLoan(node, request, loan, guest));
     }
 
-    /// <summary>The node becomes the holder of a block that nobody holds, if it needs one.</summary>
+    private bool TakeLoan(Node node, LeaseRequest.Allocate request, LeaseRequest.Loan loan, HeldBlock? guest)
+    {
+        if (node.Reading is not null)
+            return false;
+        request.AwaitsLoan = false;
+        if (!request.IsAnswered && guest is not null && node.Ledger.TryAdd(guest))
+        {
+            Tell($"{request.Handle} borrows {loan.Address} of {loan.Holder}");
+            request.Borrow(loan);
+        }
+        return true;
+    }
+
+    /// <summary>The node asks the owner of a block that nobody holds for it, if it needs one.</summary>
     public void Claim(Node node, int which)
     {
         if (node.Ledger.InNeed.FirstOrDefault() is not { } request)
             return;
         var candidates = request.Message.IsReclaim ? [BlockCandidates.Containing(request.Message.Request.Wanted[0], Pool.BlockSize)]
             : BlockCandidates.Of(Pool.Cidr, Pool.BlockSize, node.Name);
-        var free = candidates.Where(b => HolderOf(b) is null).ToList();
-        if (free.Count == 0)
-        {
-            if (request.Message.IsReclaim && HolderOf(candidates.First()) != node.Name)
-                node.Ledger.Refuse(request, "its block is held by another", isTaken: true, isRetryable: false);
-            return;
-        }
-        var cidr = free[which % free.Count];
-        var result = _store.CommitAsync(BlockTransactions.Claim(cidr, node.Name, Get(IpamKeys.Block(cidr)), Get(IpamKeys.Affinity(node.Name, cidr)), DateTimeOffset.UnixEpoch + _now)).GetAwaiter().GetResult();
-        Assert.True(result.Succeeded);
-        Tell($"{node.Name} claims {cidr} at {result.Revision}");
-        Hold(node, new HeldBlock(IpamJson.ParseBlock(Get(IpamKeys.Block(cidr))!.Value), result.Revision, result.Revision));
+        var free = candidates.Where(b => !node.Ledger.Held.Holds(b) && !node.Departures.Undecided.Contains(b) && HolderOf(b) is var holder && (holder is null || holder == node.Name)).ToList();
+        if (free.Count > 0)
+            AskFor(node, free[which % free.Count]);
+        else if (request.Message.IsReclaim && HolderOf(candidates.First()) != node.Name)
+            node.Ledger.Refuse(request, "its block is held by another", isTaken: true, isRetryable: false);
+    }
+
+    private void AskFor(Node node, Cidr block)
+    {
+        var answer = new BlockDecisions(_store, TimeProvider.System, NoLogger.Instance).ClaimAsync(new(block, node.Name, 0), default).GetAwaiter().GetResult();
+        Tell($"{node.Name} asks for {block}: {answer}");
+        node.Answers.Add(answer!);
     }
 
     /// <summary>The others take the node for gone, as far as this block goes; the node does not know.</summary>
@@ -286,7 +250,7 @@ internal sealed class LeaseModel
     /// <summary>Pods whose address IPAM has not as theirs take it back, or are cut off and removed, as the reconciler has it.</summary>
     private void Reclaim(Node node)
     {
-        foreach (var (handle, address) in node.Pods.Where(p => !node.Ledger.Gives(new LeaseProtocol.Tenant(p.Key, [p.Value]))).ToList())
+        foreach (var (handle, address) in node.Pods.Where(p => node.KnowsItsBlocks && !node.Ledger.Gives(new LeaseProtocol.Tenant(p.Key, [p.Value]))).ToList())
         {
             if (_waiting.ContainsKey(handle))
                 continue;
@@ -344,15 +308,17 @@ internal sealed class LeaseModel
     }
 
     /// <summary>Who can be answered before the datastore has it is.</summary>
-    public void Decide(Node node)
+    /// <param name="node">Where.</param>
+    /// <param name="isAway">The datastore does not answer this node.</param>
+    public void Decide(Node node, bool isAway)
     {
         LookUp(node);
         // A node that the others may have taken over answers only when it is durable.
-        if (!node.Ledger.IsUncertain && node.Ledger.Held.Own.All(b => HolderOf(b.Block.Cidr) == node.Name && Get(IpamKeys.Affinity(node.Name, b.Block.Cidr))?.ModRevision == b.Epoch))
-        {
-            Tell($"{node.Name} decides");
-            node.Ledger.Promise(Rules(node, isPromise: true), r => (r is LeaseRequest.Allocate { Loans.IsEmpty: true }) || r is LeaseRequest.Release { Elsewhere.IsEmpty: true }, isAway: false);
-        }
+        if ((node.Reading is not null && !isAway)
+            || node.Ledger.Held.Own.Any(b => HolderOf(b.Block.Cidr) != node.Name || Get(IpamKeys.Affinity(node.Name, b.Block.Cidr))?.ModRevision != b.Epoch))
+            return;
+        Tell($"{node.Name} decides{(isAway ? " alone" : "")}");
+        node.Ledger.Promise(Rules(node, isPromise: true), mayAllocate: true, isAway);
     }
 
     /// <summary>Time passes; who has waited too long for an address is refused, and the runtime removes the pod.</summary>
@@ -386,6 +352,8 @@ internal sealed class LeaseModel
                 Leave(node, isHeard: true, isLate: false);
                 Obey(node, 1);
                 Hear(node, 1);
+                Read(node);
+                Receive(node, 0);
                 if (round % 5 == 0 && node.Departures.Leaving.Any())
                     Load(node);
                 Shrink(node, round);
@@ -398,125 +366,6 @@ internal sealed class LeaseModel
                 Prepare(node);
             }
         }
-    }
-
-    // ---- blocks that go back -----------------------------------------------------------------------------------------
-
-    private void Hold(Node node, HeldBlock block)
-    {
-        if (node.Departures.Admits(block))
-            node.Ledger.TryAdd(block);
-    }
-
-    /// <summary>The node looks for a block that it can do without, and goes on with those that are on their way out.</summary>
-    public void Shrink(Node node, int which)
-    {
-        if (!node.Ledger.IsLoaded || node.Ledger.IsUncertain || !node.InUse.IsComplete)
-            return;
-        var empty = node.Ledger.Held.Own.Where(h => h.Block.IsEmpty && !node.Lending.HasLoansIn(h.Block.Cidr, _now)).Select(h => h.Block.Cidr).Order().ToList();
-        if (empty.Count > 0 && node.Ledger.Withdraw(empty[which % empty.Count]) is { } withdrawn)
-            node.Departures.Withdraw(withdrawn);
-        foreach (var block in node.Departures.Send())
-        {
-            Tell($"{node.Name} wants to leave {block.Block.Cidr}@{block.Epoch}/{block.BlockRevision}");
-            node.Leaves.Add(block);
-        }
-        node.Orders.AddRange(node.Departures.Leaving.Select(l => new BlockProtocol.ReleaseBlock(l.Key, node.Name, l.Value)));
-    }
-
-    /// <param name="node">Whose step arrives.</param>
-    /// <param name="isHeard">Whether the node learns what came of it; it may come to pass later then.</param>
-    public void Leave(Node node, bool isHeard, bool isLate)
-    {
-        if (node.Leaves.Count == 0)
-            return;
-        var block = node.Leaves[0];
-        node.Leaves.RemoveAt(0);
-        var transaction = BlockTransactions.Leave(node.Name, block);
-        if (isLate)
-        {
-            Tell($"{node.Name} gives up leaving {block.Block.Cidr}");
-            node.Late.Add(transaction);
-            node.Departures.NotKnown(block);
-            return;
-        }
-        var result = _store.CommitAsync(transaction).GetAwaiter().GetResult();
-        Tell($"{node.Name} leaves {block.Block.Cidr}: {(result.Succeeded ? $"at {result.Revision}" : "fails")}{(isHeard ? "" : ", unheard")}");
-        if (!isHeard)
-            node.Departures.NotKnown(block);
-        else if (result.Succeeded)
-            node.Departures.Left(block.Block.Cidr, result.Revision);
-        else
-            NotLeft(node, block);
-    }
-
-    private void NotLeft(Node node, HeldBlock block)
-    {
-        node.Departures.NotLeft(block);
-        Load(node);
-    }
-
-    /// <summary>The owner of a block does what it was asked, perhaps once more.</summary>
-    public void Obey(Node node, int which)
-    {
-        if (node.Orders.Count == 0)
-            return;
-        var order = node.Orders[which % node.Orders.Count];
-        if (which % 3 != 0)
-            node.Orders.Remove(order);
-        var answer = new BlockDecisions(_store, TimeProvider.System, NoLogger.Instance).ReleaseAsync(order, default).GetAwaiter().GetResult();
-        Tell($"{order}: {answer ?? "nothing"}");
-        if (answer is not null)
-            node.Answers.Add(answer);
-    }
-
-    /// <summary>An answer reaches the node, or is lost.</summary>
-    public void Hear(Node node, int which)
-    {
-        if (node.Answers.Count == 0)
-            return;
-        var answer = node.Answers[which % node.Answers.Count];
-        node.Answers.Remove(answer);
-        if (which % 5 == 0)
-            return;
-        Tell($"{node.Name} hears {answer}");
-        if (answer is BlockProtocol.HolderRetired retired && node.Departures.Gone(retired.Block))
-            Load(node);
-        else if (answer is BlockProtocol.BlockGranted granted && !node.Ledger.Held.Holds(granted.Block)
-            && LeaseStore.FetchAsync(_store, granted, default).GetAwaiter().GetResult() is { } held)
-            Hold(node, held);
-    }
-
-    // ---- what must hold ----------------------------------------------------------------------------------------------
-
-    public void Check()
-    {
-        foreach (var key in Keys(IpamKeys.BlockPrefix))
-        {
-            var block = IpamJson.ParseBlock(Get(key)!.Value);
-            Assert.Equal(block.Capacity, block.AllocatedCount + block.FreeCount);
-            Assert.Equal(block.FreeCount, block.Unallocated.Distinct().Count());
-            var holders = Nodes.Where(n => Get(IpamKeys.Affinity(n.Name, block.Cidr)) is not null).Select(n => n.Name);
-            Assert.Equal(block.AffineHost is { } holder ? [holder] : [], holders);
-        }
-    }
-
-    public void CheckEverythingIsAccountedFor()
-    {
-        foreach (var key in Keys(IpamKeys.HostPrefix))
-        {
-            Assert.Equal("confirmed", IpamJson.ParseAffinityState(Get(key)!.Value));
-            Assert.True(IpamKeys.TryParseAffinity(key, out var host, out var cidr));
-            Assert.True(Nodes.Single(n => n.Name == host).Ledger.Held.Holds(cidr), $"{host} does not know that it holds {cidr}");
-        }
-        var assigned = Keys(IpamKeys.BlockPrefix).SelectMany(k => IpamJson.ParseBlock(Get(k)!.Value).Assigned())
-            .Where(a => a.Owner.ReleasedAt is null).Select(a => (a.Address, a.Owner.HandleId!)).Order().ToList();
-        var running = Nodes.SelectMany(n => n.Pods).Select(p => (p.Value, p.Key)).Order().ToList();
-        Assert.Equal(running, assigned);
-        Assert.Equal(running.Select(r => IpamKeys.Handle(r.Key)).Order(StringComparer.Ordinal), Keys(IpamKeys.HandlePrefix));
-        Assert.Equal(running.Select(r => EndpointPrefix + r.Key).Order(StringComparer.Ordinal), Keys(EndpointPrefix).Order(StringComparer.Ordinal));
-        foreach (var (address, handle) in running)
-            Assert.Equal([new KeyValuePair<string, int>(BlockCandidates.Containing(address, Pool.BlockSize).ToString(), 1)], IpamJson.ParseHandle(Get(IpamKeys.Handle(handle))!.Value));
     }
 
     // ---- the rest ----------------------------------------------------------------------------------------------------
@@ -569,41 +418,85 @@ internal sealed class LeaseModel
 
     private void Load(Node node)
     {
-        var view = LeaseStore.LoadAsync(_store, node.Name, [.. node.Ledger.Guests], default).GetAwaiter().GetResult();
+        node.ReadsAgain = false;
+        node.Reading = LeaseStore.LoadAsync(_store, node.Name, [.. node.Ledger.Guests], default).GetAwaiter().GetResult();
+    }
+
+    private void LoadAgain(Node node)
+    {
+        if (node.Reading is null)
+            Load(node);
+        else
+            node.ReadsAgain = true;
+    }
+
+    /// <summary>What the node reads arrives, as it was when it began to.</summary>
+    public void Read(Node node)
+    {
+        if (node.Reading is not { } view)
+            return;
+        node.Reading = null;
         node.Departures.Load(view.Leaving);
         var held = view.Held.Where(node.Departures.Admits).ToList();
         node.Ledger.Load(held);
         node.Lending.Learn(held.Where(h => !h.IsGuest).Select(h => h.Block), isOwnWrite: false, _now);
         Tell($"{node.Name} reads: holds {string.Join(' ', node.Ledger.Held.Own.Select(h => $"{h.Block.Cidr}@{h.Epoch}/{h.BlockRevision}"))}, guests {string.Join(' ', node.Ledger.Held.Guests)}, unfenced {string.Join(' ', node.Ledger.Held.Unfenced)}");
+        if (node.ReadsAgain)
+            Load(node);
+    }
+
+    /// <summary>Something that the node asked for reaches its lease.</summary>
+    public void Receive(Node node, int which)
+    {
+        if (node.Mail.Count == 0)
+            return;
+        var letter = node.Mail[which % node.Mail.Count];
+        if (letter())
+            node.Mail.Remove(letter);
     }
 
     private void LookUp(Node node)
     {
         foreach (var request in node.Ledger.MustLookUp)
+            LookUp(node, request);
+        foreach (var release in node.Ledger.ToLookUp(h => node.Handles.AreAllIn(h, node.Ledger.Held.Holds)).Where(node.LookingUp.Add).ToList())
         {
-            var places = LeaseStore.FindAsync(_store, node.Name, request.Handle, default).GetAwaiter().GetResult();
-            if (!places.Own.All(node.Ledger.Held.Holds))
+            var places = PlacesOf(node, release.Handle);
+            node.Mail.Add(() =>
             {
-                Load(node);
-                continue;
-            }
-            (request.IsLookedUp, request.MustLookUp) = (true, false);
-            foreach (var guest in places.Guests)
-            {
-                if (node.Ledger.TryAdd(guest) && guest.Block.AddressOf(request.Handle) is { } had)
-                    request.Borrow(new(had, guest.Block.AffineHost, null));
-            }
-        }
-        foreach (var release in node.Ledger.ToLookUp(h => node.Handles.Among([h]).GetValueOrDefault(h) is { } known
-            && BlockTransactions.CountsOf(known).Keys.All(b => node.Ledger.Held.Holds(Cidr.Parse(b)))).ToList())
-        {
-            var places = LeaseStore.FindAsync(_store, node.Name, release.Handle, default).GetAwaiter().GetResult();
-            if (places.Own.All(node.Ledger.Held.Holds))
-                release.Found([.. places.Guests.Where(node.Ledger.TryAdd).Select(g => g.Block.Cidr)], places.Handle?.ModRevision ?? 0);
-            else
-                Load(node);
+                node.LookingUp.Remove(release);
+                if (node.Reading is null)
+                    Learn(node, release, places);
+                return true;
+            });
         }
     }
+
+    private void LookUp(Node node, LeaseRequest.Allocate request)
+    {
+        request.AwaitsLoan = true;
+        var places = PlacesOf(node, request.Handle);
+        node.Mail.Add(() =>
+        {
+            if (node.Reading is not null)
+                return false;
+            request.AwaitsLoan = false;
+            Learn(node, request, places);
+            return true;
+        });
+    }
+
+    private void Learn(Node node, LeaseRequest request, LeaseStore.Places places)
+    {
+        var unknown = node.Ledger.Found(request, places);
+        foreach (var block in unknown)
+            AskFor(node, block);
+        if (unknown.IsEmpty)
+            node.Handles.Read(places.Handle);
+        Tell($"  {request.Handle} is in {string.Join(' ', places.Own.Concat(places.Guests.Select(g => g.Block.Cidr)))}{(unknown.IsEmpty ? "" : ", which is not held")}");
+    }
+
+    private LeaseStore.Places PlacesOf(Node node, string handle) => LeaseStore.FindAsync(_store, node.Name, handle, default).GetAwaiter().GetResult();
 
     private string? HolderOf(Cidr block) => Get(IpamKeys.Block(block)) is { } stored ? IpamJson.ParseBlock(stored.Value).AffineHost : null;
 

@@ -117,6 +117,21 @@ public class LeaseSurplusTests(ITestOutputHelper output) : LeaseFixture(output)
     }
 
     [Fact]
+    public async Task A_block_whose_grant_got_lost_is_found_by_the_feed()
+    {
+        var lease = await StartKnowingAsync();
+        var probe = CreateTestProbe();
+        lease.Tell(new LeaseProtocol.Subscribe(probe));
+        var block = Cidr.Parse("10.66.0.0/30");
+        await Store.CommitAsync(BlockTransactions.Claim(block, "node1", null, null, Clock.GetUtcNow()));
+        var affinity = (await Store.GetAsync(IpamKeys.Affinity("node1", block)))!;
+
+        lease.Tell(new UpstreamProtocol.ResourcesChanged([new FeedItem(affinity.Key, affinity.Value, affinity.ModRevision)], true, affinity.ModRevision));
+
+        await UntilHeldAsync(probe, h => h.Blocks.Keys.SequenceEqual([block]));
+    }
+
+    [Fact]
     public async Task Each_pool_and_family_keeps_one()
     {
         var lease = await StartKnowingAsync();

@@ -61,6 +61,9 @@ internal sealed class ChurnNode : IAsyncDisposable
     /// <summary>Pods that have to be removed once the process is there: their calls failed.</summary>
     public ConcurrentQueue<ChurnPod> Orphans { get; } = new();
 
+    // For whoever has to find out why it has no mesh.
+    private volatile string _stage = "was never started";
+
     /// <summary>The others may take it for gone, or it has not found out yet that they did.</summary>
     public volatile bool MayBeGone;
 
@@ -96,14 +99,24 @@ internal sealed class ChurnNode : IAsyncDisposable
     {
         while (!life.Ended.IsCancellationRequested)
         {
+            _stage = "is being started";
             if (TryStartMesh(life) is { } mesh)
             {
+                _stage = "runs";
                 var keeper = _bed.Nodes.ActorOf(Props.Create(() => new LogKeeper(_log)));
                 foreach (var level in new[] { typeof(Info), typeof(Warning), typeof(Error) })
                     mesh.EventStream.Subscribe(keeper, level);
-                await ThrottleAsync(mesh);
+                try
+                {
+                    await ThrottleAsync(mesh);
+                }
+                catch (Exception e)
+                {
+                    _bed.Tell($"{Name}: its cables cannot be pulled: {e}");
+                }
                 await mesh.WhenTerminated;
             }
+            _stage = "has ended";
             await Task.Delay(TimeSpan.FromMilliseconds(300));
         }
     }
@@ -271,7 +284,7 @@ internal sealed class ChurnNode : IAsyncDisposable
     public async Task<string?> AbsenceAsync()
     {
         if (_mesh is not { } mesh || mesh.WhenTerminated.IsCompleted)
-            return "it has no mesh";
+            return $"it has no mesh: that {_stage}";
         try
         {
             var status = await mesh.ActorSelection("/user/node").Ask<NodeProtocol.NodeStatus>(new NodeProtocol.GetNode(Name), TimeSpan.FromSeconds(2), Ended);
