@@ -19,6 +19,11 @@ internal sealed record CtlContext
     public required TextWriter Error { get; init; }
 
     public required TextReader In { get; init; }
+
+    /// <summary>Standard input and output for what is no text; instead of <see cref="In"/> and <see cref="Out"/>.</summary>
+    public Func<Stream> OpenIn { get; init; } = Console.OpenStandardInput;
+    public Func<Stream> OpenOut { get; init; } = Console.OpenStandardOutput;
+
     public required Func<string, string?> Environment { get; init; }
     public required Func<DatastoreOptions, IDatastore> OpenDatastore { get; init; }
     public required TimeProvider Time { get; init; }

@@ -112,7 +112,11 @@ public sealed record ListenerStatus(IpAddr Address, ushort Port, string? Error);
 /// </summary>
 public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn PeerAs, SessionPhase Phase,
     DateTimeOffset Since,
-    DownReason? Down, DownReason? LastDown, bool Restarting, PeerCounters Counters);
+    DownReason? Down, DownReason? LastDown, bool Restarting, PeerCounters Counters)
+{
+    /// <summary>Its BGP identifier; 0 while no session has told it.</summary>
+    public RouterId RouterId { get; init; }
+}
 
 /// <summary>Routes are those of all families together.</summary>
 public sealed record PeerCounters(int Received, int Advertised, long MessagesIn, long MessagesOut, int Established);

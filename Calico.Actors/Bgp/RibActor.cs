@@ -235,7 +235,7 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
     private void Complete(CompleteStatus m)
     {
         var peers = m.Peers.Select(p => _rib is null ? p.Peer
-            : p.Peer with { Counters = Count(_rib, p.Index, p.Peer.Counters) });
+            : p.Peer with { Counters = Count(_rib, p.Index, p.Peer.Counters), RouterId = _rib.RouterIdOf(p.Index) });
         m.ReplyTo.Tell(m.Status with { Peers = [.. peers, .. m.Withheld], Converged = _convergence.Announced });
     }
 

@@ -40,8 +40,10 @@ internal static class BgpCommand
         Logs.Open(severity);
         try
         {
+            // Before it is read: what changes from here on is news.
+            var stamp = StampOf(file);
             var config = SpeakerFile.Load(file, node, Surroundings);
-            await RunAsync(file, node, hasFib, socket, config, cancellation);
+            await RunAsync(file, stamp, node, hasFib, socket, config, cancellation);
             return 0;
         }
         catch (SpeakerFileException e)
@@ -65,7 +67,7 @@ internal static class BgpCommand
         }
     }
 
-    private static async Task RunAsync(string file, string node, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
+    private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
     {
         using var host = hasFib ? NetworkNamespace.OpenCurrent() : null;
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -83,7 +85,7 @@ internal static class BgpCommand
         });
         try
         {
-            await FollowAsync(file, node, config, refs.Router, asked, stopping.Token);
+            await FollowAsync(file, stamp, node, config, refs.Router, asked, stopping.Token);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -94,9 +96,9 @@ internal static class BgpCommand
     }
 
     // A file that cannot be used changes nothing: the speaker goes on with what it has.
-    private static async Task FollowAsync(string file, string node, SpeakerConfig config, IActorRef router, SemaphoreSlim asked, CancellationToken cancellation)
+    private static async Task FollowAsync(string file, (DateTime Written, long Length) stamp, string node, SpeakerConfig config, IActorRef router, SemaphoreSlim asked, CancellationToken cancellation)
     {
-        for (var seen = StampOf(file); ;)
+        for (var seen = stamp; ;)
         {
             var isAsked = await asked.WaitAsync(LookEvery, cancellation);
             var now = StampOf(file);

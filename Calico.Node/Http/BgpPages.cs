@@ -15,12 +15,13 @@ namespace Calico.Node.Http;
 ///   /bgp/peers
 ///   /bgp/routes?family=ipv4|ipv6 &amp;within=CIDR &amp;from=ADDRESS | &amp;to=ADDRESS &amp;best=true &amp;after=N &amp;limit=N
 ///   /bgp/explain?to=CIDR
+///   /bgp/mrt                 all routes as an MRT file
 /// </code>
 /// </summary>
 internal sealed class BgpPages(Func<IActorRef> speaker)
 {
-    private const int MaxPage = 10_000;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    internal const int MaxPage = 10_000;
+    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     public IReadOnlyDictionary<string, Func<HttpContext, Task<object>>> All => new Dictionary<string, Func<HttpContext, Task<object>>>
     {
@@ -28,6 +29,7 @@ internal sealed class BgpPages(Func<IActorRef> speaker)
         ["/bgp/routes"] = async context => Of((await speaker().Ask<BgpProtocol.BgpRoutes>(new BgpProtocol.GetBgpRoutes(QueryOf(context.Request.Query)), Patience)).Page),
         ["/bgp/explain"] = async context => Of(
             (await speaker().Ask<BgpProtocol.BgpExplained>(new BgpProtocol.ExplainRoute(Required<Cidr>(context.Request.Query, "to", Cidr.TryParseOrHost)), Patience)).Why),
+        ["/bgp/mrt"] = async _ => await MrtDump.BeginAsync(speaker(), TimeProvider.System),
     };
 
     /// <summary>The sessions, as every page shows them.</summary>

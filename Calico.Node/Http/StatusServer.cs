@@ -9,6 +9,9 @@ using BadHttpRequestException = Microsoft.AspNetCore.Http.BadHttpRequestExceptio
 
 namespace Calico.Node.Http;
 
+/// <summary>An answer that is written as it comes; what fails in the middle cuts it off.</summary>
+internal delegate Task OctetStream(Stream to, CancellationToken cancellation);
+
 /// <summary>
 /// What a process of this host says of itself to tools on the same host: HTTP on a Unix socket that only root can open
 /// (<c>calicoctl node status</c>, <c>node diags</c> and <c>bgp</c> read it).
@@ -61,8 +64,18 @@ internal sealed class StatusServer : IAsyncDisposable
         try
         {
             var answer = await page(context);
+            if (answer is OctetStream octets)
+            {
+                context.Response.ContentType = "application/octet-stream";
+                await octets(context.Response.Body, context.RequestAborted);
+                return;
+            }
             context.Response.ContentType = "application/json";
             await context.Response.WriteAsync(JsonSerializer.Serialize(answer, Json), context.RequestAborted);
+        }
+        catch (AskTimeoutException) when (context.Response.HasStarted)
+        {
+            context.Abort();
         }
         catch (AskTimeoutException e)
         {

@@ -6,6 +6,8 @@ namespace Calico.Core.Bgp.Mrt;
 /// <summary>BGP4MP records (RFC 6396 section 4.4, RFC 8050 section 3): messages and changes of state of a session.</summary>
 internal static class MrtMessages
 {
+    private const string Type = "BGP4MP";
+
     public static bool TryRead(DateTimeOffset time, int subtype, ReadOnlySpan<byte> body, List<MrtRecord> records)
     {
         // STATE_CHANGE 0, 5; MESSAGE 1, 4; of our own 6, 7; the same with path identifiers 8 to 11.
@@ -22,13 +24,15 @@ internal static class MrtMessages
         {
             if (!r.TryReadUInt16(out var from) || !r.TryReadUInt16(out var to))
                 return false;
-            records.Add(new MrtStateChange(time, peer, from, to));
+            records.Add(new MrtStateChange(time, peer, from, to) { Type = Type });
             return true;
         }
         records.Add(new MrtMessage(time, peer, r.Rest.ToArray(), new WireContext(isFour, ExtendedMessages: true, peerAs == localAs, Families.Both)
         {
             PathIdsIn = subtype >= 8 ? Families.Both : Families.None,
-        }));
+            ExtendedNextHop = true,
+        })
+        { Type = Type });
         return true;
     }
 }

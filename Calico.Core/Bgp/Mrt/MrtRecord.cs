@@ -4,11 +4,19 @@ using Calico.Core.Net;
 namespace Calico.Core.Bgp.Mrt;
 
 /// <summary>Whom the routes or messages are from.</summary>
-public readonly record struct MrtPeer(IpAddr Address, Asn As);
+public readonly record struct MrtPeer(IpAddr Address, Asn As)
+{
+    /// <summary>Its BGP identifier, where the file tells it.</summary>
+    public RouterId Id { get; init; }
+}
 
 /// <summary>One thing that an MRT file tells (RFC 6396).</summary>
 /// <param name="Time">When it was written.</param>
-public abstract record MrtRecord(DateTimeOffset Time);
+public abstract record MrtRecord(DateTimeOffset Time)
+{
+    /// <summary>Type of the record as readers of MRT files write it, such as <c>TABLE_DUMP2</c>.</summary>
+    public string Type { get; init; } = "";
+}
 
 /// <summary>A route of a table.</summary>
 /// <param name="Learned">Since when the peer has announced it.</param>

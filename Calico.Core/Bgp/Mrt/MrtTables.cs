@@ -13,10 +13,14 @@ internal sealed class MrtTables
 {
     private const int PeerIndexTable = 1;
 
-    private static readonly WireContext TwoOctets = new(FourOctetAs: false, ExtendedMessages: true, Internal: true, Families.Both);
+    private static readonly WireContext TwoOctets = new(FourOctetAs: false, ExtendedMessages: true, Internal: true, Families.Both) { ExtendedNextHop = true };
     private static readonly WireContext FourOctets = TwoOctets with { FourOctetAs = true };
 
     private static readonly byte[] NoAttributes = new PathAttributes { Origin = Origin.Incomplete }.Encode();
+
+    // For a set that is read without a route of its own.
+    private static readonly byte[] AnyNextHop = [(byte)AttributeFlags.Transitive, (byte)AttributeType.NextHop, 4, 192, 0, 2, 1];
+    private static readonly Cidr AnyPrefix = Cidr.Parse("192.0.2.0/24");
 
     private readonly UpdateDecoder _decoder = new();
     private ImmutableArray<MrtPeer> _peers = [];
@@ -32,7 +36,7 @@ internal sealed class MrtTables
             || !MrtReader.TryReadAs(ref r, isFour: false, out var peerAs) || !r.TryReadUInt16(out var attributesLength)
             || !r.TryReadBytes(attributesLength, out var attributes))
             return false;
-        records.Add(Route(time, learned, new MrtPeer(peer, peerAs), new Cidr(address, length).Network, null, attributes, TwoOctets));
+        records.Add(Route(time, learned, new MrtPeer(peer, peerAs), new Cidr(address, length).Network, null, attributes, TwoOctets) with { Type = "TABLE_DUMP" });
         return true;
     }
 
@@ -55,10 +59,10 @@ internal sealed class MrtTables
         for (var i = 0; i < count; i++)
         {
             // Bit 0: an IPv6 address; bit 1: an AS number of four octets.
-            if (!r.TryReadByte(out var type) || !r.TryReadUInt32(out _) || !MrtReader.TryReadAddress(ref r, (type & 1) != 0 ? 16 : 4, out var address)
+            if (!r.TryReadByte(out var type) || !r.TryReadUInt32(out var id) || !MrtReader.TryReadAddress(ref r, (type & 1) != 0 ? 16 : 4, out var address)
                 || !MrtReader.TryReadAs(ref r, (type & 2) != 0, out var peerAs))
                 return false;
-            peers.Add(new MrtPeer(address, peerAs));
+            peers.Add(new MrtPeer(address, peerAs) { Id = new RouterId(id) });
         }
         _peers = peers.ToImmutable();
         return true;
@@ -80,7 +84,7 @@ internal sealed class MrtTables
             if (!r.TryReadUInt16(out var peer) || peer >= _peers.Length || !r.TryReadUInt32(out var learned) || (hasPathIds && !r.TryReadUInt32(out pathId))
                 || !r.TryReadUInt16(out var attributesLength) || !r.TryReadBytes(attributesLength, out var attributes))
                 return false;
-            records.Add(Route(time, learned, _peers[peer], prefix, hasPathIds ? pathId : null, attributes, FourOctets));
+            records.Add(Route(time, learned, _peers[peer], prefix, hasPathIds ? pathId : null, attributes, FourOctets) with { Type = hasPathIds ? "TABLE_DUMP2_AP" : "TABLE_DUMP2" });
         }
         return true;
     }
@@ -88,48 +92,73 @@ internal sealed class MrtTables
     // As the UPDATE that would bring the route: so its errors are those of RFC 7606, and the set is canonical.
     private MrtRecord Route(DateTimeOffset time, uint learned, MrtPeer peer, Cidr prefix, uint? pathId, ReadOnlySpan<byte> attributes, in WireContext context)
     {
+        var since = DateTimeOffset.FromUnixTimeSeconds(learned);
         var isV4 = prefix.Version == IpVersion.V4;
-        // The collector's own: it has nothing to say of it.
+        var isClassic = isV4 && Has(attributes, AttributeType.NextHop);
+        // One of the collector's own has none.
+        var hasNextHop = isClassic || Has(attributes, AttributeType.MpReachNlri);
         if (attributes.IsEmpty)
-            return new MrtRoute(time, DateTimeOffset.FromUnixTimeSeconds(learned), peer, prefix, pathId, isV4 ? IpAddr.Parse("0.0.0.0") : IpAddr.Parse("::"), NoAttributes);
-        var whole = isV4 ? attributes : WithPrefix(attributes, prefix);
+            return new MrtRoute(time, since, peer, prefix, pathId, Unspecified(isV4), NoAttributes);
+        var whole = Restored(attributes, prefix, isClassic, hasNextHop);
         var body = new WireWriter(new byte[whole.Length + 64]);
         body.WriteUInt16(0);
         body.WriteUInt16((ushort)whole.Length);
         body.WriteBytes(whole);
-        if (isV4)
-            WritePrefix(ref body, prefix);
+        if (isClassic || !hasNextHop)
+            WritePrefix(ref body, isV4 ? prefix : AnyPrefix);
         if (!_decoder.TryDecode(body.Written, context, out var update, out var error))
             return new MrtSkipped(time, $"{prefix} of {peer.Address}: {error}");
         if (update.Verdict >= AttributeVerdict.TreatAsWithdraw)
             return new MrtSkipped(time, $"{prefix} of {peer.Address}: {string.Join("; ", _decoder.Problems)}");
-        return new MrtRoute(time, DateTimeOffset.FromUnixTimeSeconds(learned), peer, prefix, pathId, isV4 ? update.NextHop : update.Multiprotocol.NextHop, update.Attributes.ToArray());
+        var nextHop = !hasNextHop ? Unspecified(isV4) : isClassic ? update.NextHop : update.Multiprotocol.NextHop;
+        return new MrtRoute(time, since, peer, prefix, pathId, nextHop, update.Attributes.ToArray());
     }
 
-    // In TABLE_DUMP_V2 MP_REACH_NLRI has the next hop alone (RFC 6396 section 4.3.4), and some write all of it, as in a message.
-    private static byte[] WithPrefix(ReadOnlySpan<byte> attributes, Cidr prefix)
+    private static IpAddr Unspecified(bool isV4) => IpAddr.Parse(isV4 ? "0.0.0.0" : "::");
+
+    private static bool Has(ReadOnlySpan<byte> attributes, AttributeType asked)
     {
-        var w = new WireWriter(new byte[attributes.Length + 64]);
+        var r = new AttributeReader(attributes);
+        while (r.TryRead(out _, out var type, out _))
+        {
+            if (type == asked)
+                return true;
+        }
+        return false;
+    }
+
+    // Flags are as the type has them: some write those of a table as they please. In TABLE_DUMP_V2 MP_REACH_NLRI has the next hop
+    // alone (RFC 6396 section 4.3.4), and some write all of it, as in a message.
+    private static ReadOnlySpan<byte> Restored(ReadOnlySpan<byte> attributes, Cidr prefix, bool isClassic, bool hasNextHop)
+    {
+        var w = new WireWriter(new byte[(attributes.Length * 4 / 3) + 64]);
         var r = new AttributeReader(attributes);
         while (r.TryRead(out var flags, out var type, out var value))
         {
-            if (type != AttributeType.MpReachNlri)
-            {
-                CanonicalAttributes.Write(ref w, flags, type, value);
-                continue;
-            }
-            var nextHop = value is [0, _, _, var length, ..] && value.Length >= 4 + length ? value.Slice(4, length) : value is [var only, ..] && value.Length > only ? value.Slice(1, only) : value;
-            var nlri = new WireWriter(new byte[32]);
-            WritePrefix(ref nlri, prefix);
-            CanonicalAttributes.WriteHead(ref w, flags, type, 5 + nextHop.Length + nlri.Written.Length);
-            w.WriteUInt16(2);
-            w.WriteByte(1);
-            w.WriteByte((byte)nextHop.Length);
-            w.WriteBytes(nextHop);
-            w.WriteByte(0);
-            w.WriteBytes(nlri.Written);
+            if (type == AttributeType.MpReachNlri && !isClassic)
+                WriteReach(ref w, value, prefix);
+            else if (type != AttributeType.MpReachNlri)
+                CanonicalAttributes.Write(ref w, AttributeRules.ExpectedKind(type) ?? flags, type, value);
         }
-        return w.Written.ToArray();
+        // What is cut off stays so, for the decoder to say.
+        w.WriteBytes(attributes[r.Position..]);
+        if (!hasNextHop)
+            w.WriteBytes(AnyNextHop);
+        return w.Written;
+    }
+
+    private static void WriteReach(ref WireWriter w, ReadOnlySpan<byte> value, Cidr prefix)
+    {
+        var nextHop = value is [0, _, _, var length, ..] && value.Length >= 4 + length ? value.Slice(4, length) : value is [var only, ..] && value.Length > only ? value.Slice(1, only) : value;
+        var nlri = new WireWriter(new byte[32]);
+        WritePrefix(ref nlri, prefix);
+        CanonicalAttributes.WriteHead(ref w, AttributeFlags.Optional, AttributeType.MpReachNlri, 5 + nextHop.Length + nlri.Written.Length);
+        w.WriteUInt16((ushort)(prefix.Version == IpVersion.V4 ? 1 : 2));
+        w.WriteByte(1);
+        w.WriteByte((byte)nextHop.Length);
+        w.WriteBytes(nextHop);
+        w.WriteByte(0);
+        w.WriteBytes(nlri.Written);
     }
 
     private static void WritePrefix(ref WireWriter w, Cidr prefix)

@@ -253,6 +253,9 @@ public sealed class Rib
         _feeds.TryGetValue(peer, out var feeds) && feeds[IndexOf(family)] is { } feed ? feed.Advertised : 0,
         feeds?[IndexOf(family)]?.UpdatesSent ?? 0);
 
+    /// <summary>The identifier that the peer gave in its last session; 0 if there was none.</summary>
+    public RouterId RouterIdOf(ushort peer) => _peers[peer]?.RouterId ?? default;
+
     /// <summary>A page of routes; empty if the peer it asks of is not known, or has no session.</summary>
     public RibPage Look(RibQuery query)
     {

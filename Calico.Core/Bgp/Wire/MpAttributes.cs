@@ -34,7 +34,7 @@ public ref struct MpAttributes
     public bool HasUnreach { get; private set; }
 
     /// <summary>Null, or why the session must go.</summary>
-    public string? ReadReach(ReadOnlySpan<byte> value, Families exchanged, Families pathIds = Families.None)
+    public string? ReadReach(ReadOnlySpan<byte> value, in WireContext context)
     {
         HasReach = true;
         var r = new WireReader(value);
@@ -42,17 +42,19 @@ public ref struct MpAttributes
             || !r.TryReadBytes(nextHopLength, out var nextHop) || !r.TryReadByte(out _))
             return "is cut off before its routes";
         var family = new AfiSafi(afi, safi).Family;
-        if (family == Families.None || !exchanged.Has(family))
+        if (family == Families.None || !context.Families.Has(family))
             return null;
-        if (!IsWellFormed(family, r.Rest, pathIds.Has(family)))
+        if (!IsWellFormed(family, r.Rest, context.PathIdsIn.Has(family)))
             return "has a prefix that does not fit";
         switch (family, nextHopLength)
         {
             case (Families.Ipv4Unicast, 4):
             case (Families.Ipv6Unicast, 16):
+            case (Families.Ipv4Unicast, 16) when context.ExtendedNextHop:
                 NextHop = IpAddr.FromBytes(nextHop);
                 break;
             case (Families.Ipv6Unicast, 32):
+            case (Families.Ipv4Unicast, 32) when context.ExtendedNextHop:
                 NextHop = IpAddr.FromBytes(nextHop[..16]);
                 LinkLocalNextHop = IpAddr.FromBytes(nextHop[16..]);
                 break;
@@ -65,16 +67,16 @@ public ref struct MpAttributes
     }
 
     /// <summary>Null, or why the session must go.</summary>
-    public string? ReadUnreach(ReadOnlySpan<byte> value, Families exchanged, Families pathIds = Families.None)
+    public string? ReadUnreach(ReadOnlySpan<byte> value, in WireContext context)
     {
         HasUnreach = true;
         var r = new WireReader(value);
         if (!r.TryReadUInt16(out var afi) || !r.TryReadByte(out var safi))
             return "is cut off before its routes";
         var family = new AfiSafi(afi, safi).Family;
-        if (family == Families.None || !exchanged.Has(family))
+        if (family == Families.None || !context.Families.Has(family))
             return null;
-        if (!IsWellFormed(family, r.Rest, pathIds.Has(family)))
+        if (!IsWellFormed(family, r.Rest, context.PathIdsIn.Has(family)))
             return "has a prefix that does not fit";
         UnreachFamily = family;
         Withdrawn = r.Rest;

@@ -130,8 +130,8 @@ public sealed class UpdateDecoder
             var problem = AttributeRules.Check(type, flags, value, context);
             var mpError = type switch
             {
-                AttributeType.MpReachNlri => mp.ReadReach(value, context.Families, context.PathIdsIn),
-                AttributeType.MpUnreachNlri => mp.ReadUnreach(value, context.Families, context.PathIdsIn),
+                AttributeType.MpReachNlri => mp.ReadReach(value, context),
+                AttributeType.MpUnreachNlri => mp.ReadUnreach(value, context),
                 _ => null,
             };
             if (mpError is not null)

@@ -16,6 +16,9 @@ public readonly record struct WireContext(bool FourOctetAs, bool ExtendedMessage
     /// <summary>Families whose prefixes we send with one.</summary>
     public Families PathIdsOut { get; init; }
 
+    /// <summary>IPv4 routes may have an IPv6 next hop (RFC 8950).</summary>
+    public bool ExtendedNextHop { get; init; }
+
     /// <summary>The longest message either side may send.</summary>
     public int MaxMessageLength => ExtendedMessages ? BgpFraming.ExtendedMaxLength : BgpFraming.MaxLength;
 }

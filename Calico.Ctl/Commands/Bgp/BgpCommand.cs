@@ -13,6 +13,8 @@ internal static class BgpCommand
         RoutesCommand.Received(context),
         RoutesCommand.Advertised(context),
         ExplainCommand.Build(context),
+        MrtCommands.Dump(context),
+        MrtCommands.Read(context),
         DecodeCommand.Build(context),
     };
 

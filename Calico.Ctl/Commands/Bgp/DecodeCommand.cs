@@ -33,9 +33,10 @@ internal static class DecodeCommand
         decode.SetAction(async (parsed, cancellation) =>
         {
             var families = parsed.GetResult(paths) is null ? [] : parsed.GetValue(paths) is { Length: > 0 } named ? named : ["all"];
-            var reader = new MessageReader(
-                new WireContext(parsed.GetValue(wide), parsed.GetValue(isLong), !parsed.GetValue(external), Core.Bgp.Wire.Families.Both),
-                FamiliesOf(families));
+            var reader = new MessageReader(new WireContext(parsed.GetValue(wide), parsed.GetValue(isLong), !parsed.GetValue(external), Core.Bgp.Wire.Families.Both)
+            {
+                PathIdsIn = FamiliesOf(families),
+            });
             var isClean = true;
             while (await context.In.ReadLineAsync(cancellation) is { } line)
             {

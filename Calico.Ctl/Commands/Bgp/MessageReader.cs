@@ -6,8 +6,7 @@ namespace Calico.Ctl.Commands.Bgp;
 
 /// <summary>Writes what one message says. Names of the fields are those of exabgp's JSON, which route collectors use.</summary>
 /// <param name="context">What the speakers agreed on.</param>
-/// <param name="addPath">Families whose routes carry path identifiers.</param>
-internal sealed class MessageReader(WireContext context, Families addPath)
+internal sealed class MessageReader(WireContext context)
 {
     private const string Reset = "session-reset";
 
@@ -98,11 +97,6 @@ internal sealed class MessageReader(WireContext context, Families addPath)
     private bool Update(Utf8JsonWriter json, ReadOnlySpan<byte> body)
     {
         json.WriteString("type", "update");
-        var ids = PathIdentifiers.None;
-        if (addPath != Families.None && PathIdentifiers.TryRemove(body, addPath, out var without, out ids))
-            body = without;
-        else if (addPath != Families.None)
-            return Error(json, 3, 10, Reset, "a route with a path identifier does not fit");
         if (!_decoder.TryDecode(body, context, out var update, out var error))
             return Error(json, error!, Reset);
         if (update.EndOfRib != Families.None)
@@ -121,7 +115,7 @@ internal sealed class MessageReader(WireContext context, Families addPath)
             AttributeJson.Write(json, update.Attributes);
             json.WriteEndObject();
         }
-        Routes(json, update, ids);
+        Routes(json, update);
         json.WriteEndObject();
         if (_decoder.Problems is not [var first, ..])
             return true;
@@ -130,13 +124,14 @@ internal sealed class MessageReader(WireContext context, Families addPath)
         return Error(json, (int)ErrorCode.UpdateMessage, worst.Subcode, Treatment(verdict), string.Join("; ", _decoder.Problems));
     }
 
-    private static void Routes(Utf8JsonWriter json, in UpdateView update, PathIdentifiers ids)
+    private static void Routes(Utf8JsonWriter json, in UpdateView update)
     {
-        var announced4 = RouteList<Prefix4>(update.Announced, ids.Announced);
-        var withdrawn4 = RouteList<Prefix4>(update.Withdrawn, ids.Withdrawn);
-        var (reach, unreach) = (update.Multiprotocol.ReachFamily, update.Multiprotocol.UnreachFamily);
-        var announcedMp = reach == Families.Ipv4Unicast ? RouteList<Prefix4>(update.Multiprotocol.Announced, ids.Reach) : RouteList<Prefix6>(update.Multiprotocol.Announced, ids.Reach);
-        var withdrawnMp = unreach == Families.Ipv4Unicast ? RouteList<Prefix4>(update.Multiprotocol.Withdrawn, ids.Unreach) : RouteList<Prefix6>(update.Multiprotocol.Withdrawn, ids.Unreach);
+        var mp = update.Multiprotocol;
+        var (reach, unreach) = (mp.ReachFamily, mp.UnreachFamily);
+        var announced4 = RouteList(Families.Ipv4Unicast, update.Announced, update.PathIds);
+        var withdrawn4 = RouteList(Families.Ipv4Unicast, update.Withdrawn, update.PathIds);
+        var announcedMp = RouteList(reach, mp.Announced, update.PathIds);
+        var withdrawnMp = RouteList(unreach, mp.Withdrawn, update.PathIds);
         var areWithdrawn = update.Verdict >= AttributeVerdict.TreatAsWithdraw;
 
         List<(string Family, List<string> NextHops, List<Route> Routes)> announce = [], withdraw = [];
@@ -175,9 +170,12 @@ internal sealed class MessageReader(WireContext context, Families addPath)
 
     private readonly record struct Route(Cidr Prefix, uint? Path);
 
-    private static List<Route> RouteList<T>(ReadOnlySpan<byte> field, List<uint>? ids)
-        where T : unmanaged, IPrefix<T> =>
-        [.. Nlri.ToList<T>(field).Select((prefix, i) => new Route(prefix, ids is not null && i < ids.Count ? ids[i] : null))];
+    private static List<Route> RouteList(Families family, ReadOnlySpan<byte> field, Families pathIds)
+    {
+        var hasIds = pathIds.Has(family);
+        var paths = family == Families.Ipv6Unicast ? Nlri.ToPaths<Prefix6>(field, hasIds) : Nlri.ToPaths<Prefix4>(field, hasIds);
+        return [.. paths.Select(p => new Route(p.Prefix, hasIds ? p.PathId : null))];
+    }
 
     private static void Write(Utf8JsonWriter json, string name, List<Route> routes)
     {

@@ -16,7 +16,28 @@ internal static class AgentSocket
 
     /// <param name="path">The socket.</param>
     /// <inheritdoc cref="AskAsync(CtlContext, string, CancellationToken)"/>
-    public static async Task<string> AskAsync(string path, string page, CancellationToken cancellation)
+    public static Task<string> AskAsync(string path, string page, CancellationToken cancellation) => AskAsync(path, async client =>
+    {
+        using var answer = await client.GetAsync(new Uri("http://node" + page), cancellation);
+        var text = await answer.Content.ReadAsStringAsync(cancellation);
+        return answer.IsSuccessStatusCode ? text : throw Refused(path, answer, text);
+    });
+
+    /// <summary>Copies what is too long to be held.</summary>
+    /// <inheritdoc cref="AskAsync(CtlContext, string, CancellationToken)"/>
+    public static Task CopyAsync(string path, string page, Stream to, CancellationToken cancellation) => AskAsync(path, async client =>
+    {
+        using var answer = await client.GetAsync(new Uri("http://node" + page), HttpCompletionOption.ResponseHeadersRead, cancellation);
+        if (!answer.IsSuccessStatusCode)
+            throw Refused(path, answer, await answer.Content.ReadAsStringAsync(cancellation));
+        await answer.Content.CopyToAsync(to, cancellation);
+        return true;
+    });
+
+    private static CtlException Refused(string path, HttpResponseMessage answer, string text) =>
+        new($"{path}: {(text.Length > 0 ? text : answer.ReasonPhrase)}");
+
+    private static async Task<T> AskAsync<T>(string path, Func<HttpClient, Task<T>> ask)
     {
         if (!File.Exists(path))
             throw NotRunning($"there is no {path}");
@@ -40,9 +61,7 @@ internal static class AgentSocket
         using var client = new HttpClient(handler) { Timeout = Limit };
         try
         {
-            using var answer = await client.GetAsync(new Uri("http://node" + page), cancellation);
-            var text = await answer.Content.ReadAsStringAsync(cancellation);
-            return answer.IsSuccessStatusCode ? text : throw new CtlException($"{path}: {(text.Length > 0 ? text : answer.ReasonPhrase)}");
+            return await ask(client);
         }
         catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
         {

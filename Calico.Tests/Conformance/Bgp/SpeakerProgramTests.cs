@@ -74,6 +74,44 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
         Assert.Equal(3, json.RootElement.GetArrayLength());
     }
 
+    [SkippableFact]
+    public async Task Others_read_its_table_and_it_reads_theirs()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await StartAsync(Peers(2, 3));
+        await _left.Start(["10.65.2.0/26"]);
+        await _right.Start(["10.65.3.0/26"]);
+        await UntilAsync(_right, "show route 10.65.2.0/26 protocol calico", "10.65.2.0/26");
+        await UntilAsync(_left, "show route 10.65.3.0/26 protocol calico", "10.65.3.0/26");
+        var (ours, theirs) = (Path.Combine(_folder, "ours.mrt"), Path.Combine(_folder, "theirs.mrt"));
+
+        var said = await CalicoctlAsync("dump", ours);
+        Assert.Equal($"{ours}: {new FileInfo(ours).Length} octets written\n", said);
+        var lines = (await MrtAsync(ours)).Split('\n');
+        Assert.Equal(2, lines.Length - 1);
+        Assert.Contains(lines, l => l.StartsWith("TABLE_DUMP2|", StringComparison.Ordinal) && l.EndsWith($"|B|{Address(2)}|65002|10.65.2.0/26|65002|IGP|{Address(2)}|0|0||NAG||", StringComparison.Ordinal));
+        Assert.Single((await MrtAsync(ours, "--peer", Address(3).ToString(), "--within", "10.65.0.0/16")).TrimEnd().Split('\n'));
+
+        // BIRD's own dump.
+        _output.WriteLine(await _right.Ask($"mrt dump table \"*\" to \"{theirs}\""));
+        await WaitAsync(async () => File.Exists(theirs) && (await MrtAsync(theirs)).Contains($"|B|{Address(1)}|65000|10.65.2.0/26|65000 65002|IGP|{Address(1)}|", StringComparison.Ordinal), "BIRD's dump is whole" + (File.Exists(theirs) ? await MrtAsync(theirs) : ""));
+        Skip.IfNot(File.Exists(GoBgpReader.Program), "gobgpd is not installed");
+        await using var reader = new GoBgpReader(Address(9));
+        await WaitAsync(async () => (await reader.AskAsync("global")).Contains("AS:", StringComparison.Ordinal), "gobgpd is up");
+        // What it puts in its table is not all that it reads: the last routes of a file stay out.
+        var read = await reader.AskAsync("-d", "mrt", "inject", "global", ours);
+        Assert.Contains($"Addr [{Address(2)}] AS [65002]", read, StringComparison.Ordinal);
+        Assert.Contains("Prefix [10.65.3.0/26]", read, StringComparison.Ordinal);
+        Assert.Contains($"65002 {{Nexthop: {Address(2)}}}", read, StringComparison.Ordinal);
+    }
+
+    private static async Task<string> MrtAsync(params string[] args)
+    {
+        using var runner = new Ctl.CalicoctlRunner();
+        var result = await runner.RunAsync(["bgp", "mrt", .. args]);
+        return result.Out + result.Error;
+    }
+
     private async Task<string> CalicoctlAsync(params string[] args)
     {
         var result = await TryCalicoctlAsync(args);

@@ -167,7 +167,8 @@ public class MalformedCasesTests(ITestOutputHelper output)
     private static string? CheckMp(JsonElement row, bool reach)
     {
         MpAttributes mp = default;
-        var error = reach ? mp.ReadReach(row.Hex("hex"), Families.Both) : mp.ReadUnreach(row.Hex("hex"), Families.Both);
+        var context = new WireContext(true, false, false, Families.Both);
+        var error = reach ? mp.ReadReach(row.Hex("hex"), context) : mp.ReadUnreach(row.Hex("hex"), context);
         return (error is null) == (row.Text("result") == "accept") ? null : error ?? "accepted";
     }
 }
