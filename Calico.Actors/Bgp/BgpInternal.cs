@@ -50,6 +50,7 @@ internal sealed record RibPeerUp(RibPeer Peer, string Name, int Epoch, bool Send
     : IBgpInternal;
 internal sealed record RibPeerChanged(RibPeer Peer) : IBgpInternal;
 internal sealed record RibPeerDown(ushort Peer, Families KeepStale) : IBgpInternal, IDeadLetterSuppression;
+internal sealed record RibDemoteStale(ushort Peer, Families Families) : IBgpInternal;
 internal sealed record RibSweepStale(ushort Peer, Families Families) : IBgpInternal;
 internal sealed record RibApply(ushort Peer, ConnectionId Connection, RouteBatch Batch) : IBgpInternal,
     IDeadLetterSuppression;

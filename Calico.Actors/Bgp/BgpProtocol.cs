@@ -212,6 +212,9 @@ public sealed record PeerConfig
     /// <summary>Null: no graceful restart with this peer.</summary>
     public TimeSpan? RestartTime { get; init; } = TimeSpan.FromSeconds(120);
 
+    /// <summary>How long the peer shall keep our routes as its last choice after that (RFC 9494); zero: not at all.</summary>
+    public TimeSpan LongLivedTime { get; init; }
+
     /// <summary>TCP MD5 (RFC 2385), at most 80 octets.</summary>
     public string? Password { get; init; }
 
@@ -276,6 +279,7 @@ public sealed record PeerConfig
         ErrorWaitMin = next.ErrorWaitMin,
         ErrorWaitMax = next.ErrorWaitMax,
         RestartTime = next.RestartTime,
+        LongLivedTime = next.LongLivedTime,
         NextHopMode = next.NextHopMode,
         ReflectorClient = next.ReflectorClient,
         AllowedOwnAs = next.AllowedOwnAs,
@@ -304,6 +308,7 @@ public sealed record PeerConfig
         IdleHoldMin = ErrorWaitMin,
         IdleHoldMax = ErrorWaitMax,
         RestartTime = RestartTime,
+        LongLivedTime = LongLivedTime,
         Restarting = restarting,
     };
 }

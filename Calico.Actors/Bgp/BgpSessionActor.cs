@@ -283,6 +283,9 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             case SessionEffect.SessionDown x:
                 _rib.Tell(new RibPeerDown(_index, x.KeepStale));
                 break;
+            case SessionEffect.DemoteStale x:
+                _rib.Tell(new RibDemoteStale(_index, x.Families));
+                break;
             case SessionEffect.SweepStale x:
                 _rib.Tell(new RibSweepStale(_index, x.Families));
                 break;
@@ -308,6 +311,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             MaxPrefixes = _peer.MaxPrefixes,
             WarnPrefixes = _peer.MaxPrefixes is { } max ? (int)Math.Ceiling(max * _peer.MaxPrefixesWarning) : null,
             EnhancedRefresh = agreement.PeerOpen.Capabilities.EnhancedRouteRefresh,
+            KnowsLongLived = agreement.KnowsLongLived,
             Import = _peer.Import,
             Export = _peer.Export,
         };

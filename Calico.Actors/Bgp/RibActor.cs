@@ -56,6 +56,7 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
         Receive<RibPeerChanged>(m => Then(r => r.PeerChanged(m.Peer)));
         Receive<RibPeerDown>(PeerDown);
         Receive<RibRemovePeer>(RemovePeer);
+        Receive<RibDemoteStale>(m => Then(r => r.DemoteStale(m.Peer, m.Families)));
         Receive<RibSweepStale>(m => Then(r => r.SweepStale(m.Peer, m.Families)));
         Receive<RibApply>(Apply);
         Receive<RibRefresh>(m => Then(r => r.Refresh(m.Peer, m.Family)));

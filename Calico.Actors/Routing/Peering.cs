@@ -119,6 +119,7 @@ public static class Peering
                     SourceAddress = own,
                     Passive = PeerConfig.IsPassiveInMesh(own, address),
                     RestartTime = global.NodeMeshMaxRestartTime?.ToTimeSpan() ?? DefaultRestartTime,
+                    LongLivedTime = context.Inputs.LongLivedTime,
                 }, global.NodeMeshPassword, []);
             }
         }

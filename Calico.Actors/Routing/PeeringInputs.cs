@@ -19,6 +19,9 @@ public sealed record PeeringInputs(string Node)
     public ImmutableSortedDictionary<string, BGPFilter> Filters { get; init; } = ByName<BGPFilter>();
     public ImmutableSortedDictionary<string, IPPool> Pools { get; init; } = ByName<IPPool>();
 
+    /// <summary>How long peers shall keep our routes as their last choice (RFC 9494).</summary>
+    public TimeSpan LongLivedTime { get; init; }
+
     /// <summary>Blocks that this node holds.</summary>
     public ImmutableSortedSet<Cidr> Blocks { get; init; } = [];
 

@@ -13,6 +13,9 @@ public sealed record RoutingOptions
     /// <summary>Where the Secrets with passwords are, one directory each. CALICO_BGP_SECRETS_DIR; null: nowhere.</summary>
     public string? SecretsDirectory { get; init; }
 
+    /// <summary>How long peers shall keep this node's routes as their last choice after its restart time. CALICO_BGP_LONG_LIVED_TIME, seconds.</summary>
+    public TimeSpan LongLivedTime { get; init; }
+
     /// <summary>Cluster IPs to announce beside those of the BGPConfiguration. CALICO_ADVERTISE_CLUSTER_IPS.</summary>
     public ImmutableArray<Cidr> ServiceRanges { get; init; } = [];
 

@@ -80,6 +80,7 @@ internal static class AgentCommand
                 {
                     RouterId = options.RouterId,
                     SecretsDirectory = options.BgpSecretsDirectory,
+                    LongLivedTime = options.LongLivedTime,
                     ServiceRanges = options.AdvertisedClusterIps,
                     Services = datastore as IPlainObjects,
                     KubernetesName = options.KubernetesName,

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using Calico.Actors.Ipam;
+using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
 using Calico.Datastore;
@@ -61,6 +62,9 @@ public sealed record AgentOptions
     /// <summary>The node as Kubernetes names it, if that is another name; CALICO_K8S_NODE_REF.</summary>
     public string? KubernetesName { get; init; }
 
+    /// <summary>How long peers shall keep this node's routes as their last choice after its restart time; CALICO_BGP_LONG_LIVED_TIME, seconds.</summary>
+    public TimeSpan LongLivedTime { get; init; }
+
     /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
     public string? BgpSecretsDirectory { get; init; }
 
@@ -103,6 +107,7 @@ public sealed record AgentOptions
             AdvertisedClusterIps = read.Ranges("CALICO_ADVERTISE_CLUSTER_IPS"),
             KubernetesName = read.Text("CALICO_K8S_NODE_REF"),
             BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
+            LongLivedTime = TimeSpan.FromSeconds(read.Number("CALICO_BGP_LONG_LIVED_TIME", 0, (int)LongLivedFamily.MaxStaleTime.TotalSeconds) ?? 0),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
             MetricsHost = read.Text("FELIX_PROMETHEUSMETRICSHOST") ?? "",

@@ -1,8 +1,10 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Akka.Actor;
 using Calico.Actors.Bgp;
 using Calico.Actors.Routing;
+using Calico.Core.Bgp.Wire;
 using Calico.Kernel.Namespaces;
 using Calico.Node.Http;
 using Calico.Node.Logging;
@@ -132,7 +134,12 @@ internal static class BgpCommand
     {
         RouterId = Environment.GetEnvironmentVariable("CALICO_ROUTER_ID"),
         SecretsDirectory = Environment.GetEnvironmentVariable("CALICO_BGP_SECRETS_DIR"),
+        LongLivedTime = LongLivedTime,
     };
+
+    private static TimeSpan LongLivedTime => Environment.GetEnvironmentVariable("CALICO_BGP_LONG_LIVED_TIME") is not { Length: > 0 } text ? default
+        : uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && TimeSpan.FromSeconds(seconds) is var time && time <= LongLivedFamily.MaxStaleTime ? time
+        : throw new SpeakerFileException($"CALICO_BGP_LONG_LIVED_TIME is '{text}': write seconds, at most {LongLivedFamily.MaxStaleTime.TotalSeconds}");
 
     private static (DateTime Written, long Length) StampOf(string file)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Calico.Core.Bgp.Wire;
 
 namespace Calico.Core.Bgp.Rib;
 
@@ -9,6 +10,7 @@ internal static partial class DecisionProcess
     private static readonly (DecisionStep Step, Narrow Narrow)[] Steps =
     [
         (DecisionStep.OwnRoute, KeepLowest<OwnFirst>),
+        (DecisionStep.LongLivedStale, KeepLowest<StaleLast>),
         (DecisionStep.LocalPref, KeepLowest<LocalPref>),
         (DecisionStep.PathLength, KeepLowest<PathLength>),
         (DecisionStep.Origin, KeepLowest<ByOrigin>),
@@ -39,6 +41,7 @@ internal static partial class DecisionProcess
     public static string ValueAt(DecisionStep step, in Candidate c) => step switch
     {
         DecisionStep.OwnRoute => c.Local ? "our own route" : "learned",
+        DecisionStep.LongLivedStale => c.Facts.Has(AttributeTraits.LlgrStale) ? "stale for long" : "not stale for long",
         DecisionStep.LocalPref => c.Facts.LocalPref.ToString(CultureInfo.InvariantCulture),
         DecisionStep.PathLength => c.Facts.Hops.ToString(CultureInfo.InvariantCulture),
         DecisionStep.Origin => c.Facts.Origin.ToString(),

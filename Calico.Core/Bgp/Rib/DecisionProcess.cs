@@ -20,6 +20,7 @@ internal struct Candidate
 /// RFC 4271 section 9.1: from the feasible routes of one prefix, the best, and those as good as it.
 /// <code>
 ///   9.1.1    1  our own routes first (what BIRD's preference of static over BGP does)
+///               then any that is not marked LLGR_STALE (RFC 9494 section 4.3)
 ///            2  highest LOCAL_PREF (100 where there is none)
 ///   9.1.2.2  3  a  fewest AS hops, a set counting one
 ///            4  b  lowest ORIGIN
@@ -46,7 +47,7 @@ internal static partial class DecisionProcess
         var left = candidates;
         if (left.Length <= 1)
             return left.Length;
-        left = KeepLowest<OwnFirst>(left);
+        left = KeepLowest<OwnFirstAndStaleLast>(left);
         left = KeepLowest<LocalPref>(left);
         left = KeepLowest<PathLength>(left);
         left = KeepLowest<ByOrigin>(left);
@@ -74,6 +75,17 @@ internal static partial class DecisionProcess
     private readonly struct OwnFirst : IStep
     {
         public static uint KeyOf(in Candidate c) => c.Local ? 0u : 1;
+    }
+
+    private readonly struct StaleLast : IStep
+    {
+        public static uint KeyOf(in Candidate c) => c.Facts.Has(AttributeTraits.LlgrStale) ? 1u : 0;
+    }
+
+    // Two steps in one walk: an own route is never stale.
+    private readonly struct OwnFirstAndStaleLast : IStep
+    {
+        public static uint KeyOf(in Candidate c) => OwnFirst.KeyOf(c) + StaleLast.KeyOf(c);
     }
 
     private readonly struct LocalPref : IStep

@@ -33,7 +33,7 @@ internal static class ExportRules
             return false;
         if (source.IsInternal && target.IsInternal && !MayReflect(facts, source, target))
             return false;
-        if (facts.Has(AttributeTraits.NoAdvertise))
+        if (facts.Has(AttributeTraits.NoAdvertise) || (facts.Has(AttributeTraits.LlgrStale) && !target.KnowsLongLived))
             return false;
         return !(target.IsExternal && facts.Has(AttributeTraits.NoExport | AttributeTraits.NoExportSubconfed));
     }

@@ -133,6 +133,13 @@ public sealed class Rib
         }
     }
 
+    /// <summary>What is stale becomes the last choice, marked by LLGR_STALE, or goes if it has NO_LLGR (RFC 9494 section 4.2).</summary>
+    public void DemoteStale(ushort peer, Families families)
+    {
+        foreach (var family in families.Each())
+            Table(family).DemoteStale(peer);
+    }
+
     public void SweepStale(ushort peer, Families families)
     {
         foreach (var family in families.Each())

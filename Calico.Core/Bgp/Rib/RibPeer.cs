@@ -54,6 +54,9 @@ public sealed record RibPeer
     /// <summary>The peer brackets the answer to a ROUTE-REFRESH (RFC 7313) and wants ours bracketed.</summary>
     public bool EnhancedRefresh { get; init; }
 
+    /// <summary>It may be told routes with LLGR_STALE (RFC 9494 section 4.4).</summary>
+    public bool KnowsLongLived { get; init; }
+
     public IRoutePolicy? Import { get; init; }
     public IRoutePolicy? Export { get; init; }
 

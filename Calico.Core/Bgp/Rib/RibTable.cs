@@ -46,6 +46,7 @@ internal interface IRibTable
     void WithdrawLocal(Cidr prefix);
     void RemovePeer(ushort peer);
     void MarkStale(ushort peer);
+    void DemoteStale(ushort peer);
     void SweepStale(ushort peer);
     void ResolveNextHops(INextHopResolver resolver, IReadOnlyCollection<Cidr>? changed);
     void TakeBest(int max, ImmutableArray<BestRoute>.Builder into);
@@ -178,29 +179,6 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
         for (var i = 0; i < _top && _counts[peer] > 0; i++)
         {
             if (_paths[i].Prefix >= 0 && _paths[i].Peer == peer)
-                RemovePath(i);
-        }
-    }
-
-    /// <summary>What was stale before does not survive a second restart in a row.</summary>
-    public void MarkStale(ushort peer)
-    {
-        for (var i = 0; i < _top && _counts[peer] > 0; i++)
-        {
-            if (_paths[i].Prefix < 0 || _paths[i].Peer != peer)
-                continue;
-            if ((_paths[i].Flags & PathFlags.Stale) != 0)
-                RemovePath(i);
-            else
-                _paths[i].Flags |= PathFlags.Stale;
-        }
-    }
-
-    public void SweepStale(ushort peer)
-    {
-        for (var i = 0; i < _top && _counts[peer] > 0; i++)
-        {
-            if (_paths[i].Prefix >= 0 && _paths[i].Peer == peer && (_paths[i].Flags & PathFlags.Stale) != 0)
                 RemovePath(i);
         }
     }

@@ -49,6 +49,9 @@ public enum DecisionStep
     /// <summary>RFC 4271 section 9.1.2: a route whose next hop cannot be reached is no candidate.</summary>
     NextHopReachable,
     OwnRoute,
+
+    /// <summary>RFC 9494: what is kept only because its peer has been away for long is the last choice.</summary>
+    LongLivedStale,
     LocalPref,
     PathLength,
     Origin,

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Net;
 
@@ -22,6 +23,15 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
     public Families RestartFamilies { get; init; }
 
     public TimeSpan PeerRestartTime { get; init; }
+
+    /// <summary>LLGR_STALE means something to the peer (RFC 9494).</summary>
+    public bool KnowsLongLived { get; init; }
+
+    /// <summary>Our families whose routes we keep as the last choice when the restart time is over.</summary>
+    public ImmutableArray<LongLivedFamily> LongLived { get; init; } = [];
+
+    /// <summary>Families whose routes outlive a broken transport, in one way or the other.</summary>
+    public Families KeptFamilies => LongLived.Aggregate(RestartFamilies, (set, f) => set | f.Family.Family);
 
     /// <summary>The peer has just restarted and waits for our End-of-RIB.</summary>
     public bool PeerRestarting { get; init; }
@@ -78,6 +88,8 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
                 PeerRestartTime = restart.RestartTime,
                 PeerRestarting = restart.RestartState,
                 NotificationRestart = restart.NotificationSupport,
+                KnowsLongLived = open.Capabilities.LongLived is not null,
+                LongLived = [.. (open.Capabilities.LongLived ?? []).Where(f => families.Has(f.Family.Family) && f.StaleTime > TimeSpan.Zero).DistinctBy(f => f.Family)],
             };
         }
         return true;

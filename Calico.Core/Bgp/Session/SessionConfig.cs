@@ -45,6 +45,9 @@ public sealed record SessionConfig
     /// <summary>Null: no graceful restart. Otherwise how long peers shall keep our routes while we are away.</summary>
     public TimeSpan? RestartTime { get; init; } = TimeSpan.FromSeconds(120);
 
+    /// <summary>How long peers that know RFC 9494 shall keep our routes as their last choice once that time is over.</summary>
+    public TimeSpan LongLivedTime { get; init; }
+
     /// <summary>How long stale routes may wait for End-of-RIB once the peer is back.</summary>
     public TimeSpan StaleTime { get; init; } = TimeSpan.FromSeconds(300);
 
@@ -72,6 +75,8 @@ public sealed record SessionConfig
             ? new(Restarting, true, time,
                 [.. Families.Each().Select(f => new RestartFamily(AfiSafi.Of(f), Restarting || again))])
             : null,
+        LongLived = RestartTime is null ? null : LongLivedTime > TimeSpan.Zero
+            ? [.. Families.Each().Select(f => new LongLivedFamily(AfiSafi.Of(f), Restarting || again, LongLivedTime))] : [],
     });
 }
 

@@ -74,6 +74,10 @@ public enum TimerKind
 
     /// <summary>How long stale routes wait for End-of-RIB after it came back.</summary>
     Stale,
+
+    /// <summary>How long its routes of one family are kept as the last choice (RFC 9494).</summary>
+    LongLivedIpv4,
+    LongLivedIpv6,
 }
 
 /// <summary>A timer of the session, or of one of its connections.</summary>
@@ -113,6 +117,9 @@ public abstract record SessionEffect
 
     /// <summary>No longer established: the peer's routes go, except those of the families to keep as stale.</summary>
     public sealed record SessionDown(DownReason Reason, Families KeepStale) : SessionEffect;
+
+    /// <summary>Routes of these families that are still stale become the last choice, or go if they must not be kept so long.</summary>
+    public sealed record DemoteStale(Families Families) : SessionEffect;
 
     /// <summary>Routes of these families that are still stale go.</summary>
     public sealed record SweepStale(Families Families) : SessionEffect;

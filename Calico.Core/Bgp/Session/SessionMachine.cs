@@ -153,6 +153,14 @@ public static partial class SessionMachine
                 step.SendKeepalive(connection);
                 break;
             case TimerKind.Restart when step.State.Main is null:
+                step.RestartTimeOver();
+                break;
+            case TimerKind.LongLivedIpv4:
+                step.Sweep(step.State.LastResort & Families.Ipv4Unicast);
+                break;
+            case TimerKind.LongLivedIpv6:
+                step.Sweep(step.State.LastResort & Families.Ipv6Unicast);
+                break;
             case TimerKind.Stale:
                 step.Sweep(step.State.Stale);
                 break;

@@ -37,7 +37,7 @@ public sealed record Connection(ConnectionId Id, Direction Direction, SessionPha
     /// both sides said so (RFC 8538) and it is no hard reset.
     /// </summary>
     public Families KeptAfter(NotificationMessage message) =>
-        Agreement is { NotificationRestart: true } && !message.IsHardReset ? Agreement.RestartFamilies : Families.None;
+        Agreement is { NotificationRestart: true } && !message.IsHardReset ? Agreement.KeptFamilies : Families.None;
 
     /// <summary>The message in the form that keeps the peer from keeping our routes.</summary>
     public NotificationMessage ForGood(NotificationMessage message) =>
@@ -75,6 +75,12 @@ public sealed record SessionState
 
     /// <summary>Families of the peer whose routes are kept as stale (RFC 4724 section 4.2, the receiving speaker).</summary>
     public Families Stale { get; init; }
+
+    /// <summary>Which of these may be kept for longer, as the peer said in its last OPEN (RFC 9494).</summary>
+    public ImmutableArray<LongLivedFamily> LongLived { get; init; } = [];
+
+    /// <summary>Which of them are the last choice by now.</summary>
+    public Families LastResort { get; init; }
 
     public int Established { get; init; }
 

@@ -60,7 +60,7 @@ public static partial class SessionMachine
         {
             var reason = new DownReason.ConnectionLost(config.Endpoint, connection.Phase, detail);
             Drop(connection, null);
-            EndOf(connection, reason, connection.Agreement?.RestartFamilies ?? Families.None);
+            EndOf(connection, reason, connection.Agreement?.KeptFamilies ?? Families.None);
             if (State.Connections.IsEmpty && !State.Dialing)
                 StartConnectRetry();
         }
@@ -71,7 +71,7 @@ public static partial class SessionMachine
             Drop(connection, null);
             if (connection.Phase == SessionPhase.Established)
                 GoDown(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution,
-                    null), Families.None, default);
+                    null), Families.None, connection.Agreement!);
             if (State.Connections.IsEmpty && !State.Dialing)
                 StartConnectRetry();
         }
@@ -89,7 +89,7 @@ public static partial class SessionMachine
         private void EndOf(Connection connection, DownReason reason, Families keep)
         {
             if (connection.Phase == SessionPhase.Established)
-                GoDown(reason, keep, connection.Agreement!.PeerRestartTime);
+                GoDown(reason, keep, connection.Agreement!);
             else if (State.Main is null)
                 State = State with { Down = reason };
         }
@@ -103,7 +103,7 @@ public static partial class SessionMachine
             if (State.Main is { } main)
             {
                 Drop(main, NotificationMessage.Shutdown(CeaseError.AdministrativeReset, text));
-                GoDown(new DownReason.PeerGone(text), Families.None, default);
+                GoDown(new DownReason.PeerGone(text), Families.None, main.Agreement!);
                 if (State.Connections.IsEmpty)
                     HoldIdle();
             }
@@ -131,24 +131,50 @@ public static partial class SessionMachine
             if (families == Families.None)
                 return;
             Add(new SessionEffect.SweepStale(families));
-            State = State with { Stale = State.Stale & ~families };
+            State = State with { Stale = State.Stale & ~families, LastResort = State.LastResort & ~families };
+            foreach (var family in families.Each())
+                StopTimer(LongLivedTimer(family));
             if (State.Stale != Families.None)
                 return;
             StopTimer(TimerKind.Stale);
             StopTimer(TimerKind.Restart);
         }
 
+        /// <summary>
+        /// The peer has not come back in time. What it said may be kept for longer becomes the last choice (RFC 9494 section
+        /// 4.2), the rest goes.
+        /// </summary>
+        public void RestartTimeOver()
+        {
+            var longLived = State.LongLived.Where(f => (State.Stale & ~State.LastResort).Has(f.Family.Family)).ToList();
+            var families = longLived.Aggregate(Families.None, (set, f) => set | f.Family.Family);
+            Sweep(State.Stale & ~State.LastResort & ~families);
+            if (families == Families.None)
+                return;
+            Add(new SessionEffect.DemoteStale(families));
+            State = State with { LastResort = State.LastResort | families };
+            foreach (var family in longLived)
+                StartTimer(new(LongLivedTimer(family.Family.Family)), family.StaleTime);
+        }
+
+        private static TimerKind LongLivedTimer(Families family) =>
+            family == Families.Ipv4Unicast ? TimerKind.LongLivedIpv4 : TimerKind.LongLivedIpv6;
+
         // Exit of Established.
-        private void GoDown(DownReason reason, Families keep, TimeSpan restartTime)
+        private void GoDown(DownReason reason, Families keep, Agreement agreement)
         {
             Add(new SessionEffect.SessionDown(reason, keep));
             StopTimer(TimerKind.Stale);
+            foreach (var family in State.LastResort.Each())
+                StopTimer(LongLivedTimer(family));
             // Routes that were stale already and not refreshed do not survive a second restart (RFC 4724 section 4.2).
-            State = State with { Stale = keep, Down = reason, LastDown = reason };
-            if (keep != Families.None)
-                StartTimer(new(TimerKind.Restart), restartTime);
-            else
+            State = State with { Stale = keep, LongLived = agreement.LongLived, LastResort = Families.None, Down = reason, LastDown = reason };
+            if (keep == Families.None)
                 StopTimer(TimerKind.Restart);
+            else if (agreement.PeerRestartTime == TimeSpan.Zero)
+                RestartTimeOver();
+            else
+                StartTimer(new(TimerKind.Restart), agreement.PeerRestartTime);
         }
     }
 }

@@ -126,8 +126,11 @@ public static partial class SessionMachine
                 Down = null,
                 Established = State.Established + 1
             };
-            // RFC 4724 section 4.2: what the peer did not preserve is gone, the rest waits for End-of-RIB.
-            var lost = State.Stale & ~agreement.PreservedFamilies;
+            // RFC 4724 section 4.2: what the peer did not preserve is gone, the rest waits for End-of-RIB. Either F bit does for what is
+            // kept for long already (RFC 9494 section 4.3).
+            var preserved = agreement.LongLived.Where(f => f.ForwardingPreserved)
+                .Aggregate(agreement.PreservedFamilies, (set, f) => set | (f.Family.Family & State.LastResort));
+            var lost = State.Stale & ~preserved;
             Add(new SessionEffect.SessionUp(connection.Id, agreement));
             Sweep(lost);
             if (State.Stale != Families.None)
@@ -157,7 +160,7 @@ public static partial class SessionMachine
             {
                 // RFC 4724 section 5: a peer that can restart and opens anew has restarted. A collision looks alike for
                 // a moment, so a session that has only just come up stands unless the peer says that it restarted.
-                var restarted = main.Agreement!.RestartFamilies != Families.None
+                var restarted = main.Agreement!.KeptFamilies != Families.None
                     && (agreement.PeerRestarting || clock.Now - State.Since >= SettledAfter);
                 if (!restarted)
                 {
@@ -166,7 +169,7 @@ public static partial class SessionMachine
                 }
                 Drop(main, null);
                 GoDown(new DownReason.ConnectionLost(config.Endpoint, SessionPhase.Established, "it opened a new one"),
-                    main.Agreement.RestartFamilies, main.Agreement.PeerRestartTime);
+                    main.Agreement.KeptFamilies, main.Agreement);
                 return true;
             }
             if (State.Connections.FirstOrDefault(c => c.Id != connection.Id

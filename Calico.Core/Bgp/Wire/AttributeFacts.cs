@@ -14,6 +14,8 @@ public enum AttributeTraits : ushort
     NoExport = 8,
     NoAdvertise = 16,
     NoExportSubconfed = 32,
+    LlgrStale = 64,
+    NoLlgr = 128,
 }
 
 /// <summary>
@@ -80,6 +82,8 @@ public readonly record struct AttributeFacts(Origin Origin, AttributeTraits Trai
                 WellKnownCommunity.NoExport => AttributeTraits.NoExport,
                 WellKnownCommunity.NoAdvertise => AttributeTraits.NoAdvertise,
                 WellKnownCommunity.NoExportSubconfed => AttributeTraits.NoExportSubconfed,
+                WellKnownCommunity.LlgrStale => AttributeTraits.LlgrStale,
+                WellKnownCommunity.NoLlgr => AttributeTraits.NoLlgr,
                 _ => AttributeTraits.None,
             };
         }

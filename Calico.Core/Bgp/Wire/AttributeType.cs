@@ -58,10 +58,16 @@ public enum Origin : byte
     Incomplete = 2,
 }
 
-/// <summary>Well-known communities that decide where a route may go (RFC 1997).</summary>
+/// <summary>Well-known communities that decide where a route may go and what it is worth (RFC 1997, 9494).</summary>
 public static class WellKnownCommunity
 {
     public const uint NoExport = 0xFFFFFF01;
     public const uint NoAdvertise = 0xFFFFFF02;
     public const uint NoExportSubconfed = 0xFFFFFF03;
+
+    /// <summary>Its origin has not been heard of for long: the last choice.</summary>
+    public const uint LlgrStale = 0xFFFF0006;
+
+    /// <summary>It must not be kept for long.</summary>
+    public const uint NoLlgr = 0xFFFF0007;
 }

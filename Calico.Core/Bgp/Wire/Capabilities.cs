@@ -34,6 +34,15 @@ public sealed record GracefulRestartCapability(bool RestartState, bool Notificat
         HashCode.Combine(RestartState, NotificationSupport, RestartTime, Families.Length);
 }
 
+/// <summary>
+/// One family of a long-lived graceful restart capability (RFC 9494 section 3.1): how long the speaker's routes may be kept
+/// as a last resort once its restart time is over, in seconds of 24 bits; the F bit says that its forwarding state survived.
+/// </summary>
+public readonly record struct LongLivedFamily(AfiSafi Family, bool ForwardingPreserved, TimeSpan StaleTime)
+{
+    public static TimeSpan MaxStaleTime => TimeSpan.FromSeconds((1 << 24) - 1);
+}
+
 /// <summary>Several paths for a prefix in one family (RFC 7911 section 4): whether the speaker takes and tells them.</summary>
 public readonly record struct AddPathFamily(AfiSafi Family, bool Receives, bool Sends);
 
@@ -59,6 +68,9 @@ public sealed record Capabilities
     public bool ExtendedMessage { get; init; }
     public GracefulRestartCapability? GracefulRestart { get; init; }
     public Asn? FourOctetAs { get; init; }
+
+    /// <summary>Null: LLGR_STALE means nothing to the speaker. Empty: it does, and its own routes are not to be kept. Without graceful restart it is void.</summary>
+    public ImmutableArray<LongLivedFamily>? LongLived { get; init; }
 
     /// <summary>At most one entry for each family.</summary>
     public ImmutableArray<AddPathFamily> AddPath { get; init; } = [];
@@ -115,6 +127,8 @@ public sealed record Capabilities
         }
         if (!AddPath.IsEmpty)
             EncodeAddPath(ref w);
+        if (LongLived is { } longLived)
+            EncodeLongLived(ref w, longLived);
         if (EnhancedRouteRefresh)
             w.EndLength8(Begin(ref w, CapabilityCode.EnhancedRouteRefresh));
         foreach (var other in Others)
@@ -129,7 +143,9 @@ public sealed record Capabilities
         other is not null && RouteRefresh == other.RouteRefresh && EnhancedRouteRefresh == other.EnhancedRouteRefresh
         && ExtendedMessage == other.ExtendedMessage && GracefulRestart == other.GracefulRestart
         && FourOctetAs == other.FourOctetAs && Multiprotocol.AsSpan().SequenceEqual(other.Multiprotocol.AsSpan())
-        && AddPath.AsSpan().SequenceEqual(other.AddPath.AsSpan()) && Others.AsSpan().SequenceEqual(other.Others.AsSpan());
+        && AddPath.AsSpan().SequenceEqual(other.AddPath.AsSpan())
+        && LongLived.HasValue == other.LongLived.HasValue && (LongLived ?? []).AsSpan().SequenceEqual((other.LongLived ?? []).AsSpan())
+        && Others.AsSpan().SequenceEqual(other.Others.AsSpan());
 
     public override int GetHashCode() =>
         HashCode.Combine(RouteRefresh, EnhancedRouteRefresh, ExtendedMessage, GracefulRestart, FourOctetAs,
@@ -171,6 +187,11 @@ public sealed record Capabilities
                 if (!TryReadAddPath(ref value, out var addPath))
                     return false;
                 result = this with { AddPath = addPath };
+                return true;
+            case CapabilityCode.LongLivedRestart:
+                if (!TryReadLongLived(ref value, out var longLived))
+                    return false;
+                result = this with { LongLived = longLived };
                 return true;
             default:
                 result = this with { Others = Others.Add(new((byte)code, [.. value.Rest])) };
@@ -228,6 +249,29 @@ public sealed record Capabilities
             w.WriteUInt16(f.Family.Afi);
             w.WriteByte(f.Family.Safi);
             w.WriteByte((byte)((f.Receives ? 1 : 0) | (f.Sends ? 2 : 0)));
+        }
+        w.EndLength8(token);
+    }
+
+    // AFI (2), SAFI (1), F bit and zeros (1), seconds (3).
+    private static bool TryReadLongLived(ref WireReader value, out ImmutableArray<LongLivedFamily> families)
+    {
+        families = [];
+        if (value.Remaining % 7 != 0)
+            return false;
+        while (value.TryReadUInt16(out var afi) && value.TryReadByte(out var safi) && value.TryReadUInt32(out var rest))
+            families = families.Add(new(new AfiSafi(afi, safi), rest >> 31 != 0, TimeSpan.FromSeconds(rest & 0xFFFFFF)));
+        return true;
+    }
+
+    private static void EncodeLongLived(ref WireWriter w, ImmutableArray<LongLivedFamily> families)
+    {
+        var token = Begin(ref w, CapabilityCode.LongLivedRestart);
+        foreach (var f in families)
+        {
+            w.WriteUInt16(f.Family.Afi);
+            w.WriteByte(f.Family.Safi);
+            w.WriteUInt32((f.ForwardingPreserved ? 1u << 31 : 0) | (uint)Math.Clamp(f.StaleTime.TotalSeconds, 0, LongLivedFamily.MaxStaleTime.TotalSeconds));
         }
         w.EndLength8(token);
     }

@@ -21,6 +21,9 @@ public enum CapabilityCode : byte
     /// <summary>RFC 7911.</summary>
     AddPath = 69,
 
+    /// <summary>RFC 9494.</summary>
+    LongLivedRestart = 71,
+
     /// <summary>RFC 7313.</summary>
     EnhancedRouteRefresh = 70,
 }

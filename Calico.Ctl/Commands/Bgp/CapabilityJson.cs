@@ -33,6 +33,18 @@ internal static class CapabilityJson
             json.WriteEndObject();
             json.WriteEndObject();
         }
+        if (capabilities.LongLived is { } longLived)
+        {
+            json.WriteStartObject("long-lived-graceful-restart");
+            foreach (var family in longLived)
+            {
+                json.WriteStartObject(Name(family.Family));
+                json.WriteNumber("time", (int)family.StaleTime.TotalSeconds);
+                json.WriteBoolean("forwarding", family.ForwardingPreserved);
+                json.WriteEndObject();
+            }
+            json.WriteEndObject();
+        }
         if (!capabilities.AddPath.IsEmpty)
         {
             json.WriteStartObject("add-path");

@@ -50,6 +50,7 @@ internal static class ExplainCommand
         {
             "NextHopReachable" => "no candidate: its next hop cannot be reached",
             "OwnRoute" => "lost to a route of our own",
+            "LongLivedStale" => "its peer has been away for long (LLGR_STALE)",
             "LocalPref" => $"LOCAL_PREF {value}, the best has {best}",
             "PathLength" => $"AS path of {value}, the best has {best}",
             "Origin" => $"origin {value}, the best has {best}",

@@ -23,6 +23,10 @@ internal sealed class BirdDaemon : IAsyncDisposable
     public bool Passive { get; init; }
     public string Password { get; init; } = "";
 
+    /// <summary>How long peers shall keep its routes over a restart, in seconds, and for how long as their last choice.</summary>
+    public int RestartTime { get; init; } = 60;
+    public int LongLivedTime { get; init; }
+
     /// <summary>Every route is there twice, from two protocols, and both are told.</summary>
     public bool AddPaths { get; init; }
 
@@ -92,7 +96,8 @@ internal sealed class BirdDaemon : IAsyncDisposable
           {{(Passive ? "passive on;" : "")}}
           {{(Password.Length > 0 ? $"password \"{Password}\";" : "")}}
           graceful restart on;
-          graceful restart time 60;
+          graceful restart time {{RestartTime}};
+          {{(LongLivedTime > 0 ? $"long lived graceful restart on; long lived stale time {LongLivedTime};" : "")}}
           connect delay time 1;
           connect retry time 1;
           error wait time 1, 2;

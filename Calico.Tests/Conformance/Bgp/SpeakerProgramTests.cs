@@ -75,6 +75,27 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task Routes_of_one_that_stays_away_are_the_last_choice_here_and_at_birds()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await using var left = new BirdDaemon { Address = Address(2), Neighbour = Address(1), Port = 1179, LocalAs = 65002, NeighbourAs = 65000, RestartTime = 1, LongLivedTime = 3600 };
+        await using var right = new BirdDaemon { Address = Address(3), Neighbour = Address(1), Port = 1179, LocalAs = 65003, NeighbourAs = 65000, RestartTime = 1, LongLivedTime = 3600 };
+        await StartAsync(Peers(2, 3).Replace("  asNumber: 6500", "  maxRestartTime: 1s\n  asNumber: 6500", StringComparison.Ordinal), ("CALICO_BGP_LONG_LIVED_TIME", "3600"));
+        await left.Start(["10.65.2.0/26"]);
+        await right.Start(["10.65.3.0/26"]);
+        await UntilAsync(right, "show route 10.65.2.0/26 protocol calico", "10.65.2.0/26");
+        await UntilAsync(left, "show route 10.65.3.0/26 protocol calico", "10.65.3.0/26");
+
+        await left.Crash();
+        await WaitAsync(async () => (await CalicoctlAsync("routes", "10.65.2.0/26")).Contains("\t65535:6\n", StringComparison.Ordinal), "the route is marked here");
+        await UntilAsync(right, "show route 10.65.2.0/26 all protocol calico", "BGP.community: (65535,6)");
+
+        _speaker!.Kill();
+        await UntilAsync(right, "show route 10.65.2.0/26 all protocol calico", "BGP.community: (65535,6)", "65000 65002");
+        await UntilAsync(right, "show route protocol calico all", "10.65.2.0/26", "(65535,6)");
+    }
+
+    [SkippableFact]
     public async Task Others_read_its_table_and_it_reads_theirs()
     {
         Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
@@ -167,14 +188,17 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
           asNumber: {{65000 + h}}
         """)));
 
-    private async Task StartAsync(string config)
+    private async Task StartAsync(string config, params (string Name, string Value)[] environment)
     {
         await File.WriteAllTextAsync(ConfigFile, config);
-        _speaker = Process.Start(new ProcessStartInfo("/bin/sh")
+        var start = new ProcessStartInfo("/bin/sh")
         {
             ArgumentList = { "-c", "exec \"$@\" 2>\"$LOG\"", "sh", Artifacts.Node(), "bgp", "--config", ConfigFile, "--node", "router", "--no-fib", "--socket", Socket },
             Environment = { ["LOG"] = LogFile },
-        });
+        };
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
+        _speaker = Process.Start(start);
     }
 
     private static async Task<string> SinceAsync(BirdDaemon bird) =>
