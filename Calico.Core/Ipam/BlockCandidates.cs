@@ -32,8 +32,7 @@ public static class BlockCandidates
             var block = At(pool, blockSize, (int)index);
             if (without?.Invoke(block) is { } network)
             {
-                var left = (network.Size - network.OrdinalOf(block.First)) / block.Size;
-                i += left < (UInt128)(count - index) ? (long)left : count - index;
+                i += Math.Min(BlocksLeft(network, block), count - index);
             }
             else
             {
@@ -41,6 +40,13 @@ public static class BlockCandidates
                 i++;
             }
         }
+    }
+
+    // Of the network, from this block on.
+    private static long BlocksLeft(Cidr network, Cidr block)
+    {
+        var left = (network.Size - network.OrdinalOf(block.First)) / block.Size;
+        return left < long.MaxValue ? (long)left : long.MaxValue;
     }
 
     public static Cidr At(Cidr pool, int blockSize, int index) =>

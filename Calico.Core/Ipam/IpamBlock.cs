@@ -136,7 +136,7 @@ public sealed class IpamBlock
         Unknown = Unknown,
     };
 
-    public IpAddr AddressAt(int ordinal) => Cidr.First.Add((UInt128)ordinal);
+    public IpAddr AddressAt(int ordinal) => Cidr.First.Add((ulong)ordinal);
 
     /// <summary>Who has the address, or null if it is free or not in this block.</summary>
     public AllocationAttributes? OwnerOf(IpAddr address) =>
@@ -254,7 +254,7 @@ public sealed class IpamBlock
     public static bool HasRested(DateTimeOffset released, TimeSpan cooldown, DateTimeOffset now) =>
         now - released > cooldown || released - now > cooldown + MaxClockSkew;
 
-    private int Ordinal(IpAddr address) => (int)Cidr.OrdinalOf(address);
+    private int Ordinal(IpAddr address) => (int)(address.Low - Cidr.First.Low);
 
     private void Take(int queueIndex, AllocationAttributes owner)
     {

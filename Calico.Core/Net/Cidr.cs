@@ -30,15 +30,34 @@ public readonly record struct Cidr : IComparable<Cidr>, ISpanFormattable
     public bool IsHost => PrefixLength == Address.BitLength;
 
     /// <summary>The same network with the host bits cleared.</summary>
-    public Cidr Network => new(IpAddr.From(Address.Bits & Mask(Address.BitLength, PrefixLength), Version), PrefixLength);
+    public Cidr Network => new(First, PrefixLength);
 
     /// <summary>True when no bit is set behind the prefix.</summary>
-    public bool IsMasked => (Address.Bits & ~Mask(Address.BitLength, PrefixLength)) == UInt128.Zero;
+    public bool IsMasked => First == Address;
 
-    public IpAddr First => Network.Address;
+    public IpAddr First
+    {
+        get
+        {
+            var (high, low) = HostBits;
+            return IpAddr.From(Address.High & ~high, Address.Low & ~low, Version);
+        }
+    }
 
-    public IpAddr Last =>
-        IpAddr.From((Address.Bits & Mask(Address.BitLength, PrefixLength)) | HostMask(Address.BitLength, PrefixLength), Version);
+    public IpAddr Last
+    {
+        get
+        {
+            var (high, low) = HostBits;
+            return IpAddr.From(Address.High | high, Address.Low | low, Version);
+        }
+    }
+
+    // Those behind the prefix, in both halves of an address.
+    private (ulong High, ulong Low) HostBits => IsV4 ? (0, uint.MaxValue & ~Leading(32 + PrefixLength)) : (~Leading(PrefixLength), ~Leading(PrefixLength - 64));
+
+    // So many ones at the upper end of 64 bits; none for less than one, all for more.
+    private static ulong Leading(int bits) => bits <= 0 ? 0 : bits >= 64 ? ulong.MaxValue : ulong.MaxValue << (64 - bits);
 
     /// <summary>How many addresses the network has; ::/0 saturates at the largest value.</summary>
     public UInt128 Size
@@ -50,8 +69,13 @@ public readonly record struct Cidr : IComparable<Cidr>, ISpanFormattable
         }
     }
 
-    public bool Contains(IpAddr address) =>
-        address.Version == Version && ((address.Bits ^ Address.Bits) & Mask(Address.BitLength, PrefixLength)) == UInt128.Zero;
+    public bool Contains(IpAddr address)
+    {
+        if (address.Version != Version)
+            return false;
+        var (high, low) = HostBits;
+        return (((address.High ^ Address.High) & ~high) | ((address.Low ^ Address.Low) & ~low)) == 0;
+    }
 
     public bool Contains(Cidr other) => other.PrefixLength >= PrefixLength && Contains(other.Address);
     public bool Overlaps(Cidr other) => Contains(other) || other.Contains(this);
@@ -108,13 +132,4 @@ public readonly record struct Cidr : IComparable<Cidr>, ISpanFormattable
 
     public bool TryFormat(Span<char> destination, out int charsWritten, ReadOnlySpan<char> format,
         IFormatProvider? provider) => destination.TryWrite($"{Address}/{PrefixLength}", out charsWritten);
-
-    internal static UInt128 Mask(int bitLength, int prefixLength) => ~HostMask(bitLength, prefixLength)
-        & (bitLength == 32 ? (UInt128)uint.MaxValue : UInt128.MaxValue);
-
-    private static UInt128 HostMask(int bitLength, int prefixLength)
-    {
-        var hostBits = bitLength - prefixLength;
-        return hostBits == 128 ? UInt128.MaxValue : (UInt128.One << hostBits) - 1;
-    }
 }

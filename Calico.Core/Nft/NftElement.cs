@@ -31,13 +31,12 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
     }
 
     private ulong Kind => _extra & (3UL << 32);
-    private UInt128 Bits => new(_high, _low);
 
     public ushort Port => (ushort)_extra;
     public byte Protocol => (byte)(_extra >> 16);
 
     /// <summary>The member's address; for a network its first one.</summary>
-    public IpAddr Address => Kind == KindV4 ? IpAddr.FromV4((uint)_low) : IpAddr.FromV6(Bits);
+    public IpAddr Address => Kind == KindV4 ? IpAddr.FromV4((uint)_low) : IpAddr.FromV6(_high, _low);
 
     public Cidr Network => new(Address, (int)(byte)(_extra >> 24));
 
@@ -46,7 +45,8 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
         get
         {
             Span<byte> bytes = stackalloc byte[16];
-            BinaryPrimitives.WriteUInt128BigEndian(bytes, Bits);
+            BinaryPrimitives.WriteUInt64BigEndian(bytes, _high);
+            BinaryPrimitives.WriteUInt64BigEndian(bytes[8..], _low);
             var zero = bytes.IndexOf((byte)0);
             return Encoding.UTF8.GetString(zero < 0 ? bytes : bytes[..zero]);
         }
@@ -76,8 +76,7 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
         if (name.IsEmpty || Encoding.UTF8.GetByteCount(name) > 15)
             throw new ArgumentException($"'{name}' is no interface name", nameof(name));
         Encoding.UTF8.GetBytes(name, bytes);
-        var bits = BinaryPrimitives.ReadUInt128BigEndian(bytes);
-        return new NftElement((ulong)(bits >> 64), (ulong)bits, KindInterface);
+        return new NftElement(BinaryPrimitives.ReadUInt64BigEndian(bytes), BinaryPrimitives.ReadUInt64BigEndian(bytes[8..]), KindInterface);
     }
 
     public bool Equals(NftElement other) => _high == other._high && _low == other._low && _extra == other._extra;
@@ -92,7 +91,7 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
         var byKind = Kind.CompareTo(other.Kind);
         if (byKind != 0)
             return byKind;
-        var byBits = Bits.CompareTo(other.Bits);
+        var byBits = _high != other._high ? _high.CompareTo(other._high) : _low.CompareTo(other._low);
         return byBits != 0 ? byBits : _extra.CompareTo(other._extra);
     }
 
@@ -118,6 +117,6 @@ public readonly struct NftElement : IEquatable<NftElement>, IComparable<NftEleme
     }
 
     private static NftElement Make(IpAddr address, int prefixLength, byte protocol, ushort port) =>
-        new((ulong)(address.Bits >> 64), (ulong)address.Bits,
+        new(address.High, address.Low,
             (address.IsV4 ? KindV4 : KindV6) | ((ulong)prefixLength << 24) | ((ulong)protocol << 16) | port);
 }

@@ -326,7 +326,7 @@ internal ref struct NftRuleEncoder(NftFamily family, ReadOnlySpan<uint> anonymou
     };
 
     private static IpAddr Ones(IpVersion version) =>
-        version == IpVersion.V4 ? IpAddr.FromV4(uint.MaxValue) : IpAddr.FromV6(UInt128.MaxValue);
+        version == IpVersion.V4 ? IpAddr.FromV4(uint.MaxValue) : IpAddr.FromV6(ulong.MaxValue, ulong.MaxValue);
 
     private static byte[] Port(ushort value)
     {

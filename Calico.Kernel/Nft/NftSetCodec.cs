@@ -75,9 +75,9 @@ internal static class NftSetCodec
     public static int WriteEnd(NftElement element, Span<byte> key)
     {
         var last = element.Network.Last;
-        if (last.Bits == (last.IsV4 ? uint.MaxValue : UInt128.MaxValue))
+        if (last.Low == (last.IsV4 ? uint.MaxValue : ulong.MaxValue) && (last.IsV4 || last.High == ulong.MaxValue))
             return 0;
-        return last.Add(UInt128.One).WriteTo(key);
+        return last.Add(1).WriteTo(key);
     }
 
     /// <summary>Reads a member's key; false if the length is wrong.</summary>

@@ -187,7 +187,7 @@ public sealed class AttributeTable
     private static uint HashOf(ReadOnlySpan<byte> canonical, IpAddr nextHop)
     {
         // FNV over words: the same on every run, unlike the library's, and good enough for a power of two of buckets.
-        var hash = 14695981039346656037UL ^ (ulong)nextHop.Bits ^ (ulong)(nextHop.Bits >> 64);
+        var hash = 14695981039346656037UL ^ nextHop.Low ^ nextHop.High;
         var words = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ulong>(canonical);
         foreach (var word in words)
             hash = (hash ^ word) * 0x9E3779B97F4A7C15UL ^ (hash >> 31);

@@ -117,7 +117,7 @@ public readonly record struct AttributeEdits
             return;
         done = true;
         CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Transitive, AttributeType.NextHop,
-            (uint)NextHop!.Value.Bits);
+            (uint)NextHop!.Value.Low);
     }
 
     private void WriteMed(ref WireWriter w, ref bool done)

@@ -83,7 +83,7 @@ public static class AttributeRules
     /// Whether an address can be a next hop at all (RFC 4271 section 6.3). Whether it can be reached is for the RIB.
     /// </summary>
     public static bool IsUsableNextHop(IpAddr address) => !address.IsMulticast && !address.IsUnspecified
-        && !(address.IsV4 && (uint)address.Bits >> 24 == 0);
+        && !(address.IsV4 && address.Low >> 24 == 0);
 
     private static AttributeProblem CheckPath(AttributeType type, ReadOnlySpan<byte> value, bool fourOctet,
         AttributeVerdict verdict)

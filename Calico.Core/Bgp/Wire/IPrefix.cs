@@ -58,7 +58,7 @@ public readonly record struct Prefix4 : IPrefix<Prefix4>
     }
 
     public static Prefix4 From(Cidr cidr) => cidr.IsV4
-        ? Of((uint)cidr.Address.Bits, cidr.PrefixLength)
+        ? Of((uint)cidr.Address.Low, cidr.PrefixLength)
         : throw new ArgumentException("not an IPv4 prefix", nameof(cidr));
 
     public Cidr ToCidr() => new(IpAddr.FromV4((uint)(_bits >> 32)), Length);
@@ -124,9 +124,9 @@ public readonly record struct Prefix6 : IPrefix<Prefix6>
 
     public static Prefix6 From(Cidr cidr) => cidr.IsV4
         ? throw new ArgumentException("not an IPv6 prefix", nameof(cidr))
-        : Of((ulong)(cidr.Address.Bits >> 64), (ulong)cidr.Address.Bits, cidr.PrefixLength);
+        : Of(cidr.Address.High, cidr.Address.Low, cidr.PrefixLength);
 
-    public Cidr ToCidr() => new(IpAddr.FromV6(new UInt128(_high, _low)), _length);
+    public Cidr ToCidr() => new(IpAddr.FromV6(_high, _low), _length);
 
     public static bool TryRead(ref WireReader reader, out Prefix6 prefix)
     {

@@ -12,7 +12,7 @@ public readonly record struct RouterId(uint Value) : IComparable<RouterId>
 
     /// <summary>The identifier with the bits of an IPv4 address.</summary>
     public static RouterId From(IpAddr address) =>
-        address.IsV4 ? new((uint)address.Bits)
+        address.IsV4 ? new((uint)address.Low)
             : throw new ArgumentException("a BGP identifier is four octets", nameof(address));
 
     public int CompareTo(RouterId other) => Value.CompareTo(other.Value);
