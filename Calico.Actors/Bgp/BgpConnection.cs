@@ -248,6 +248,7 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
             case MessageType.Update when _agreed is { } agreed:
                 if (_decoder.TryDecode(body, agreed.Context, out var update, out error))
                     _batch.Add(update);
+                counters.CountFaulty(update.Verdict);
                 if (update.Verdict == AttributeVerdict.TreatAsWithdraw && _problems.ShouldLog(out var suppressed))
                     session.Tell(new ProblemSeen(_decoder.Problems[^1].ToString(), suppressed));
                 break;

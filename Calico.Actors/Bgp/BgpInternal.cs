@@ -74,19 +74,3 @@ internal sealed record CompleteStatus(BgpProtocol.BgpStatus Status, ImmutableArr
 internal sealed record FlushOutputs : IBgpInternal, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
 internal sealed record ConvergenceTimeOver : IBgpInternal, INotInfluenceReceiveTimeout, IDeadLetterSuppression;
 internal sealed record Converged : IBgpInternal;
-
-/// <summary>Numbers that a session's threads count and the speaker reads.</summary>
-internal sealed class SessionCounters
-{
-    private long _in;
-    private long _out;
-    private int _established;
-
-    public long MessagesIn => Interlocked.Read(ref _in);
-    public long MessagesOut => Interlocked.Read(ref _out);
-    public int Established => Volatile.Read(ref _established);
-
-    public void CountIn(int messages) => Interlocked.Add(ref _in, messages);
-    public void CountOut(int messages) => Interlocked.Add(ref _out, messages);
-    public void CountEstablished() => Interlocked.Increment(ref _established);
-}

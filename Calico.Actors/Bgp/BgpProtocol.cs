@@ -119,7 +119,20 @@ public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn 
 }
 
 /// <summary>Routes are those of all families together.</summary>
-public sealed record PeerCounters(int Received, int Advertised, long MessagesIn, long MessagesOut, int Established);
+public sealed record PeerCounters(int Received, int Advertised, long MessagesIn, long MessagesOut, int Established)
+{
+    /// <summary>UPDATEs whose routes counted as withdrawn, because something about them was wrong (RFC 7606).</summary>
+    public long TreatedAsWithdrawn { get; init; }
+
+    /// <summary>UPDATEs that lost an attribute for the same reason.</summary>
+    public long AttributesDiscarded { get; init; }
+
+    /// <summary>Each code once for either direction.</summary>
+    public ImmutableArray<NotificationCount> Notifications { get; init; } = [];
+}
+
+/// <summary>How often a NOTIFICATION was sent or received; 0/0 stands for the rest of a peer that sends all kinds.</summary>
+public readonly record struct NotificationCount(bool IsSent, ErrorCode Code, byte Subcode, int Count);
 
 /// <summary>Where a peer comes from, as CalicoNodeStatus names it.</summary>
 public enum PeerKind

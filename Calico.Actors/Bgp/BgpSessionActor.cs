@@ -124,6 +124,8 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     private void OnMessage(MessageRead m)
     {
         Find(m.Connection)?.Heard();
+        if (m.Event is SessionEvent.NotificationReceived { Message: var said })
+            _counters.CountNotification(isSent: false, said.Code, said.Subcode);
         Step(m.Event);
     }
 
@@ -257,6 +259,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
                 break;
             case SessionEffect.SendNotification x:
                 Find(x.Connection)?.Send(x.Message.Encode());
+                _counters.CountNotification(isSent: true, x.Message.Code, x.Message.Subcode);
                 break;
             case SessionEffect.Agree x:
                 Find(x.Connection)?.Agree(x.Agreement.Context);

@@ -317,8 +317,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     {
         var config = session.Config;
         var last = session.Last;
-        var counters = new PeerCounters(0, 0, session.Counters.MessagesIn, session.Counters.MessagesOut,
-            session.Counters.Established);
+        var counters = session.Counters.ToPeer();
         return new(config.Name, config.Kind, config.Address, config.As, last?.Phase ?? SessionPhase.Idle, last?.Since
             ?? default,
             last is null ? new DownReason.NotStarted() : last.Down, last?.LastDown, last?.Restarting ?? false,

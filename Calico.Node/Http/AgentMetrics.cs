@@ -1,5 +1,4 @@
 using Akka.Actor;
-using Calico.Core.Bgp.Session;
 using Calico.Node.Agent;
 using Prometheus;
 
@@ -18,8 +17,6 @@ internal static class AgentMetrics
     private static readonly Gauge KernelWrites = Metrics.CreateGauge("calico_kernel_writes_total", "Kernel objects written since the agent's start.", ["subsystem"]);
     private static readonly Gauge Rules = Metrics.CreateGauge("calico_nft_objects", "nftables objects of Calico in the kernel.", ["type"]);
     private static readonly Gauge Routes = Metrics.CreateGauge("calico_routes", "Routes of Calico.", ["state"]);
-    private static readonly Gauge Peers = Metrics.CreateGauge("calico_bgp_peer_up", "1 if the BGP session is established.", ["peer", "address"]);
-    private static readonly Gauge PeerRoutes = Metrics.CreateGauge("calico_bgp_peer_routes", "Routes exchanged with a BGP peer.", ["peer", "address", "direction"]);
     private static readonly Gauge LinkDropped = Metrics.CreateGauge("calico_mesh_link_dropped_total", "Messages between the node's halves that found their queue full.");
 
     public static void Register(AgentState agent)
@@ -55,16 +52,7 @@ internal static class AgentMetrics
         });
         await Try(async () => IpamMetrics.Show(await agent.LeaseAsync(), await agent.PoolsAsync()));
         IpamMetrics.Show(agent.Ipam.Figures);
-        await Try(async () =>
-        {
-            foreach (var peer in (await agent.BgpAsync()).Peers)
-            {
-                var address = peer.Address.ToString();
-                Peers.WithLabels(peer.Name, address).Set(peer.Phase is SessionPhase.Established ? 1 : 0);
-                PeerRoutes.WithLabels(peer.Name, address, "received").Set(peer.Counters.Received);
-                PeerRoutes.WithLabels(peer.Name, address, "advertised").Set(peer.Counters.Advertised);
-            }
-        });
+        await Try(async () => BgpMetrics.Show((await agent.BgpAsync()).Peers));
     }
 
     private static async Task Try(Func<Task> read)

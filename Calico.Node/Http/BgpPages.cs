@@ -56,6 +56,9 @@ internal sealed class BgpPages(Func<IActorRef> speaker)
             messagesIn = p.Counters.MessagesIn,
             messagesOut = p.Counters.MessagesOut,
             established = p.Counters.Established,
+            treatedAsWithdrawn = p.Counters.TreatedAsWithdrawn,
+            attributesDiscarded = p.Counters.AttributesDiscarded,
+            notifications = p.Counters.Notifications.Select(n => new { direction = n.IsSent ? "sent" : "received", code = (int)n.Code, subcode = n.Subcode, count = n.Count }),
         }),
     };
 
