@@ -147,6 +147,12 @@ public abstract record DownReason
         public override string Sentence => $"the peer sent {Type} in state {Phase}, which the protocol forbids";
     }
 
+    public sealed record PathFailed(string Endpoint) : DownReason
+    {
+        public override string Sentence =>
+            $"BFD heard nothing of {Endpoint} for its detection time: the path or the machine is down, or its speaker has just been restarted";
+    }
+
     public sealed record PeerGone(string Text) : DownReason
     {
         public override string Sentence => $"given up here: {Text}";

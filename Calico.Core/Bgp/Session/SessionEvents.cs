@@ -22,6 +22,12 @@ public abstract record SessionEvent
     /// <summary>AutomaticStop (8) and a start: the peer's machine is known to be gone, so nothing of it is kept.</summary>
     public sealed record PeerGone(string Text) : SessionEvent;
 
+    /// <summary>
+    /// AutomaticStop (8) and a start: BFD says that the path to the peer is broken (RFC 5882 section 4.1). Whether the peer's
+    /// machine or only its speaker is gone is not known.
+    /// </summary>
+    public sealed record PathFailed : SessionEvent;
+
     /// <summary>The expiry of any timer (9 to 13, and those of RFC 4724).</summary>
     public sealed record TimerExpired(SessionTimer Timer) : SessionEvent;
 

@@ -48,6 +48,9 @@ public static partial class SessionMachine
             case SessionEvent.PeerGone gone:
                 step.PeerGone(gone.Text);
                 break;
+            case SessionEvent.PathFailed:
+                step.PathFailed();
+                break;
             case SessionEvent.TimerExpired timer:
                 StepTimer(step, timer.Timer);
                 break;

@@ -110,6 +110,22 @@ public static partial class SessionMachine
             Sweep(State.Stale);
         }
 
+        /// <summary>
+        /// The path is broken, or the peer's speaker is away and its machine forwards on: what may outlive the session stays
+        /// as the last choice, so that traffic moves where there is another way and nowhere else is lost.
+        /// </summary>
+        public void PathFailed()
+        {
+            if (State.Main is not { } main)
+                return;
+            Drop(main, NotificationMessage.Of(ErrorCode.Cease, CeaseError.BfdDown));
+            GoDown(new DownReason.PathFailed(config.Endpoint), main.Agreement!.KeptFamilies, main.Agreement);
+            if ((State.Stale & ~State.LastResort) is var demoted and not Families.None)
+                Add(new SessionEffect.DemoteStale(demoted));
+            if (State.Connections.IsEmpty && !State.Dialing)
+                StartConnectRetry();
+        }
+
         public void StopSession(byte subcode, string text, bool forGood)
         {
             var main = State.Main;

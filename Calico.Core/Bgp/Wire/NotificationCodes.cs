@@ -62,7 +62,7 @@ public static class FsmError
     public const byte UnexpectedInEstablished = 3;
 }
 
-/// <summary>Subcodes of <see cref="ErrorCode.Cease"/> (RFC 4486, RFC 8538).</summary>
+/// <summary>Subcodes of <see cref="ErrorCode.Cease"/> (RFC 4486, RFC 8538, RFC 9384).</summary>
 public static class CeaseError
 {
     public const byte MaximumPrefixes = 1;
@@ -74,6 +74,7 @@ public static class CeaseError
     public const byte ConnectionCollisionResolution = 7;
     public const byte OutOfResources = 8;
     public const byte HardReset = 9;
+    public const byte BfdDown = 10;
 }
 
 /// <summary>Subcodes of <see cref="ErrorCode.RouteRefreshMessage"/> (RFC 7313).</summary>
@@ -100,7 +101,7 @@ public static class NotificationNames
             "unexpected message in Established"],
         ["", "maximum number of prefixes reached", "administrative shutdown", "peer de-configured",
             "administrative reset", "connection rejected", "other configuration change",
-            "connection collision resolution", "out of resources", "hard reset"],
+            "connection collision resolution", "out of resources", "hard reset", "BFD down"],
         ["", "invalid message length"],
         [],
     ];

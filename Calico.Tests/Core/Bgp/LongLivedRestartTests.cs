@@ -89,6 +89,37 @@ public class LongLivedRestartTests
         Assert.Equal(_state.Stale, _state.LastResort);
     }
 
+    [Theory]
+    [InlineData(120)]
+    [InlineData(null)]
+    public void A_broken_path_makes_its_routes_the_last_choice_at_once_or_takes_them(int? restart)
+    {
+        var open = (Peer with { RestartTime = restart is { } seconds ? TimeSpan.FromSeconds(seconds) : null }).BuildOpen();
+        Establish(open with { Capabilities = open.Capabilities with { LongLived = null } });
+
+        On(new SessionEvent.PathFailed());
+
+        Assert.Equal(CeaseError.BfdDown, Assert.Single(_effects.OfType<SessionEffect.SendNotification>()).Message.Subcode);
+        Assert.IsType<DownReason.PathFailed>(_state.Down);
+        Assert.Equal(restart is not null, _effects.Contains(new SessionEffect.DemoteStale(Families.Both)));
+        Assert.Equal(restart is null ? Families.None : Families.Both, _effects.OfType<SessionEffect.SessionDown>().Single().KeepStale);
+        Assert.Contains(_effects, e => e is SessionEffect.StartTimer { Timer.Kind: TimerKind.ConnectRetry });
+        On(new SessionEvent.TimerExpired(new(TimerKind.Restart)));
+        Assert.Equal(Families.None, _state.Stale);
+    }
+
+    [Fact]
+    public void A_broken_path_without_a_session_is_no_news()
+    {
+        On(new SessionEvent.Start());
+        var before = _state;
+
+        On(new SessionEvent.PathFailed());
+
+        Assert.Equal(before, _state);
+        Assert.Empty(_effects);
+    }
+
     [Fact]
     public void A_peer_that_knows_nothing_of_it_loses_its_routes_with_the_restart_time()
     {
