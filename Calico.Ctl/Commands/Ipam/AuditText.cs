@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 using Calico.Core.Ipam;
+using Calico.Ctl.Output;
 
 namespace Calico.Ctl.Commands.Ipam;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Calico.Core.Ipam;
 using Calico.Core.Net;
+using Calico.Ctl.Output;
 
 namespace Calico.Ctl.Commands.Ipam;
 

@@ -5,6 +5,7 @@ using System.Numerics;
 using Calico.Core.Ipam;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Ctl.Output;
 using Calico.Datastore;
 
 namespace Calico.Ctl.Commands.Ipam;

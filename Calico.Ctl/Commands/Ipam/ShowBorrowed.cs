@@ -1,4 +1,5 @@
 using Calico.Core.Ipam;
+using Calico.Ctl.Output;
 using Calico.Datastore;
 
 namespace Calico.Ctl.Commands.Ipam;

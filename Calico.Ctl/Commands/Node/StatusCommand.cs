@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Calico.Ctl.Output;
 
 namespace Calico.Ctl.Commands.Node;
 
@@ -23,25 +24,18 @@ internal static class StatusCommand
         {
             var peers = bgp.GetProperty("peers").EnumerateArray().Where(p => Text(p, "address").Contains('.') == v4).ToList();
             await context.Out.WriteLineAsync($"\n{title} BGP status");
-            await context.Out.WriteLineAsync(peers.Count == 0 ? $"No {title} peers found." : Table(peers));
+            await context.Out.WriteAsync(peers.Count == 0 ? $"No {title} peers found.\n" : Table(peers));
         }
         return CommandLine.Success;
     }
 
     private static string Table(List<JsonElement> peers)
     {
-        string[] head = ["PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", "INFO"];
-        var rows = peers.Select(Row).ToList();
-        var widths = head.Select((h, i) => rows.Select(r => r[i].Length).Append(h.Length).Max()).ToArray();
-        var line = "+" + string.Concat(widths.Select(w => new string('-', w + 2) + "+"));
-        var text = new List<string> { line, Line(head, widths), line };
-        text.AddRange(rows.Select(r => Line(r, widths)));
-        text.Add(line);
-        return string.Join('\n', text);
+        var table = new GridTable("PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", "INFO");
+        foreach (var peer in peers)
+            table.Add(Row(peer));
+        return table.ToString();
     }
-
-    private static string Line(string[] cells, int[] widths) =>
-        "| " + string.Join(" | ", cells.Select((c, i) => c.PadRight(widths[i]))) + " |";
 
     private static string[] Row(JsonElement peer)
     {

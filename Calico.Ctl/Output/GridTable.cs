@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Calico.Ctl.Commands.Ipam;
+namespace Calico.Ctl.Output;
 
 /// <summary>A table with a frame of ASCII characters, as Calico's ipam commands print it. Headings stand to the left.</summary>
 internal sealed class GridTable(params string[] headings)
