@@ -107,6 +107,7 @@ public sealed partial class BfdSession
         if (_excused || absence.Length <= ReceiveInterval || absence.Until <= _lastHeard || now >= absence.Until + DetectionTime)
             return false;
         _excused = true;
+        Excused++;
         _silentAt = absence.Until + DetectionTime;
         return true;
     }

@@ -74,6 +74,9 @@ public sealed partial class BfdSession
 
     public long Downs { get; private set; }
 
+    /// <summary>How often a detection time began anew because the caller had been kept from listening.</summary>
+    public long Excused { get; private set; }
+
     /// <summary>Takes a packet that was decoded and found to be of this session (the rest of section 6.8.6).</summary>
     /// <returns>Why it does not count; then there is no work.</returns>
     public BfdDiscard Receive(in BfdPacket packet, TimeSpan now, out BfdWork work)

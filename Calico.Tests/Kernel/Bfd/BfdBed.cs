@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Calico.Core.Bfd;
+using Calico.Core.Net;
+using Calico.Kernel.Bfd;
+using Calico.Kernel.Links;
+using Calico.Kernel.Namespaces;
+
+namespace Calico.Tests.Kernel.Bfd;
+
+/// <summary>
+/// Two namespaces with a cable, 192.0.2.1 and fd00:192::1 in ours, .2 and ::2 in theirs, and an engine in ours whose changes are
+/// kept.
+/// </summary>
+internal sealed class BfdBed : IAsyncDisposable
+{
+    public static readonly IpAddr Local = IpAddr.Parse("192.0.2.1");
+    public static readonly IpAddr Neighbour = IpAddr.Parse("192.0.2.2");
+    public static readonly IpAddr LocalV6 = IpAddr.Parse("fd00:192::1");
+    public static readonly IpAddr NeighbourV6 = IpAddr.Parse("fd00:192::2");
+    public static readonly BfdEndpoint Endpoint = new(Neighbour, Local);
+
+    private readonly TestNamespaces _world = new();
+    private readonly List<(IBfdEngine Engine, Task Reader)> _engines = [];
+
+    public BfdBed()
+    {
+        Ours = _world.Create();
+        Theirs = _world.Create();
+        using var ours = Ours.OpenLinks();
+        using var theirs = Theirs.OpenLinks();
+        ours.CreateVeth(new VethPair("cable", "cable", Theirs.Fd), up: true);
+        foreach (var (links, host) in new[] { (ours, 1), (theirs, 2) })
+        {
+            var index = links.Find("cable")!.Index;
+            links.Change(new LinkChange(links.Find("lo")!.Index) { Up = true });
+            links.Change(new LinkChange(index) { Up = true });
+            links.AddAddress(new LinkAddress(index, Cidr.Parse(string.Create(CultureInfo.InvariantCulture, $"192.0.2.{host}/24"))));
+            links.AddAddress(new LinkAddress(index, Cidr.Parse(string.Create(CultureInfo.InvariantCulture, $"fd00:192::{host}/64"))));
+        }
+    }
+
+    public NetworkNamespace Ours { get; }
+    public NetworkNamespace Theirs { get; }
+
+    public BfdThread Start(NetworkNamespace inside, ConcurrentQueue<BfdChange>? changes = null)
+    {
+        var engine = BfdThread.Start(inside);
+        _engines.Add((engine, KeepAsync(engine, changes)));
+        return engine;
+    }
+
+    public static BfdEndpoint Reverse(BfdEndpoint endpoint) => endpoint with { Local = endpoint.Neighbour, Neighbour = endpoint.Local };
+
+    public static BfdParameters Every(int milliseconds, int multiplier = 3) =>
+        new() { Interval = TimeSpan.FromMilliseconds(milliseconds), Multiplier = multiplier };
+
+    public static async Task<BfdSessionStatus> StatusAsync(IBfdEngine engine, BfdEndpoint endpoint) =>
+        (await engine.StatusAsync()).Single(s => s.Endpoint == endpoint);
+
+    public static Task IsAsync(IBfdEngine engine, BfdEndpoint endpoint, BfdState state) =>
+        UntilAsync(async () => (await StatusAsync(engine, endpoint)).State == state, async () => $"{state}: {await StatusAsync(engine, endpoint)}");
+
+    public static Task UntilAsync(Func<Task<bool>> condition) => UntilAsync(condition, () => Task.FromResult("never"));
+
+    public static async Task UntilAsync(Func<Task<bool>> condition, Func<Task<string>> what)
+    {
+        for (var i = 0; i < 1000; i++)
+        {
+            if (await condition())
+                return;
+            await Task.Delay(20);
+        }
+        Assert.Fail("never: " + await what());
+    }
+
+    /// <summary>Takes the cable of one end down; the other keeps its addresses.</summary>
+    public void Cut() => SetCable(up: false);
+
+    public void Mend() => SetCable(up: true);
+
+    /// <summary>A socket of the test's own in their namespace.</summary>
+    public Socket Neighbouring(IpAddr address, int port, int hops = 255) => Theirs.Run(() =>
+    {
+        var socket = new Socket(address.IsV4 ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6, SocketType.Dgram, ProtocolType.Udp);
+        if (address.IsV4)
+            socket.Ttl = (short)hops;
+        else
+            socket.SetRawSocketOption(BfdNative.IpProtoIpV6, BfdNative.IpV6UnicastHops, BitConverter.GetBytes(hops));
+        socket.Bind(new IPEndPoint(address.ToIPAddress(), port));
+        return socket;
+    });
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var (engine, reader) in _engines)
+        {
+            engine.Dispose();
+            await reader;
+        }
+        _world.Dispose();
+    }
+
+    // The reader of a disposed engine ends once its thread has.
+    private static async Task KeepAsync(BfdThread engine, ConcurrentQueue<BfdChange>? changes)
+    {
+        while (await engine.NextAsync(CancellationToken.None) is { } change)
+            changes?.Enqueue(change);
+    }
+
+    private void SetCable(bool up)
+    {
+        using var links = Theirs.OpenLinks();
+        links.Change(new LinkChange(links.Find("cable")!.Index) { Up = up });
+    }
+}
