@@ -56,6 +56,9 @@ public sealed partial class BfdSession
     /// <summary>When the next packet of ours is due; <see cref="TimeSpan.MaxValue"/> for never.</summary>
     public TimeSpan NextSend => SendsPeriodically ? _nextSend : TimeSpan.MaxValue;
 
+    /// <summary>When the neighbour will have been silent for a detection time; <see cref="TimeSpan.MaxValue"/> while none is heard.</summary>
+    public TimeSpan SilentAt => _silentAt;
+
     /// <summary>The packets are all the same until somebody says something new: Up, on both ends, and no Poll.</summary>
     public bool IsSteady => State == BfdState.Up && RemoteState == BfdState.Up && _poll == PollSequence.Idle && SendsPeriodically;
 
@@ -65,6 +68,22 @@ public sealed partial class BfdSession
         // 75 to 100 percent; a neighbour that gives up after one interval must not get close to it.
         var range = _wanted.Multiplier == 1 ? 0.15 : 0.25;
         return new TimeSpan((long)(TransmitInterval.Ticks * (0.75 + (range * _random.NextDouble()))));
+    }
+
+    /// <summary>Somebody else sends the packet that is due at <see cref="NextSend"/>, which is returned; the one after it is due next.</summary>
+    public TimeSpan TakeSend()
+    {
+        var at = _nextSend;
+        Sent(at);
+        return at;
+    }
+
+    /// <summary>Packets that were taken will not be sent, from the one of this time on.</summary>
+    public void GiveBackSend(TimeSpan at)
+    {
+        // Outside of Up the machine has set the pace anew already.
+        if (State == BfdState.Up)
+            _nextSend = Faster(_nextSend, at);
     }
 
     private bool MaySend => _wanted.Role == BfdRole.Active || RemoteDiscriminator != 0;
@@ -101,14 +120,14 @@ public sealed partial class BfdSession
         _nextSend = now + Jittered();
     }
 
-    private bool Excuse(TimeSpan now, BfdAbsence absence)
+    // Once between two packets: a caller that is always late must learn of a failure, too.
+    private bool Excuse(TimeSpan now, TimeSpan back)
     {
-        // Once between two packets: a caller that is always late must learn of a failure, too.
-        if (_excused || absence.Length <= ReceiveInterval || absence.Until <= _lastHeard || now >= absence.Until + DetectionTime)
+        if (_excused || back <= _lastHeard || now >= back + DetectionTime)
             return false;
         _excused = true;
         Excused++;
-        _silentAt = absence.Until + DetectionTime;
+        _silentAt = back + DetectionTime;
         return true;
     }
 

@@ -1,12 +1,6 @@
 namespace Calico.Core.Bfd;
 
 /// <summary>
-/// How long the caller of a session was kept from reading the network (a pause of the runtime, a suspended machine) and when it
-/// came back. What it could not read is not the neighbour's silence.
-/// </summary>
-public readonly record struct BfdAbsence(TimeSpan Until, TimeSpan Length);
-
-/// <summary>
 /// The state machine of RFC 5880 section 6.8 for one neighbour: asynchronous mode, no echo, no authentication. It has no clock
 /// and no socket: time is an argument (monotonic, from any zero), packets come in as values, and what is to be done comes out as
 /// <see cref="BfdWork"/>. After construction it makes no object.
@@ -106,10 +100,14 @@ public sealed partial class BfdSession
     /// <summary>
     /// Does what is due at an instant before which every packet has been let in: gives up a silent neighbour, sends.
     /// </summary>
-    public BfdWork Advance(TimeSpan now, BfdAbsence absence = default)
+    /// <param name="back">
+    /// When the caller last came back late, from a pause in which it could not read (a pause of the runtime, a suspended machine);
+    /// zero for never. What may have been lost then is not the neighbour's silence.
+    /// </param>
+    public BfdWork Advance(TimeSpan now, TimeSpan back = default)
     {
         var work = BfdWork.None;
-        if (now >= _silentAt && !Excuse(now, absence))
+        if (now >= _silentAt && !Excuse(now, back))
         {
             if (State is BfdState.Init or BfdState.Up)
                 work = Enter(BfdState.Down, BfdDiagnostic.ControlDetectionTimeExpired, now);

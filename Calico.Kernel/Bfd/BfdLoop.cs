@@ -10,7 +10,8 @@ namespace Calico.Kernel.Bfd;
 /// change of any session makes no object and takes no lock.
 /// </summary>
 /// <param name="report">Is told of each change of state, on the thread.</param>
-internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
+/// <param name="ahead">Sends while the thread is held up; null where the kernel cannot.</param>
+internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisposable
 {
     // A neighbour that was told once may have missed it; after a second it has noticed by itself.
     private static readonly TimeSpan LongestFarewell = TimeSpan.FromSeconds(1);
@@ -29,7 +30,7 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
     private readonly Dictionary<BfdSource, BfdPeer> _bySource = [];
     private readonly List<BfdReceiver> _receivers = [];
     private readonly long[] _strangers = new long[Enum.GetValues<BfdDiscard>().Length];
-    private BfdAbsence _absence;
+    private TimeSpan _back;
 
     private readonly record struct BfdSource(IpAddr Neighbour, IpAddr Local, ushort Port, int DeviceIndex);
 
@@ -52,11 +53,13 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
     public void Round(TimeSpan due)
     {
         var began = Now;
-        NoteAbsence(began, began - due);
+        if (began - due > Late)
+            _back = began;
         foreach (var receiver in _receivers)
             Drain(receiver);
         while (_timers.First is { } peer && peer.Deadline <= began)
             Advance(peer, began);
+        ahead?.EndRound();
     }
 
     public void Watch(BfdEndpoint endpoint, BfdParameters parameters)
@@ -68,7 +71,7 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
             _peers.Add(endpoint, peer);
             _byDiscriminator.Add(peer.Session.LocalDiscriminator, peer);
             _timers.Add(peer);
-            Open(peer, now);
+            Open(peer, now, port: 0);
             Report(peer);
             Perform(peer, BfdWork.None);
             return;
@@ -118,13 +121,7 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
     {
         foreach (var peer in _peers.Values)
             Close(peer);
-    }
-
-    private void NoteAbsence(TimeSpan now, TimeSpan late)
-    {
-        // The longest of late counts; after ten seconds it has been made use of.
-        if (late > Late && (late >= _absence.Length || now - _absence.Until > TimeSpan.FromSeconds(10)))
-            _absence = new BfdAbsence(now, late);
+        ahead?.Dispose();
     }
 
     private void Drain(BfdReceiver receiver)
@@ -189,23 +186,27 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
         }
         if (peer.RetryAt <= now)
         {
+            var port = peer.Sender?.SourcePort ?? 0;
             Close(peer);
-            Open(peer, now);
+            Open(peer, now, port);
         }
-        Perform(peer, peer.Session.Advance(now, _absence));
+        Perform(peer, peer.Session.Advance(now, _back));
     }
 
+    // What the kernel has of the session must not follow a packet that says something else.
     private void Perform(BfdPeer peer, BfdWork work)
     {
-        var sent = true;
+        var now = Now;
+        ahead?.Review(peer, now);
         if ((work & BfdWork.Final) != 0)
-            sent = peer.Send(peer.Session.ComposeFinal());
+            peer.Send(peer.Session.ComposeFinal());
         if ((work & BfdWork.Send) != 0)
-            sent &= peer.Send(peer.Session.Compose());
-        if (!sent && peer.RetryAt == TimeSpan.MaxValue)
-            peer.RetryAt = Now + RetryAfter;
+            peer.Send(peer.Session.Compose());
+        if (peer.IsBroken && peer.RetryAt == TimeSpan.MaxValue)
+            peer.RetryAt = now + RetryAfter;
         if ((work & BfdWork.StateChanged) != 0)
             Report(peer);
+        ahead?.Fill(peer, now);
         peer.Refresh();
         _timers.Moved(peer);
     }
@@ -214,7 +215,7 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
         report(new BfdChange(peer.Endpoint, peer.Session.State, peer.Session.RemoteState, peer.Session.Diagnostic));
 
     // An address or a device that is not there yet, or anew, is no fault of the session: it stays down and tries again.
-    private void Open(BfdPeer peer, TimeSpan now, ushort port = 0)
+    private void Open(BfdPeer peer, TimeSpan now, ushort port)
     {
         try
         {
@@ -223,6 +224,7 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
             peer.Receiver.Users++;
             _bySource[Source(peer)] = peer;
             (peer.Closed, peer.RetryAt) = (null, TimeSpan.MaxValue);
+            peer.ForgetError();
         }
         catch (KernelException e)
         {
@@ -234,6 +236,7 @@ internal sealed class BfdLoop(Action<BfdChange> report) : IDisposable
 
     private void Close(BfdPeer peer)
     {
+        ahead?.Cancel(peer, Now);
         if (peer.Sender is not { } sender || peer.Receiver is not { } receiver)
             return;
         _bySource.Remove(Source(peer));

@@ -20,6 +20,9 @@ internal sealed class BfdPeer(BfdEndpoint endpoint, BfdParameters parameters, ui
     public BfdReceiver? Receiver { get; set; }
     public BfdSender? Sender { get; set; }
 
+    /// <summary>What the kernel sends for us; null while the thread sends itself.</summary>
+    public BfdPlan? Plan { get; set; }
+
     /// <summary>Why there are no sockets.</summary>
     public string? Closed { get; set; }
 
@@ -39,7 +42,8 @@ internal sealed class BfdPeer(BfdEndpoint endpoint, BfdParameters parameters, ui
 
     public void Refresh()
     {
-        var deadline = Session.Deadline;
+        var send = Plan is null ? Session.NextSend : BfdAhead.Due(this);
+        var deadline = send < Session.SilentAt ? send : Session.SilentAt;
         deadline = RetryAt < deadline ? RetryAt : deadline;
         Deadline = RemoveAt < deadline ? RemoveAt : deadline;
     }
@@ -48,21 +52,27 @@ internal sealed class BfdPeer(BfdEndpoint endpoint, BfdParameters parameters, ui
 
     public void CountIn() => _in++;
 
-    /// <summary>Sends; says whether the sockets look as if they had to be opened anew.</summary>
-    public bool Send(in BfdPacket packet)
+    public void Send(in BfdPacket packet)
     {
-        if (Sender is null)
-            return true;
-        _lastError = Sender.Send(packet);
-        if (_lastError == Errno.None)
-        {
-            _out++;
-            return true;
-        }
-        _sendErrors++;
-        // No room for the moment: the next packet may have some.
-        return _lastError is Errno.EAGAIN or Errno.ENOBUFS;
+        if (Sender is not null)
+            CountOut(Sender.Send(packet));
     }
+
+    /// <summary>A packet was sent, or could not be.</summary>
+    public void CountOut(Errno error)
+    {
+        _lastError = error;
+        if (error == Errno.None)
+            _out++;
+        else
+            _sendErrors++;
+    }
+
+    /// <summary>The last packet could not be sent, and not for want of room: the sockets may have to be opened anew.</summary>
+    public bool IsBroken => _lastError is not (Errno.None or Errno.EAGAIN or Errno.ENOBUFS);
+
+    /// <summary>New sockets have not failed yet.</summary>
+    public void ForgetError() => _lastError = Errno.None;
 
     public BfdSessionStatus Status() => new(Endpoint, Session.State, Session.RemoteState, Session.Diagnostic, Session.RemoteDiagnostic,
         Session.LocalDiscriminator, Session.RemoteDiscriminator, Parameters, Session.TransmitInterval, Session.ReceiveInterval, Session.DetectionTime,

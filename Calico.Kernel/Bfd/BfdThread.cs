@@ -18,8 +18,9 @@ namespace Calico.Kernel.Bfd;
 ///   timers (heap) ──── timeout ────┘                       └──► changes ──► NextAsync
 /// </code>
 /// While no session changes, the thread makes no object and takes no lock, so it is no cause of a garbage collection and waits
-/// for nobody. It cannot escape one: what keeps the process from false alarms then is the order of a round
-/// (<see cref="BfdLoop.Round"/>), the process's latency mode, and the thread's priority.
+/// for nobody. It cannot escape one. What keeps us from false alarms then is the order of a round (<see cref="BfdLoop.Round"/>),
+/// and what keeps the neighbour from them is <see cref="BfdAhead"/>; the process's latency mode and the thread's priority make
+/// both rare.
 /// </summary>
 public sealed class BfdThread : IBfdEngine
 {
@@ -30,37 +31,43 @@ public sealed class BfdThread : IBfdEngine
     private readonly ConcurrentQueue<Action> _commands = new();
     private readonly Channel<BfdChange> _changes = Channel.CreateUnbounded<BfdChange>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
     private readonly FdHandle _wake;
-    private readonly BfdLoop _loop;
     private readonly int _namespaceFd;
     private readonly ManualResetEventSlim _farewell = new();
     private int _disposed;
+    private readonly bool _sendsAhead;
+    private BfdLoop _loop = null!;
     private bool _stopping;
     private unsafe Libc.PollFd* _fds;
     private int _room;
 
-    private BfdThread(int namespaceFd, FdHandle wake)
+    private BfdThread(int namespaceFd, FdHandle wake, bool sendsAhead)
     {
+        _sendsAhead = sendsAhead;
         _namespaceFd = namespaceFd;
         _wake = wake;
-        _loop = new BfdLoop(change => _changes.Writer.TryWrite(change));
     }
 
     /// <summary>Starts the thread inside the namespace, which it holds from then on.</summary>
     /// <exception cref="KernelException">The namespace cannot be entered.</exception>
-    public static BfdThread Start(INetworkNamespace host)
+    public static BfdThread Start(INetworkNamespace host) => Start(host, sendsAhead: true);
+
+    /// <param name="sendsAhead">Whether the kernel shall send while the thread is held up, where it can.</param>
+    internal static BfdThread Start(INetworkNamespace host, bool sendsAhead)
     {
         var wake = new FdHandle(Libc.EventFd(0, Libc.OCloexec | BfdNative.EfdNonBlock));
         if (wake.IsInvalid)
             throw new KernelException(Libc.LastErrno, "open", "eventfd");
         // Collections of the whole heap go on beside the threads as long as there is memory.
         GCSettings.LatencyMode = GCLatencyMode.SustainedLowLatency;
-        var engine = new BfdThread(host.Fd, wake);
+        var engine = new BfdThread(host.Fd, wake, sendsAhead);
         using var entered = new ManualResetEventSlim();
         KernelException? refused = null;
         new Thread(() => engine.Serve(entered, e => refused = e)) { IsBackground = true, Name = "bfd" }.Start();
         entered.Wait();
         return refused is null ? engine : throw refused;
     }
+
+    public bool SendsAhead { get; private set; }
 
     public void Watch(BfdEndpoint endpoint, BfdParameters parameters)
     {
@@ -138,6 +145,10 @@ public sealed class BfdThread : IBfdEngine
         }
         // Without the right to it we go on as everybody else does.
         BfdNative.SetPriority(0, 0, Niceness);
+        // The kernel sends in the name of the thread that asked for it.
+        var ahead = _sendsAhead ? BfdAhead.TryOpen() : null;
+        SendsAhead = ahead is not null;
+        _loop = new BfdLoop(change => _changes.Writer.TryWrite(change), ahead);
         entered.Set();
         try
         {

@@ -11,6 +11,8 @@ public sealed class FakeBfdEngine : IBfdEngine
     private readonly Dictionary<BfdEndpoint, (BfdParameters Parameters, BfdChange Last, bool Enabled)> _sessions = [];
     private readonly Channel<BfdChange> _changes = Channel.CreateUnbounded<BfdChange>();
 
+    public bool SendsAhead { get; init; } = true;
+
     public bool IsDisposed { get; private set; }
 
     /// <summary>The sessions that are wanted, with their parameters.</summary>

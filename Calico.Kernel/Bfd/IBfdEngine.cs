@@ -9,6 +9,12 @@ namespace Calico.Kernel.Bfd;
 /// </summary>
 public interface IBfdEngine : IDisposable
 {
+    /// <summary>
+    /// The kernel sends for us while the process stands still, two seconds at least. Where it cannot (no io_uring), a neighbour sees a
+    /// garbage collection that is longer than its detection time as our failure.
+    /// </summary>
+    bool SendsAhead { get; }
+
     /// <summary>Begins a session, or gives the one that is there other parameters. The first change is its state now.</summary>
     /// <exception cref="ArgumentException">There can be no such endpoint, or the parameters are out of bounds.</exception>
     void Watch(BfdEndpoint endpoint, BfdParameters parameters);

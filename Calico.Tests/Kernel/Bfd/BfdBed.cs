@@ -45,9 +45,9 @@ internal sealed class BfdBed : IAsyncDisposable
     public NetworkNamespace Ours { get; }
     public NetworkNamespace Theirs { get; }
 
-    public BfdThread Start(NetworkNamespace inside, ConcurrentQueue<BfdChange>? changes = null)
+    public BfdThread Start(NetworkNamespace inside, ConcurrentQueue<BfdChange>? changes = null, bool sendsAhead = true)
     {
-        var engine = BfdThread.Start(inside);
+        var engine = BfdThread.Start(inside, sendsAhead);
         _engines.Add((engine, KeepAsync(engine, changes)));
         return engine;
     }
@@ -76,10 +76,18 @@ internal sealed class BfdBed : IAsyncDisposable
         Assert.Fail("never: " + await what());
     }
 
-    /// <summary>Takes the cable of one end down; the other keeps its addresses.</summary>
-    public void Cut() => SetCable(up: false);
+    /// <summary>From now on no BFD packet arrives at either end, while devices and addresses look as before.</summary>
+    public async Task CutAsync()
+    {
+        foreach (var inside in new[] { Ours, Theirs })
+            await NftAsync(inside, "add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add rule inet cut in udp dport { 3784, 4784 } drop");
+    }
 
-    public void Mend() => SetCable(up: true);
+    public async Task MendAsync()
+    {
+        foreach (var inside in new[] { Ours, Theirs })
+            await NftAsync(inside, "delete table inet cut");
+    }
 
     /// <summary>A socket of the test's own in their namespace.</summary>
     public Socket Neighbouring(IpAddr address, int port, int hops = 255) => Theirs.Run(() =>
@@ -110,9 +118,9 @@ internal sealed class BfdBed : IAsyncDisposable
             changes?.Enqueue(change);
     }
 
-    private void SetCable(bool up)
+    private static async Task NftAsync(NetworkNamespace inside, string rules)
     {
-        using var links = Theirs.OpenLinks();
-        links.Change(new LinkChange(links.Find("cable")!.Index) { Up = up });
+        var (status, output, errors) = await ChildProcess.RunAsync("ip", "netns", "exec", Path.GetFileName(inside.Path), "nft", rules);
+        Assert.True(status == 0, output + errors);
     }
 }

@@ -56,6 +56,64 @@ public sealed class BfdPauseTests : IAsyncLifetime
         { State: BfdState.Down, Diagnostic: BfdDiagnostic.ControlDetectionTimeExpired });
     }
 
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_neighbour_goes_on_hearing_us_through_a_pause_if_the_kernel_sends_ahead_and_only_then(bool ahead)
+    {
+        var held = _bed.Start(_bed.Ours, sendsAhead: ahead);
+        var other = _bed.Start(_bed.Theirs);
+        Skip.If(ahead && !held.SendsAhead, "this kernel has no io_uring");
+        held.Watch(Endpoint, Every(100));
+        other.Watch(Reverse(Endpoint), Every(100));
+        await UntilAsync(async () => await StatusAsync(other, Reverse(Endpoint)) is { State: BfdState.Up, DetectionTime.TotalMilliseconds: 300 });
+        await UntilAsync(async () => await StatusAsync(held, Endpoint) is { State: BfdState.Up, DetectionTime.TotalMilliseconds: 300 });
+        await Task.Delay(500);
+
+        await HoldAsync(held, TimeSpan.FromSeconds(0.9));
+        await RoundsAsync(1);
+
+        Assert.Equal(ahead ? 0 : 1, (await StatusAsync(other, Reverse(Endpoint))).Counters.Downs);
+    }
+
+    [SkippableFact]
+    public async Task What_the_kernel_sends_ahead_has_the_agreed_pace_and_ends_with_the_state_that_it_tells()
+    {
+        Skip.IfNot(_engine.SendsAhead, "this kernel has no io_uring");
+        await using var puppet = await UpAsync();
+        using var heard = _bed.Neighbouring(Neighbour, BfdEndpoint.SingleHopPort);
+        await Task.Delay(1000);
+        var octets = new byte[100];
+        while (heard.Available > 0)
+            heard.Receive(octets);
+
+        var packets = await CountAsync(heard, TimeSpan.FromSeconds(3));
+        Assert.InRange(packets, 9, 14);
+
+        _engine.SetEnabled(Endpoint, false);
+        await IsAsync(_engine, Endpoint, BfdState.AdminDown);
+        while (heard.Available > 0)
+            heard.Receive(octets);
+        BfdPacket.TryDecode(octets, out var last);
+        Assert.Equal(BfdState.AdminDown, last.State);
+        Assert.InRange(await CountAsync(heard, TimeSpan.FromSeconds(2)), 1, 3);
+
+        async Task<int> CountAsync(System.Net.Sockets.Socket socket, TimeSpan time)
+        {
+            var count = 0;
+            using var end = new CancellationTokenSource(time);
+            try
+            {
+                for (; ; count++)
+                    await socket.ReceiveAsync(octets, end.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                return count;
+            }
+        }
+    }
+
     [Fact]
     public async Task Thousands_of_packets_make_no_object()
     {
@@ -96,10 +154,12 @@ public sealed class BfdPauseTests : IAsyncLifetime
         return puppet;
     }
 
-    private async Task HoldAsync(TimeSpan time, Action? before = null)
+    private Task HoldAsync(TimeSpan time, Action? before = null) => HoldAsync(_engine, time, before);
+
+    private static async Task HoldAsync(BfdThread engine, TimeSpan time, Action? before = null)
     {
         var held = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _engine.Execute(() =>
+        engine.Execute(() =>
         {
             using var never = new ManualResetEventSlim();
             never.Wait(time);
