@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Calico.Tests.Conformance.Bfd;
 using Calico.Tests.Datastore.Embedded;
 
 namespace Calico.Tests;
@@ -13,6 +14,7 @@ public static class ChildProcess
     {
         ["embedded-stress"] = EmbeddedStress.RunAsync,
         ["embedded-open"] = EmbeddedStress.OpenAsync,
+        ["bfd-soak"] = BfdSoak.RunAsync,
     };
 
     public static async Task<int> Main(string[] args)
