@@ -1,6 +1,7 @@
 using Akka.Actor;
 using Akka.Actor.Setup;
 using Akka.Configuration;
+using Calico.Actors.Bfd;
 using Calico.Actors.Bgp;
 using Calico.Actors.Cni;
 using Calico.Actors.Dataplane;
@@ -14,6 +15,7 @@ using Calico.Actors.Tunnels;
 using Calico.Core.Nft;
 using Calico.Core.Policy.Render;
 using Calico.Datastore;
+using Calico.Kernel.Bfd;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Nft;
 
@@ -57,6 +59,7 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///     bgp          sessions, RIB
 ///     routing      resources and blocks to BGP, BGP to routes
 ///       services   Services of Kubernetes, for their routes
+///     bfd          watches the paths to peers, if it is switched on    (own thread)
 ///     facts        pools and labels for the calls of the runtime
 ///     reconciler   keeps what the datastore says of this node's workloads true
 ///     tunnels      this node's addresses for IPIP, VXLAN and WireGuard
@@ -78,7 +81,8 @@ public static class NodeSystem
         var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, options.Routes.InterfacePrefix, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
         var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, registry, routes, options.Routing), "routing");
-        var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time), "bgp");
+        var bfd = options.Routing.Bfd is null ? ActorRefs.Nobody : system.ActorOf(BfdActor.Props(() => BfdThread.Start(ports.Host), ports.Time), "bfd");
+        var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time, bfd), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         var reconciler = system.ActorOf(ReconcilerActor.Props(new ReconcilerServices(options.Node, ports.Datastore, lease, registry, enforcer, facts,
             ports.Time, ports.RegisterNode), upstream), "reconciler");

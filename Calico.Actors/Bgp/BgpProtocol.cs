@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
@@ -228,6 +229,9 @@ public sealed record PeerConfig
     /// <summary>How long the peer shall keep our routes as its last choice after that (RFC 9494); zero: not at all.</summary>
     public TimeSpan LongLivedTime { get; init; }
 
+    /// <summary>How the path to the peer is watched (RFC 5880); null: not at all.</summary>
+    public BfdParameters? Bfd { get; init; }
+
     /// <summary>TCP MD5 (RFC 2385), at most 80 octets.</summary>
     public string? Password { get; init; }
 
@@ -293,6 +297,7 @@ public sealed record PeerConfig
         ErrorWaitMax = next.ErrorWaitMax,
         RestartTime = next.RestartTime,
         LongLivedTime = next.LongLivedTime,
+        Bfd = next.Bfd,
         NextHopMode = next.NextHopMode,
         ReflectorClient = next.ReflectorClient,
         AllowedOwnAs = next.AllowedOwnAs,

@@ -17,7 +17,7 @@ namespace Calico.Actors.Bgp;
 /// </summary>
 [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001",
     Justification = "An actor is not disposed: PostStop releases what it owns")]
-internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
+internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
 {
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly ushort _index;
@@ -37,9 +37,9 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     private int _epoch;
 
     public BgpSessionActor(ushort index, PeerConfig peer, SpeakerConfig speaker, IActorRef rib,
-        SessionCounters counters, TimeProvider time)
+        SessionCounters counters, TimeProvider time, IActorRef bfd)
     {
-        (_index, _peer, _speaker, _rib, _counters, _time) = (index, peer, speaker, rib, counters, time);
+        (_index, _peer, _speaker, _rib, _counters, _time, _bfd) = (index, peer, speaker, rib, counters, time, bfd);
         _config = peer.ToSession(speaker, speaker.Restarting);
         _timers = new(() => new SessionTimers(Timers, time));
 
@@ -62,14 +62,15 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             _peer.Name, m.Problem, m.Suppressed));
         Receive<SendUpdates>(OnSendUpdates);
         Receive<PrefixLimitReached>(OnLimit);
+        ReceiveBfd();
         Receive<ChunkSent>(m => _rib.Tell(new RibChunkSent(_index, m.Epoch)));
     }
 
     public ITimerScheduler Timers { get; set; } = null!;
 
     public static Props Props(ushort index, PeerConfig peer, SpeakerConfig speaker, IActorRef rib,
-        SessionCounters counters, TimeProvider time) =>
-        Akka.Actor.Props.Create(() => new BgpSessionActor(index, peer, speaker, rib, counters, time));
+        SessionCounters counters, TimeProvider time, IActorRef bfd) =>
+        Akka.Actor.Props.Create(() => new BgpSessionActor(index, peer, speaker, rib, counters, time, bfd));
 
     protected override void PostStop()
     {
@@ -95,6 +96,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
     {
         (_peer, _speaker) = (peer, speaker);
         _config = peer.ToSession(speaker, speaker.Restarting);
+        WatchPath();
     }
 
     // Limits alone need no routes again.
@@ -280,6 +282,7 @@ internal sealed class BgpSessionActor : ReceiveActor, IWithTimers
             case SessionEffect.SessionUp x:
                 _epoch++;
                 _counters.CountEstablished();
+                WatchPath();
                 _rib.Tell(new RibPeerUp(PeerOf(x.Connection, x.Agreement), _peer.Name, _epoch,
                     x.Agreement.PeerOpen.Capabilities.GracefulRestart is not null, x.Agreement.PeerRestarting));
                 break;

@@ -50,6 +50,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly TimeProvider _time;
+    private readonly IActorRef _bfd;
     private readonly IActorRef _routeTarget;
     private readonly SortedDictionary<Cidr, OriginatedRoute> _originated = [];
     private readonly SortedDictionary<string, Session> _sessions = new(StringComparer.Ordinal);
@@ -63,9 +64,9 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     private bool _converged;
     private ushort _lastIndex;
 
-    public BgpSpeakerActor(IActorRef routeTarget, TimeProvider time)
+    public BgpSpeakerActor(IActorRef routeTarget, TimeProvider time, IActorRef bfd)
     {
-        (_routeTarget, _time) = (routeTarget, time);
+        (_routeTarget, _time, _bfd) = (routeTarget, time, bfd);
         _strangers = new(time, QuietTime);
         _listeners = new(Self, _log);
         Receive<BgpProtocol.ConfigureSpeaker>(Configure);
@@ -94,8 +95,9 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
 
     /// <param name="routeTarget">Gets <see cref="BgpProtocol.BestRoutesChanged"/> and <see cref="BgpProtocol.InitialConvergence"/>.</param>
     /// <param name="time">The clock.</param>
-    public static Props Props(IActorRef routeTarget, TimeProvider time) =>
-        Akka.Actor.Props.Create(() => new BgpSpeakerActor(routeTarget, time));
+    /// <param name="bfd">Who watches the paths to peers (<see cref="Bfd.BfdActor"/>); null: nobody.</param>
+    public static Props Props(IActorRef routeTarget, TimeProvider time, IActorRef? bfd = null) =>
+        Akka.Actor.Props.Create(() => new BgpSpeakerActor(routeTarget, time, bfd ?? ActorRefs.Nobody));
 
     // child      fault   outcome
     // session    any     stop; made anew after a pause (its state is on the wire and in the configuration)
@@ -173,7 +175,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     private void Spawn(Session session)
     {
         session.Actor = Context.ActorOf(BgpSessionActor.Props(session.Index, session.Config, _config!, _rib,
-            session.Counters, _time));
+            session.Counters, _time, _bfd));
         Context.WatchWith(session.Actor, new SessionStopped(session.Config.Name, session.Actor));
         session.Actor.Tell(new StartSession());
     }

@@ -137,6 +137,7 @@ internal sealed class PeerExpansion
             SourceAddress = spec.SourceAddress == "None" ? null : own,
             RestartTime = spec.MaxRestartTime?.ToTimeSpan() ?? Peering.DefaultRestartTime,
             LongLivedTime = _context.Inputs.LongLivedTime,
+            Bfd = _context.Inputs.Bfd,
             KeepaliveTime = spec.KeepaliveTime?.ToTimeSpan(),
             TtlSecurityHops = spec.TtlSecurity is > 0 and <= 255 and var hops ? (byte)hops : null,
             // Reflectors of one cluster are equals, all others of our AS are clients.

@@ -120,6 +120,7 @@ public static class Peering
                     Passive = PeerConfig.IsPassiveInMesh(own, address),
                     RestartTime = global.NodeMeshMaxRestartTime?.ToTimeSpan() ?? DefaultRestartTime,
                     LongLivedTime = context.Inputs.LongLivedTime,
+                    Bfd = context.Inputs.Bfd,
                 }, global.NodeMeshPassword, []);
             }
         }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Policy;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
@@ -21,6 +22,9 @@ public sealed record PeeringInputs(string Node)
 
     /// <summary>How long peers shall keep our routes as their last choice (RFC 9494).</summary>
     public TimeSpan LongLivedTime { get; init; }
+
+    /// <summary>How the paths to peers are watched.</summary>
+    public BfdParameters? Bfd { get; init; }
 
     /// <summary>Blocks that this node holds.</summary>
     public ImmutableSortedSet<Cidr> Blocks { get; init; } = [];

@@ -70,7 +70,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         _introduced = introduced;
         _options = options;
-        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, LongLivedTime = options.LongLivedTime, Secret = new SecretFiles(options.SecretsDirectory).Read },
+        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, LongLivedTime = options.LongLivedTime, Bfd = options.Bfd, Secret = new SecretFiles(options.SecretsDirectory).Read },
             options.ServiceRanges);
         _learned = new LearnedRoutes(_resources);
         _announcer = new Announcer(_own, introduced);

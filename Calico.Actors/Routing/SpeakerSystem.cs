@@ -1,17 +1,20 @@
 using Akka.Actor;
 using Akka.Actor.Setup;
 using Akka.Configuration;
+using Calico.Actors.Bfd;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Dispatch;
+using Calico.Kernel.Bfd;
 using Calico.Kernel.Namespaces;
 
 namespace Calico.Actors.Routing;
 
 /// <summary>What a speaker outside a cluster is made of.</summary>
 /// <param name="Host">Where its routes go; null: into no kernel.</param>
+/// <param name="Bfd">Where paths to peers are watched; null: nowhere.</param>
 /// <param name="Loggers">A HOCON line that names the logger; empty keeps Akka's own.</param>
-public sealed record SpeakerOptions(INetworkNamespace? Host, TimeProvider Time, string Loggers = "");
+public sealed record SpeakerOptions(INetworkNamespace? Host, INetworkNamespace? Bfd, TimeProvider Time, string Loggers = "");
 
 /// <summary>The actors that its edges speak to.</summary>
 /// <param name="Router">Takes <see cref="BgpProtocol.ConfigureSpeaker"/>.</param>
@@ -36,7 +39,8 @@ public static class SpeakerSystem
             : system.ActorOf(RouteWriterActor.Props(options.Host, new RouteWriterOptions()).WithDispatcher(DispatcherNames.KernelWriter), "routes");
         var router = options.Host is null ? system.ActorOf(Props.Create(() => new SinkActor()), "router")
             : system.ActorOf(RouterActor.Props(options.Host, writer), "router");
-        var speaker = system.ActorOf(BgpSpeakerActor.Props(router, options.Time), "bgp");
+        var bfd = options.Bfd is { } here ? system.ActorOf(BfdActor.Props(() => BfdThread.Start(here), options.Time), "bfd") : ActorRefs.Nobody;
+        var speaker = system.ActorOf(BgpSpeakerActor.Props(router, options.Time, bfd), "bgp");
         system.ActorOf(SentinelActor.Props(options.Host is null ? [router, speaker] : [writer, router, speaker]), "sentinel");
         return new SpeakerRefs(system, speaker, router);
     }

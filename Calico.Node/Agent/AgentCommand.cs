@@ -81,6 +81,7 @@ internal static class AgentCommand
                     RouterId = options.RouterId,
                     SecretsDirectory = options.BgpSecretsDirectory,
                     LongLivedTime = options.LongLivedTime,
+                    Bfd = options.Bfd,
                     ServiceRanges = options.AdvertisedClusterIps,
                     Services = datastore as IPlainObjects,
                     KubernetesName = options.KubernetesName,

@@ -2,6 +2,8 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using Calico.Actors.Ipam;
+using Calico.Actors.Routing;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
@@ -65,6 +67,9 @@ public sealed record AgentOptions
     /// <summary>How long peers shall keep this node's routes as their last choice after its restart time; CALICO_BGP_LONG_LIVED_TIME, seconds.</summary>
     public TimeSpan LongLivedTime { get; init; }
 
+    /// <summary>How the paths to BGP peers are watched; null: not at all. CALICO_BFD.</summary>
+    public BfdParameters? Bfd { get; init; }
+
     /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
     public string? BgpSecretsDirectory { get; init; }
 
@@ -108,6 +113,7 @@ public sealed record AgentOptions
             KubernetesName = read.Text("CALICO_K8S_NODE_REF"),
             BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
             LongLivedTime = TimeSpan.FromSeconds(read.Number("CALICO_BGP_LONG_LIVED_TIME", 0, (int)LongLivedFamily.MaxStaleTime.TotalSeconds) ?? 0),
+            Bfd = BfdSetting.TryParse(read.Text("CALICO_BFD"), out var bfd) ? bfd : null,
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
             MetricsHost = read.Text("FELIX_PROMETHEUSMETRICSHOST") ?? "",
@@ -122,6 +128,8 @@ public sealed record AgentOptions
             MeshCertificate = read.Certificate("CALICO_MESH_CERT_FILE", "CALICO_MESH_KEY_FILE"),
             MeshRoots = read.Roots("CALICO_MESH_CA_FILE"),
         };
+        if (!BfdSetting.TryParse(read.Text("CALICO_BFD"), out _))
+            read.Report($"CALICO_BFD is '{read.Text("CALICO_BFD")}': write {BfdSetting.Expected}");
         if (options.MeshCertificate is null && read.Flag("CALICO_MESH_INSECURE") is not true)
             read.Report("CALICO_MESH_CERT_FILE, CALICO_MESH_KEY_FILE and CALICO_MESH_CA_FILE are not set: nodes would accept anybody as a member; "
                 + "CALICO_MESH_INSECURE=true allows that on a network where nobody else is");

@@ -72,8 +72,9 @@ internal static class BgpCommand
     private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
     {
         using var host = hasFib ? NetworkNamespace.OpenCurrent() : null;
+        using var paths = Surroundings.Bfd is null ? null : NetworkNamespace.OpenCurrent();
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var refs = SpeakerSystem.Start(new SpeakerOptions(host, TimeProvider.System, SerilogLogger.Hocon));
+        var refs = SpeakerSystem.Start(new SpeakerOptions(host, paths, TimeProvider.System, SerilogLogger.Hocon));
         refs.System.RegisterOnTermination(stopping.Cancel);
         refs.Router.Tell(new BgpProtocol.ConfigureSpeaker(config));
         await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker);
@@ -135,6 +136,8 @@ internal static class BgpCommand
         RouterId = Environment.GetEnvironmentVariable("CALICO_ROUTER_ID"),
         SecretsDirectory = Environment.GetEnvironmentVariable("CALICO_BGP_SECRETS_DIR"),
         LongLivedTime = LongLivedTime,
+        Bfd = BfdSetting.TryParse(Environment.GetEnvironmentVariable("CALICO_BFD"), out var bfd) ? bfd
+            : throw new SpeakerFileException($"CALICO_BFD is '{Environment.GetEnvironmentVariable("CALICO_BFD")}': write {BfdSetting.Expected}"),
     };
 
     private static TimeSpan LongLivedTime => Environment.GetEnvironmentVariable("CALICO_BGP_LONG_LIVED_TIME") is not { Length: > 0 } text ? default

@@ -40,7 +40,7 @@ internal static class SpeakerFile
     /// <param name="options">What the environment says.</param>
     public static SpeakerConfig Parse(string text, string name, string node, RoutingOptions? options = null)
     {
-        var inputs = new PeeringInputs(node) { IsAlone = true, RouterId = options?.RouterId, LongLivedTime = options?.LongLivedTime ?? default, Secret = new SecretFiles(options?.SecretsDirectory).Read };
+        var inputs = new PeeringInputs(node) { IsAlone = true, RouterId = options?.RouterId, LongLivedTime = options?.LongLivedTime ?? default, Bfd = options?.Bfd, Secret = new SecretFiles(options?.SecretsDirectory).Read };
         var problems = new List<string>();
         foreach (var document in Documents(text, name))
         {

@@ -62,10 +62,10 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
 
     internal (Speaker One, Speaker Two) StartPair() => (Start(Config(1, Peer(1, 2))), Start(Config(2, Peer(2, 1))));
 
-    internal Speaker Start(SpeakerConfig config)
+    internal Speaker Start(SpeakerConfig config, IActorRef? bfd = null)
     {
         var target = Sys.ActorOf(Props.Create(() => new RouteTarget()));
-        var speaker = Sys.ActorOf(BgpSpeakerActor.Props(target, TimeProvider.System));
+        var speaker = Sys.ActorOf(BgpSpeakerActor.Props(target, TimeProvider.System, bfd));
         var started = new Speaker(speaker, target);
         speaker.Tell(new BgpProtocol.ConfigureSpeaker(config));
         return started;

@@ -1,0 +1,87 @@
+using Akka.Actor;
+using Akka.TestKit;
+using Calico.Actors.Bfd;
+using Calico.Actors.Bgp;
+using Calico.Actors.Routing;
+using Calico.Core.Bfd;
+using Calico.Core.Bgp.Session;
+using Calico.Core.Bgp.Wire;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Actors.Bgp;
+
+/// <summary>What BFD says of the path to a peer, and what the session makes of it.</summary>
+[Layer("actor")]
+public class PathFailureTests(ITestOutputHelper output) : SpeakerFixture(output)
+{
+    [Fact]
+    public async Task A_broken_path_ends_the_session_if_it_was_whole_before()
+    {
+        var bfd = CreateTestProbe();
+        var one = Start(Config(1, Peer(1, 2) with { Bfd = new BfdParameters() }), bfd);
+        var two = Start(Config(2, Peer(2, 1)));
+        two.Originate("10.65.2.0/26");
+        await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
+        var watch = await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10));
+        Assert.Equal(new BfdEndpoint(Address(2), Address(1)), watch.Endpoint);
+
+        // Of before, and a neighbour that was switched off: neither is a failure.
+        Say(watch, BfdState.Down, BfdState.Down, BfdDiagnostic.ControlDetectionTimeExpired);
+        Say(watch, BfdState.Up, BfdState.Up, BfdDiagnostic.None);
+        Say(watch, BfdState.Down, BfdState.AdminDown, BfdDiagnostic.NeighborSignaledSessionDown);
+        Say(watch, BfdState.Up, BfdState.Up, BfdDiagnostic.None);
+        Assert.Equal((SessionPhase.Established, 1), Of(await one.PeerStatus()));
+
+        Say(watch, BfdState.Down, BfdState.Down, BfdDiagnostic.ControlDetectionTimeExpired);
+
+        await Eventually(async () => (await one.PeerStatus()).LastDown is DownReason.PathFailed, "it ended for this reason");
+        Assert.Contains(new NotificationCount(true, ErrorCode.Cease, CeaseError.BfdDown, 1), (await one.PeerStatus()).Counters.Notifications);
+        await Eventually(async () => Of(await one.PeerStatus()) == (SessionPhase.Established, 2), "it is up again");
+        await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
+        await bfd.ExpectNoMsgAsync(TimeSpan.FromMilliseconds(100));
+    }
+
+    [Fact]
+    public async Task A_peer_that_is_watched_no_more_is_said_to_be()
+    {
+        var bfd = CreateTestProbe();
+        var peer = Peer(1, 2) with { Bfd = new BfdParameters() };
+        var one = Start(Config(1, peer), bfd);
+        Start(Config(2, Peer(2, 1)));
+        var watch = await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10));
+
+        one.Actor.Tell(new BgpProtocol.ConfigureSpeaker(Config(1, peer with { Bfd = new BfdParameters { Multiplier = 5 } })));
+        Assert.Equal(5, (await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10))).Parameters.Multiplier);
+        one.Actor.Tell(new BgpProtocol.ConfigureSpeaker(Config(1, peer with { Bfd = null })));
+
+        Assert.Equal(watch.Endpoint, (await bfd.ExpectMsgAsync<BfdProtocol.Unwatch>(TimeSpan.FromSeconds(10))).Endpoint);
+        Assert.Equal((SessionPhase.Established, 1), Of(await one.PeerStatus()));
+    }
+
+    [Theory]
+    [InlineData(null, null, 0)]
+    [InlineData("off", null, 0)]
+    [InlineData("100ms", 100, 3)]
+    [InlineData("1s*5", 1000, 5)]
+    public void The_environment_says_how(string? text, int? interval, int multiplier)
+    {
+        Assert.True(BfdSetting.TryParse(text, out var parameters));
+        Assert.Equal(interval, (int?)parameters?.Interval.TotalMilliseconds);
+        Assert.Equal(multiplier, parameters?.Multiplier ?? 0);
+    }
+
+    [Theory]
+    [InlineData("300")]
+    [InlineData("1ms")]
+    [InlineData("300ms*0")]
+    [InlineData("300ms*256")]
+    [InlineData("300ms*-1")]
+    [InlineData("300ms*3*2")]
+    [InlineData("on")]
+    public void Anything_else_is_refused(string text) => Assert.False(BfdSetting.TryParse(text, out _));
+
+    private static (SessionPhase, int) Of(PeerStatus status) => (status.Phase, status.Counters.Established);
+
+    private static void Say(BfdProtocol.Watch watch, BfdState state, BfdState remote, BfdDiagnostic diagnostic) =>
+        watch.Subscriber.Tell(new BfdProtocol.StateChanged(watch.Endpoint, state, remote, diagnostic, DateTimeOffset.UnixEpoch));
+}
