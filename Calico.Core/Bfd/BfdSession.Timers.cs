@@ -59,8 +59,8 @@ public sealed partial class BfdSession
     /// <summary>When the neighbour will have been silent for a detection time; <see cref="TimeSpan.MaxValue"/> while none is heard.</summary>
     public TimeSpan SilentAt => _silentAt;
 
-    /// <summary>The packets are all the same until somebody says something new: Up, on both ends, and no Poll.</summary>
-    public bool IsSteady => State == BfdState.Up && RemoteState == BfdState.Up && _poll == PollSequence.Idle && SendsPeriodically;
+    /// <summary>Up, and packets are sent at the agreed pace: what they say stays the same until somebody says something new.</summary>
+    public bool IsPacing => State == BfdState.Up && SendsPeriodically;
 
     /// <summary>A pause before the next packet: an interval less jitter (section 6.8.7).</summary>
     public TimeSpan Jittered()

@@ -4,21 +4,22 @@ using Calico.Core.Bfd;
 namespace Calico.Kernel.Bfd;
 
 /// <summary>
-/// Sends ahead: while a session is up and its packets are all the same, those of the next two seconds are with the kernel already, each
-/// with its time. A garbage collection that stops every thread of the process, ours included, then does not stop the packets, and
-/// the neighbour goes on hearing us. When the process ends they end with it; when the thread hangs they end after two to three
-/// seconds, and the neighbour's detection time begins.
-/// <para>Whatever changes what a packet says takes the rest back first (<see cref="Cancel"/>).</para>
+/// Sends ahead: while a session is up, its packets of the next seconds are with the kernel already, each with its time. A garbage
+/// collection that stops every thread of the process, ours included, then does not stop the packets, and the neighbour goes on
+/// hearing us. When the process ends or is stopped they end with it; when only this thread hangs they end after
+/// <see cref="Horizon"/> at the least, and the neighbour's detection time begins.
+/// <para>Whatever changes what a packet says takes the rest back (<see cref="Review"/>) in the step that hands over the new ones,
+/// before anything else is sent: there is no moment in which the kernel has nothing and the neighbour expects a lot.</para>
 /// </summary>
 internal sealed class BfdAhead : IDisposable
 {
-    /// <summary>The pause that is survived at the least.</summary>
-    public static readonly TimeSpan Horizon = TimeSpan.FromSeconds(2);
+    /// <summary>The pause that is survived at the least, but of short intervals no more than <see cref="Packets"/>.</summary>
+    public static readonly TimeSpan Horizon = TimeSpan.FromSeconds(5);
 
-    private static readonly TimeSpan Full = Horizon * 1.5;
+    public const int Packets = 256;
 
-    // A neighbour that is more patient than this survives a pause of ours without help.
-    private static readonly TimeSpan Patience = Horizon * 2;
+    // Handed over each second.
+    private const double Full = 1.2;
 
     private const ulong CancelTag = ulong.MaxValue;
     private const int SendKind = 1;
@@ -33,59 +34,50 @@ internal sealed class BfdAhead : IDisposable
     public static BfdAhead? TryOpen() => IoUring.TryOpen() is { } ring ? new BfdAhead(ring) : null;
 
     /// <summary>When to look after the session's packets again.</summary>
-    public static TimeSpan Due(BfdPeer peer) => peer.Plan is null ? TimeSpan.MaxValue : peer.Session.NextSend - Horizon;
+    public static TimeSpan Due(BfdPeer peer) => peer.Plan is null ? TimeSpan.MaxValue : peer.Session.NextSend - Reach(peer);
 
-    /// <summary>Takes back what the kernel has of a session whose packets say something else by now.</summary>
+    /// <summary>Takes back what the kernel has of a session whose packets say something else by now, with the next <see cref="Flush"/>.</summary>
     public void Review(BfdPeer peer, TimeSpan now)
     {
         if (peer.Plan is { } plan
             && (!IsWanted(peer) || plan.Interval != peer.Session.TransmitInterval || plan.Packet != peer.Session.Compose()))
-            Cancel(peer, now);
+            TakeBack(peer, plan, now);
     }
 
-    /// <summary>Gives the kernel the packets of the next seconds, if it has few.</summary>
+    /// <summary>Has the kernel's packets of the session reach as far as they shall, with the next <see cref="Flush"/>.</summary>
     public unsafe void Fill(BfdPeer peer, TimeSpan now)
     {
-        if (!IsWanted(peer) || peer.Session.NextSend >= now + Horizon)
+        if (!IsWanted(peer))
+            return;
+        var reach = Reach(peer);
+        if (peer.Session.NextSend >= now + reach)
             return;
         var plan = peer.Plan ??= Begin(peer);
-        while (peer.Session.NextSend < now + Full && plan.HasRoom(now))
+        for (var more = plan.HasRoom(now); more;)
         {
-            if (!_ring.HasRoom)
-                Flush();
             var at = peer.Session.TakeSend();
             plan.Add(at);
-            _ring.SendAt(at, plan.Fd, plan.Message, plan.WaitTag, plan.WaitTag | SendKind);
-            _isQueued = true;
+            more = peer.Session.NextSend < now + (reach * Full) && plan.HasRoom(now);
+            _ring.SendAt(at, plan.Fd, plan.Message, plan.WaitTag, plan.WaitTag | SendKind, isLast: !more);
         }
+        _isQueued = true;
     }
 
     /// <summary>No packet of the session is with the kernel any more when this returns.</summary>
     public void Cancel(BfdPeer peer, TimeSpan now)
     {
-        if (peer.Plan is not { } plan)
-            return;
-        _ring.Cancel(plan.WaitTag, CancelTag);
+        if (peer.Plan is { } plan)
+            TakeBack(peer, plan, now);
         Flush();
-        peer.Session.GiveBackSend(plan.FirstAfter(now));
-        peer.Plan = null;
-        plan.Peer = null;
-        Reap();
     }
 
-    /// <summary>Hands over what was filled.</summary>
+    /// <summary>Hands over what was filled and reviewed.</summary>
     public void Flush()
     {
+        if (!_isQueued)
+            return;
         _ring.Flush();
         _isQueued = false;
-    }
-
-    /// <summary>At the end of a round: hands over, and counts what was sent.</summary>
-    public void EndRound()
-    {
-        if (_isQueued)
-            Flush();
-        Reap();
     }
 
     public void Dispose()
@@ -102,7 +94,22 @@ internal sealed class BfdAhead : IDisposable
     }
 
     private static bool IsWanted(BfdPeer peer) =>
-        peer is { Sender: not null, IsLeaving: false } && peer.Session.IsSteady && peer.Session.RemoteDetectionTime <= Patience;
+        peer is { Sender: not null, IsLeaving: false } && peer.Session.IsPacing && peer.Session.RemoteDetectionTime <= Horizon;
+
+    private static TimeSpan Reach(BfdPeer peer)
+    {
+        var most = peer.Session.TransmitInterval * Packets;
+        return most < Horizon ? most : Horizon;
+    }
+
+    private void TakeBack(BfdPeer peer, BfdPlan plan, TimeSpan now)
+    {
+        _ring.Cancel(plan.WaitTag, CancelTag);
+        _isQueued = true;
+        peer.Session.GiveBackSend(plan.FirstAfter(now));
+        peer.Plan = null;
+        plan.Peer = null;
+    }
 
     private BfdPlan Begin(BfdPeer peer)
     {
@@ -117,7 +124,8 @@ internal sealed class BfdAhead : IDisposable
         return plan;
     }
 
-    private void Reap()
+    /// <summary>Counts what was sent.</summary>
+    public void Reap()
     {
         while (_ring.TryReap(out var tag, out var result))
         {
@@ -139,7 +147,8 @@ internal sealed class BfdAhead : IDisposable
 /// <summary>The packets of a session that the kernel has: all of one content, with their times.</summary>
 internal sealed unsafe class BfdPlan
 {
-    private const int Most = 512;
+    // As many as reach far enough at three quarters of the interval.
+    private const int Most = IoUring.LongestChain;
 
     private readonly byte* _memory;
     private readonly TimeSpan[] _times = new TimeSpan[Most];

@@ -59,7 +59,7 @@ internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisp
             Drain(receiver);
         while (_timers.First is { } peer && peer.Deadline <= began)
             Advance(peer, began);
-        ahead?.EndRound();
+        ahead?.Reap();
     }
 
     public void Watch(BfdEndpoint endpoint, BfdParameters parameters)
@@ -193,11 +193,17 @@ internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisp
         Perform(peer, peer.Session.Advance(now, _back));
     }
 
-    // What the kernel has of the session must not follow a packet that says something else.
+    // What the kernel has of the session must not follow a packet that says something else, and it must have the new ones before
+    // the neighbour learns that there will be many.
     private void Perform(BfdPeer peer, BfdWork work)
     {
         var now = Now;
-        ahead?.Review(peer, now);
+        if (ahead is not null)
+        {
+            ahead.Review(peer, now);
+            ahead.Fill(peer, now);
+            ahead.Flush();
+        }
         if ((work & BfdWork.Final) != 0)
             peer.Send(peer.Session.ComposeFinal());
         if ((work & BfdWork.Send) != 0)
@@ -206,7 +212,6 @@ internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisp
             peer.RetryAt = now + RetryAfter;
         if ((work & BfdWork.StateChanged) != 0)
             Report(peer);
-        ahead?.Fill(peer, now);
         peer.Refresh();
         _timers.Moved(peer);
     }

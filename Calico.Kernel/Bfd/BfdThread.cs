@@ -130,6 +130,8 @@ public sealed class BfdThread : IBfdEngine
         return answer.Task.IsCompletedSuccessfully ? await answer.Task : otherwise;
     }
 
+    // What fails here, whatever it is, ends the engine and not the process; who reads the changes is told.
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1031", Justification = "Told to the owner, who begins anew")]
     private unsafe void Serve(ManualResetEventSlim entered, Action<KernelException> refuse)
     {
         Exception? fault = null;
@@ -160,7 +162,7 @@ public sealed class BfdThread : IBfdEngine
                 _loop.Round(due);
             }
         }
-        catch (Exception e) when (e is KernelException or InvalidOperationException)
+        catch (Exception e)
         {
             fault = e;
         }

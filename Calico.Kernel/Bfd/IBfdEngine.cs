@@ -10,7 +10,7 @@ namespace Calico.Kernel.Bfd;
 public interface IBfdEngine : IDisposable
 {
     /// <summary>
-    /// The kernel sends for us while the process stands still, two seconds at least. Where it cannot (no io_uring), a neighbour sees a
+    /// The kernel sends for us while the process stands still, five seconds or 256 packets of a session at least. Where it cannot (no io_uring), a neighbour sees a
     /// garbage collection that is longer than its detection time as our failure.
     /// </summary>
     bool SendsAhead { get; }

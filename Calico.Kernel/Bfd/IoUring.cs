@@ -5,15 +5,16 @@ using Calico.Kernel.Netlink;
 namespace Calico.Kernel.Bfd;
 
 /// <summary>
-/// As much of io_uring as it takes to have the kernel send datagrams at given times, whatever the thread does meanwhile. A
-/// pair of requests is a timeout and, linked to it, a sendmsg: the kernel begins the second when the first has run out. It
-/// does so in the name of the thread that submitted them, also while that thread waits for something else; when the thread
+/// As much of io_uring as it takes to have the kernel send datagrams at given times, whatever the thread does meanwhile. For each
+/// there is a timeout and, linked to it, a sendmsg: the kernel begins the second when the first has run out. It does so in the name of the thread that submitted them, also while that thread waits for something else; when the thread
 /// ends, they end. Only that thread may use this. Makes no object after construction. Linux 5.19.
 /// </summary>
 internal sealed unsafe partial class IoUring : IDisposable
 {
     /// <summary>A request that was cancelled, or whose predecessor was.</summary>
     public const int Canceled = -125;
+
+    public const int LongestChain = (int)(Entries / 2) - 1;
 
     private const nint SetupCall = 425;
     private const nint EnterCall = 426;
@@ -30,6 +31,7 @@ internal sealed unsafe partial class IoUring : IDisposable
     private const byte OpTimeout = 11;
     private const byte OpCancel = 14;
     private const byte LinkNext = 1 << 2;
+    private const byte LinkNextAnyway = 1 << 3;
     private const uint TimeoutAbsolute = 1;
     private const uint TimeoutIsSuccess = 1 << 5;
     private const uint CancelAll = 1;
@@ -104,19 +106,28 @@ internal sealed unsafe partial class IoUring : IDisposable
             fd.Dispose();
             return null;
         }
-        var ring = new IoUring(fd, parameters);
-        if (ring.CanCancelAll())
-            return ring;
-        ring.Dispose();
+        try
+        {
+            var ring = new IoUring(fd, parameters);
+            if (ring.CanCancelAll())
+                return ring;
+            ring.Dispose();
+        }
+        catch (KernelException)
+        {
+            fd.Dispose();
+        }
         return null;
     }
 
-    /// <summary>Room for a pair of requests, or the queue must be flushed first.</summary>
-    public bool HasRoom => _queued + 2 <= Entries;
-
-    /// <summary>Queues a datagram for an instant of CLOCK_MONOTONIC; the message and all that it points to stays until it is completed.</summary>
+    /// <summary>
+    /// Queues a datagram for an instant of CLOCK_MONOTONIC; the message and all that it points to stays until it is completed. The
+    /// next one, unless this is the last of its chain, begins to wait when this is sent or could not be: of a chain, only one wait
+    /// is there to be found by <see cref="Cancel"/>. A chain is queued without a flush between, and of at most
+    /// <see cref="LongestChain"/> datagrams.
+    /// </summary>
     /// <param name="waitTag">Completes the wait, and names it for <see cref="Cancel"/>.</param>
-    public void SendAt(TimeSpan time, int fd, BfdNative.MsgHdr* message, ulong waitTag, ulong sendTag)
+    public void SendAt(TimeSpan time, int fd, BfdNative.MsgHdr* message, ulong waitTag, ulong sendTag, bool isLast)
     {
         var wait = Next(out var slot);
         _times[slot] = BfdNative.TimeSpec.Of(time);
@@ -133,6 +144,7 @@ internal sealed unsafe partial class IoUring : IDisposable
         *Next(out _) = new Request
         {
             Operation = OpSendMessage,
+            Flags = isLast ? (byte)0 : LinkNextAnyway,
             Fd = fd,
             Address = (ulong)message,
             Length = 1,
@@ -196,7 +208,7 @@ internal sealed unsafe partial class IoUring : IDisposable
 
     private Request* Next(out uint slot)
     {
-        if (_queued >= Entries)
+        if (_queued == Entries)
             Flush();
         var tail = *_submissionTail;
         slot = tail & _submissionMask;

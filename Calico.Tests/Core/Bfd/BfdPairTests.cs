@@ -105,7 +105,7 @@ public class BfdPairTests
         public End A { get; }
         public End B { get; }
         public TimeSpan MostDelay { get; }
-        public bool IsSettled => A.Session.IsSteady && B.Session.IsSteady;
+        public bool IsSettled => IsSettledAt(A, _world.IntervalA) && IsSettledAt(B, _world.IntervalB);
 
         public void Restart() => A.Session = Session(3, _world.IntervalA, _world.MultiplierA);
 
@@ -187,6 +187,10 @@ public class BfdPairTests
 
         private BfdSession Session(uint discriminator, int interval, int multiplier) => new(discriminator,
             new BfdParameters { Interval = TimeSpan.FromMilliseconds(interval), Multiplier = multiplier }, _random, _now);
+
+        // Both say that they are up, and the neighbour has confirmed the interval.
+        private static bool IsSettledAt(End end, int interval) => end.Session is { State: BfdState.Up, RemoteState: BfdState.Up }
+            && end.Session.DesiredMinTx == TimeSpan.FromMilliseconds(interval) && !end.Session.Compose().Poll;
 
         private static TimeSpan Earlier(TimeSpan a, TimeSpan b) => a < b ? a : b;
     }

@@ -2,18 +2,10 @@ using Calico.Core.Bfd;
 
 namespace Calico.Tests.Core.Bfd;
 
-/// <summary>One session, and packets of a neighbour that the test writes.</summary>
+/// <summary>The states of a session: what it makes of what it hears, and of silence.</summary>
 [Layer("unit")]
-public class BfdSessionTests
+public class BfdSessionTests : BfdSessionFixture
 {
-    private const uint Ours = 7;
-    private const uint Theirs = 9;
-
-    private static readonly TimeSpan Fast = TimeSpan.FromMilliseconds(50);
-
-    private readonly BfdSession _session = Session(new BfdParameters { Interval = Fast });
-    private TimeSpan _now;
-
     // The table of section 6.8.6 and the figure of section 6.2: every state with everything that a neighbour can say.
     [Theory]
     [InlineData(BfdState.Down, BfdState.AdminDown, BfdState.Down, BfdDiagnostic.None)]
@@ -28,13 +20,13 @@ public class BfdSessionTests
     [InlineData(BfdState.Up, BfdState.Down, BfdState.Down, BfdDiagnostic.NeighborSignaledSessionDown)]
     [InlineData(BfdState.Up, BfdState.Init, BfdState.Up, BfdDiagnostic.None)]
     [InlineData(BfdState.Up, BfdState.Up, BfdState.Up, BfdDiagnostic.None)]
-    public void What_the_neighbour_says_moves_the_session(BfdState from, BfdState heard, BfdState to, BfdDiagnostic diagnostic)
+    public void What_the_neighbour_says_moves_theSubject(BfdState from, BfdState heard, BfdState to, BfdDiagnostic diagnostic)
     {
         Bring(from);
 
         var work = Hear(heard);
 
-        Assert.Equal((to, diagnostic), (_session.State, _session.Diagnostic));
+        Assert.Equal((to, diagnostic), (Subject.State, Subject.Diagnostic));
         Assert.Equal(from != to, work.HasFlag(BfdWork.StateChanged));
         Assert.Equal(from != to, work.HasFlag(BfdWork.Send));
     }
@@ -43,22 +35,22 @@ public class BfdSessionTests
     public void A_packet_with_authentication_does_not_count_as_we_have_no_keys()
     {
         Bring(BfdState.Up);
-        var silentAt = _session.Deadline;
+        var silentAt = Subject.Deadline;
 
         Assert.Equal(BfdDiscard.Authentication,
-            _session.Receive(Packet(BfdState.Down) with { HasAuthentication = true }, _now + Fast, out var work));
+            Subject.Receive(Packet(BfdState.Down) with { HasAuthentication = true }, Now + Fast, out var work));
 
-        Assert.Equal((BfdState.Up, BfdWork.None, silentAt), (_session.State, work, _session.Deadline));
+        Assert.Equal((BfdState.Up, BfdWork.None, silentAt), (Subject.State, work, Subject.Deadline));
     }
 
     [Fact]
     public void While_switched_off_packets_do_not_count_and_polls_are_not_answered()
     {
-        _session.Disable(_now);
+        Subject.Disable(Now);
 
-        Assert.Equal(BfdDiscard.AdminDown, _session.Receive(Packet(BfdState.Down) with { Poll = true }, _now, out var work));
+        Assert.Equal(BfdDiscard.AdminDown, Subject.Receive(Packet(BfdState.Down) with { Poll = true }, Now, out var work));
 
-        Assert.Equal((BfdState.AdminDown, BfdWork.None), (_session.State, work));
+        Assert.Equal((BfdState.AdminDown, BfdWork.None), (Subject.State, work));
     }
 
     [Fact]
@@ -66,20 +58,20 @@ public class BfdSessionTests
     {
         Bring(BfdState.Up);
 
-        _session.Receive(Packet(BfdState.Up) with { Poll = true }, _now, out var work);
+        Subject.Receive(Packet(BfdState.Up) with { Poll = true }, Now, out var work);
 
         Assert.Equal(BfdWork.Final, work);
-        var answer = _session.ComposeFinal();
+        var answer = Subject.ComposeFinal();
         Assert.Equal((true, false, Theirs, BfdState.Up), (answer.Final, answer.Poll, answer.YourDiscriminator, answer.State));
     }
 
     [Fact]
     public void A_poll_that_changes_the_state_is_answered_by_one_packet()
     {
-        _session.Receive(Packet(BfdState.Init) with { Poll = true }, _now, out var work);
+        Subject.Receive(Packet(BfdState.Init) with { Poll = true }, Now, out var work);
 
         Assert.Equal(BfdWork.Final | BfdWork.StateChanged, work);
-        Assert.Equal(BfdState.Up, _session.ComposeFinal().State);
+        Assert.Equal(BfdState.Up, Subject.ComposeFinal().State);
     }
 
     [Fact]
@@ -87,16 +79,16 @@ public class BfdSessionTests
     {
         Bring(BfdState.Up);
         Hear(BfdState.Up);
-        var heard = _now;
-        Assert.Equal(Fast * 3, _session.DetectionTime);
+        var heard = Now;
+        Assert.Equal(Fast * 3, Subject.DetectionTime);
 
         AdvanceTo(heard + (Fast * 3) - TimeSpan.FromMicroseconds(1));
-        Assert.Equal(BfdState.Up, _session.State);
+        Assert.Equal(BfdState.Up, Subject.State);
 
         var work = AdvanceTo(heard + (Fast * 3));
-        Assert.Equal((BfdState.Down, BfdDiagnostic.ControlDetectionTimeExpired), (_session.State, _session.Diagnostic));
+        Assert.Equal((BfdState.Down, BfdDiagnostic.ControlDetectionTimeExpired), (Subject.State, Subject.Diagnostic));
         Assert.Equal(BfdWork.Send | BfdWork.StateChanged, work);
-        Assert.Equal(0u, _session.Compose().YourDiscriminator);
+        Assert.Equal(0u, Subject.Compose().YourDiscriminator);
     }
 
     [Fact]
@@ -105,21 +97,21 @@ public class BfdSessionTests
         Bring(BfdState.Up);
 
         Hear(Packet(BfdState.Up) with { DetectMult = 5, DesiredMinTx = TimeSpan.FromMilliseconds(80) });
-        Assert.Equal(TimeSpan.FromMilliseconds(400), _session.DetectionTime);
+        Assert.Equal(TimeSpan.FromMilliseconds(400), Subject.DetectionTime);
 
         Hear(Packet(BfdState.Up) with { DetectMult = 5, DesiredMinTx = TimeSpan.FromMilliseconds(20) });
-        Assert.Equal(TimeSpan.FromMilliseconds(250), _session.DetectionTime);
+        Assert.Equal(TimeSpan.FromMilliseconds(250), Subject.DetectionTime);
     }
 
     [Fact]
     public void A_neighbour_that_is_silent_while_down_is_forgotten()
     {
         Hear(BfdState.Up);
-        Assert.Equal(Theirs, _session.RemoteDiscriminator);
+        Assert.Equal(Theirs, Subject.RemoteDiscriminator);
 
-        AdvanceTo(_now + (Fast * 3));
+        AdvanceTo(Now + (Fast * 3));
 
-        Assert.Equal((BfdState.Down, 0u), (_session.State, _session.RemoteDiscriminator));
+        Assert.Equal((BfdState.Down, 0u), (Subject.State, Subject.RemoteDiscriminator));
     }
 
     [Fact]
@@ -127,13 +119,13 @@ public class BfdSessionTests
     {
         Bring(BfdState.Up);
         Hear(BfdState.Up);
-        var back = _now + TimeSpan.FromSeconds(1);
+        var back = Now + TimeSpan.FromSeconds(1);
 
-        _session.Advance(back, back);
-        Assert.Equal(BfdState.Up, _session.State);
+        Subject.Advance(back, back);
+        Assert.Equal(BfdState.Up, Subject.State);
 
-        _session.Advance(back + (Fast * 3), back);
-        Assert.Equal(BfdState.Down, _session.State);
+        Subject.Advance(back + (Fast * 3), back);
+        Assert.Equal(BfdState.Down, Subject.State);
     }
 
     [Fact]
@@ -141,161 +133,17 @@ public class BfdSessionTests
     {
         Bring(BfdState.Up);
         Hear(BfdState.Up);
-        var heard = _now;
+        var heard = Now;
 
-        for (var at = heard; at < heard + TimeSpan.FromSeconds(1) && _session.State == BfdState.Up; at += Fast * 2)
-            _session.Advance(_now = at, at);
+        for (var at = heard; at < heard + TimeSpan.FromSeconds(1) && Subject.State == BfdState.Up; at += Fast * 2)
+            Subject.Advance(Now = at, at);
 
-        Assert.Equal(BfdState.Down, _session.State);
-        Assert.True(_now - heard <= Fast * 9);
+        Assert.Equal(BfdState.Down, Subject.State);
+        Assert.True(Now - heard <= Fast * 9);
     }
 
     [Fact]
-    public void Until_up_there_is_at_most_one_packet_a_second()
-    {
-        Assert.Equal((TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1)), (_session.DesiredMinTx, _session.TransmitInterval));
-        Assert.Equal(BfdWork.Send, AdvanceTo(_now));
-        var first = _now;
-
-        Assert.Equal(BfdWork.None, AdvanceTo(first + TimeSpan.FromMilliseconds(749)));
-        Assert.Equal(BfdWork.Send, AdvanceTo(first + TimeSpan.FromSeconds(1)));
-    }
-
-    [Fact]
-    public void When_up_the_configured_interval_is_announced_by_a_poll_and_used_at_once_because_it_is_shorter()
-    {
-        Bring(BfdState.Up);
-
-        Assert.True(_session.Compose() is { Poll: true, Final: false } polled && polled.DesiredMinTx == Fast);
-        Assert.Equal(Fast, _session.TransmitInterval);
-    }
-
-    [Fact]
-    public void When_down_again_a_second_is_announced_and_used_at_once()
-    {
-        Settle();
-
-        Hear(BfdState.Down);
-
-        Assert.Equal((TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1)), (_session.Compose().DesiredMinTx, _session.TransmitInterval));
-    }
-
-    [Fact]
-    public void A_longer_interval_is_used_only_after_the_final()
-    {
-        Settle();
-
-        _session.Change(new BfdParameters { Interval = Fast * 4 }, _now);
-        Assert.True(_session.Compose() is { Poll: true } polled && polled.DesiredMinTx == Fast * 4);
-        Assert.Equal(Fast, _session.TransmitInterval);
-        Hear(BfdState.Up);
-        Assert.Equal(Fast, _session.TransmitInterval);
-
-        Hear(Packet(BfdState.Up) with { Final = true });
-        Assert.Equal(Fast * 4, _session.TransmitInterval);
-        Assert.False(_session.Compose().Poll);
-    }
-
-    [Fact]
-    public void A_shorter_required_interval_counts_for_detection_only_after_the_final()
-    {
-        Settle();
-
-        _session.Change(new BfdParameters { Interval = Fast / 5 }, _now);
-        Hear(Packet(BfdState.Up) with { DesiredMinTx = Fast / 5 });
-        Assert.Equal((Fast / 5, Fast * 3), (_session.RequiredMinRx, _session.DetectionTime));
-
-        Hear(Packet(BfdState.Up) with { DesiredMinTx = Fast / 5, Final = true });
-        Assert.Equal(Fast / 5 * 3, _session.DetectionTime);
-    }
-
-    [Fact]
-    public void A_second_change_waits_for_a_packet_without_final_after_the_first_poll()
-    {
-        Settle();
-        _session.Change(new BfdParameters { Interval = Fast * 2 }, _now);
-
-        _session.Change(new BfdParameters { Interval = Fast * 4 }, _now);
-        Assert.Equal(Fast * 2, _session.DesiredMinTx);
-        Hear(Packet(BfdState.Up) with { Final = true });
-        Hear(Packet(BfdState.Up) with { Final = true });
-        Assert.True(!_session.Compose().Poll && _session.DesiredMinTx == Fast * 2);
-
-        Hear(BfdState.Up);
-        Assert.True(_session.Compose().Poll && _session.DesiredMinTx == Fast * 4);
-        Assert.Equal(Fast * 2, _session.TransmitInterval);
-    }
-
-    [Fact]
-    public void A_neighbour_that_wants_fewer_packets_gets_fewer_at_once()
-    {
-        Settle();
-
-        Hear(Packet(BfdState.Up) with { RequiredMinRx = Fast * 10, Poll = true });
-
-        Assert.Equal(Fast * 10, _session.TransmitInterval);
-    }
-
-    [Fact]
-    public void A_neighbour_that_takes_more_packets_gets_the_next_within_the_new_interval()
-    {
-        Settle();
-        Hear(Packet(BfdState.Up) with { RequiredMinRx = TimeSpan.FromSeconds(10) });
-        AdvanceTo(_now + TimeSpan.FromMilliseconds(100));
-
-        Hear(Packet(BfdState.Up) with { RequiredMinRx = Fast });
-
-        Assert.InRange(_session.NextSend, _now, _now + Fast);
-    }
-
-    [Fact]
-    public void A_neighbour_that_wants_no_packets_gets_none_but_an_answer()
-    {
-        Settle();
-
-        Hear(Packet(BfdState.Up) with { RequiredMinRx = TimeSpan.Zero });
-        Assert.Equal(TimeSpan.MaxValue, _session.NextSend);
-
-        _session.Receive(Packet(BfdState.Up) with { RequiredMinRx = TimeSpan.Zero, Poll = true }, _now, out var work);
-        Assert.Equal(BfdWork.Final, work);
-    }
-
-    [Fact]
-    public void A_neighbour_in_demand_mode_gets_no_periodic_packets_but_polls()
-    {
-        Settle();
-        Hear(Packet(BfdState.Up) with { Demand = true });
-        Assert.Equal(TimeSpan.MaxValue, _session.NextSend);
-
-        _session.Change(new BfdParameters { Interval = Fast * 2 }, _now);
-
-        Assert.True(_session.NextSend < TimeSpan.MaxValue && _session.Compose().Poll);
-    }
-
-    [Fact]
-    public void We_offer_neither_demand_mode_nor_echo()
-    {
-        Settle();
-
-        Assert.True(_session.Compose() is { Demand: false, HasAuthentication: false } packet && packet.RequiredMinEchoRx == TimeSpan.Zero);
-    }
-
-    [Theory]
-    [InlineData(1, 0.75, 0.90)]
-    [InlineData(2, 0.75, 1.00)]
-    [InlineData(3, 0.75, 1.00)]
-    public void Jitter_takes_up_to_a_quarter_and_with_one_packet_to_lose_at_least_a_tenth(int multiplier, double least, double most)
-    {
-        var session = Session(new BfdParameters { Interval = TimeSpan.FromSeconds(1), Multiplier = multiplier });
-
-        var pauses = Enumerable.Range(0, 2000).Select(_ => session.Jittered().TotalSeconds).ToList();
-
-        Assert.InRange(pauses.Min(), least, least + 0.01);
-        Assert.InRange(pauses.Max(), most - 0.01, most);
-    }
-
-    [Fact]
-    public void A_passive_session_says_nothing_before_it_hears_the_neighbour()
+    public void A_passiveSubject_says_nothing_before_it_hears_the_neighbour()
     {
         var session = Session(new BfdParameters { Role = BfdRole.Passive });
         Assert.Equal(TimeSpan.MaxValue, session.Deadline);
@@ -308,10 +156,10 @@ public class BfdSessionTests
     }
 
     [Fact]
-    public void A_passive_session_that_lost_the_neighbour_is_silent_again()
+    public void A_passiveSubject_that_lost_the_neighbour_is_silent_again()
     {
         var session = Session(new BfdParameters { Role = BfdRole.Passive });
-        session.Receive(Packet(BfdState.Init), _now, out _);
+        session.Receive(Packet(BfdState.Init), Now, out _);
 
         Assert.Equal(BfdWork.StateChanged, session.Advance(TimeSpan.FromSeconds(5)));
 
@@ -323,22 +171,22 @@ public class BfdSessionTests
     {
         Settle();
 
-        Assert.Equal(BfdWork.Send | BfdWork.StateChanged, _session.Disable(_now));
+        Assert.Equal(BfdWork.Send | BfdWork.StateChanged, Subject.Disable(Now));
 
-        Assert.Equal((BfdState.AdminDown, BfdDiagnostic.AdministrativelyDown), (_session.Compose().State, _session.Compose().Diagnostic));
-        Assert.Equal(BfdWork.Send, AdvanceTo(_now + TimeSpan.FromSeconds(1)));
-        Assert.Equal(BfdState.AdminDown, _session.State);
+        Assert.Equal((BfdState.AdminDown, BfdDiagnostic.AdministrativelyDown), (Subject.Compose().State, Subject.Compose().Diagnostic));
+        Assert.Equal(BfdWork.Send, AdvanceTo(Now + TimeSpan.FromSeconds(1)));
+        Assert.Equal(BfdState.AdminDown, Subject.State);
     }
 
     [Fact]
     public void Switched_on_again_it_starts_as_new()
     {
         Settle();
-        _session.Disable(_now);
+        Subject.Disable(Now);
 
-        Assert.Equal(BfdWork.Send | BfdWork.StateChanged, _session.Enable(_now));
+        Assert.Equal(BfdWork.Send | BfdWork.StateChanged, Subject.Enable(Now));
 
-        Assert.Equal((BfdState.Down, 0u), (_session.State, _session.RemoteDiscriminator));
+        Assert.Equal((BfdState.Down, 0u), (Subject.State, Subject.RemoteDiscriminator));
     }
 
     [Fact]
@@ -347,13 +195,13 @@ public class BfdSessionTests
         Bring(BfdState.Up);
         Hear(BfdState.Down);
         Hear(BfdState.Init);
-        _session.Disable(_now);
+        Subject.Disable(Now);
 
-        Assert.Equal((2L, 2L), (_session.Ups, _session.Downs));
+        Assert.Equal((2L, 2L), (Subject.Ups, Subject.Downs));
     }
 
     [Fact]
-    public void A_session_makes_no_object()
+    public void ASubject_makes_no_object()
     {
         Settle();
         var packet = Packet(BfdState.Up);
@@ -370,51 +218,11 @@ public class BfdSessionTests
             {
                 packet.Encode(octets);
                 BfdPacket.TryDecode(octets, out var decoded);
-                _session.Receive(decoded with { Poll = i % 10 == 0, State = i % 50 == 0 ? BfdState.Down : BfdState.Up }, _now += Fast, out _);
-                _session.Advance(_now);
-                _session.Compose().Encode(octets);
-                _session.ComposeFinal().Encode(octets);
+                Subject.Receive(decoded with { Poll = i % 10 == 0, State = i % 50 == 0 ? BfdState.Down : BfdState.Up }, Now += Fast, out _);
+                Subject.Advance(Now);
+                Subject.Compose().Encode(octets);
+                Subject.ComposeFinal().Encode(octets);
             }
         }
     }
-
-    private static BfdSession Session(BfdParameters parameters) => new(Ours, parameters, new Random(1), TimeSpan.Zero);
-
-    private static BfdPacket Packet(BfdState state) => new()
-    {
-        State = state,
-        DetectMult = 3,
-        MyDiscriminator = Theirs,
-        YourDiscriminator = Ours,
-        DesiredMinTx = Fast,
-        RequiredMinRx = Fast,
-    };
-
-    private void Bring(BfdState state)
-    {
-        if (state == BfdState.Init)
-            Hear(BfdState.Down);
-        else if (state == BfdState.Up)
-            Hear(BfdState.Init);
-        Assert.Equal(state, _session.State);
-    }
-
-    // Up, with nothing under way.
-    private void Settle()
-    {
-        Bring(BfdState.Up);
-        Hear(Packet(BfdState.Up) with { Final = true });
-        Hear(BfdState.Up);
-        Assert.True(_session.IsSteady);
-    }
-
-    private BfdWork Hear(BfdState state) => Hear(Packet(state));
-
-    private BfdWork Hear(BfdPacket packet)
-    {
-        Assert.Equal(BfdDiscard.None, _session.Receive(packet, _now, out var work));
-        return work;
-    }
-
-    private BfdWork AdvanceTo(TimeSpan now) => _session.Advance(_now = now);
 }

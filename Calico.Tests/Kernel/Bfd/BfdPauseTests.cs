@@ -21,7 +21,7 @@ public sealed class BfdPauseTests : IAsyncLifetime
     [Fact]
     public async Task A_pause_of_many_detection_times_is_no_failure_of_a_neighbour_that_went_on_talking()
     {
-        await using var puppet = await UpAsync();
+        using var puppet = await UpAsync();
 
         await HoldAsync(TimeSpan.FromSeconds(2));
         await RoundsAsync(2);
@@ -33,7 +33,7 @@ public sealed class BfdPauseTests : IAsyncLifetime
     [Fact]
     public async Task After_a_pause_in_which_nothing_could_arrive_the_neighbour_is_given_a_detection_time()
     {
-        await using var puppet = await UpAsync();
+        using var puppet = await UpAsync();
 
         puppet.Silent = true;
         await HoldAsync(TimeSpan.FromSeconds(2), () => puppet.Silent = false);
@@ -47,7 +47,7 @@ public sealed class BfdPauseTests : IAsyncLifetime
     [Fact]
     public async Task A_neighbour_that_fell_silent_during_a_pause_is_given_up_all_the_same()
     {
-        await using var puppet = await UpAsync();
+        using var puppet = await UpAsync();
 
         puppet.Silent = true;
         await HoldAsync(TimeSpan.FromSeconds(2));
@@ -80,7 +80,7 @@ public sealed class BfdPauseTests : IAsyncLifetime
     public async Task What_the_kernel_sends_ahead_has_the_agreed_pace_and_ends_with_the_state_that_it_tells()
     {
         Skip.IfNot(_engine.SendsAhead, "this kernel has no io_uring");
-        await using var puppet = await UpAsync();
+        using var puppet = await UpAsync();
         using var heard = _bed.Neighbouring(Neighbour, BfdEndpoint.SingleHopPort);
         await Task.Delay(1000);
         var octets = new byte[100];
@@ -136,6 +136,8 @@ public sealed class BfdPauseTests : IAsyncLifetime
             await UntilAsync(async () => await StatusAsync(other, Reverse(endpoint)) is { State: BfdState.Up, DetectionTime.TotalSeconds: 1 });
         }
 
+        // The last polls are over.
+        await Task.Delay(TimeSpan.FromSeconds(3));
         var packets = await PacketsAsync();
         var before = await AllocatedAsync();
         await Task.Delay(TimeSpan.FromSeconds(4));

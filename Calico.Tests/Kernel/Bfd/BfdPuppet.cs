@@ -5,20 +5,24 @@ using Calico.Kernel.Bfd;
 
 namespace Calico.Tests.Kernel.Bfd;
 
-/// <summary>A neighbour that says that it is up every 20 ms for as long as the test wants, whatever it hears.</summary>
-internal sealed class BfdPuppet : IAsyncDisposable
+/// <summary>
+/// A neighbour that says that it is up every 20 ms for as long as the test wants, whatever it hears. On a thread of its own: the pool
+/// may be busy with other tests.
+/// </summary>
+internal sealed class BfdPuppet : IDisposable
 {
     private readonly Socket _socket;
     private readonly uint _discriminator;
-    private readonly CancellationTokenSource _stop = new();
-    private readonly Task _speaking;
+    private readonly ManualResetEventSlim _stop = new();
+    private readonly Thread _speaking;
     private volatile bool _silent;
 
     public BfdPuppet(BfdBed bed, uint discriminatorOfOurs)
     {
         _socket = bed.Neighbouring(BfdBed.Neighbour, 50_000);
         _discriminator = discriminatorOfOurs;
-        _speaking = SpeakAsync();
+        _speaking = new Thread(Speak) { IsBackground = true };
+        _speaking.Start();
     }
 
     public bool Silent
@@ -27,19 +31,19 @@ internal sealed class BfdPuppet : IAsyncDisposable
         set => _silent = value;
     }
 
-    public async ValueTask DisposeAsync()
+    public void Dispose()
     {
-        await _stop.CancelAsync();
-        await _speaking;
+        _stop.Set();
+        _speaking.Join();
         _socket.Dispose();
         _stop.Dispose();
     }
 
-    private async Task SpeakAsync()
+    private void Speak()
     {
         var octets = new byte[BfdPacket.Length];
         var to = new IPEndPoint(BfdBed.Local.ToIPAddress(), BfdEndpoint.SingleHopPort);
-        for (var count = 0; !_stop.IsCancellationRequested; count++)
+        for (var count = 0; !_stop.Wait(20); count++)
         {
             var packet = new BfdPacket
             {
@@ -53,8 +57,7 @@ internal sealed class BfdPuppet : IAsyncDisposable
             };
             packet.Encode(octets);
             if (!_silent)
-                await _socket.SendToAsync(octets, to);
-            await Task.Delay(20);
+                _socket.SendTo(octets, to);
         }
     }
 }
