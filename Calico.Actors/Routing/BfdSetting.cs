@@ -20,10 +20,11 @@ public static class BfdSetting
             return true;
         var parts = text.Split('*');
         var wanted = new BfdParameters();
+        var multiplier = wanted.Multiplier;
         if (parts.Length > 2 || !GoDuration.TryParse(parts[0], out var interval)
-            || (parts.Length == 2 && !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+            || (parts.Length == 2 && !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out multiplier)))
             return false;
-        wanted = wanted with { Interval = interval.ToTimeSpan(), Multiplier = parts.Length == 2 ? int.Parse(parts[1], CultureInfo.InvariantCulture) : wanted.Multiplier };
+        wanted = wanted with { Interval = interval.ToTimeSpan(), Multiplier = multiplier };
         if (wanted.Problem is not null)
             return false;
         parameters = wanted;

@@ -1,4 +1,3 @@
-using System.Collections;
 using System.CommandLine;
 using Calico.Actors;
 using Calico.Actors.Audit;
@@ -34,7 +33,7 @@ internal static class AgentCommand
 
     public static async Task<int> RunAsync(CancellationToken cancellation)
     {
-        var options = AgentOptions.Read(EnvironmentVariables(), out var problems);
+        var options = AgentOptions.Read(EnvironmentReader.Process(), out var problems);
         Logs.Open(options.LogSeverity);
         if (problems.Count > 0)
         {
@@ -161,7 +160,4 @@ internal static class AgentCommand
         NodeGoneAfter = options.NodeGoneAfter,
         Loggers = SerilogLogger.Hocon,
     };
-
-    private static Dictionary<string, string> EnvironmentVariables() => Environment.GetEnvironmentVariables()
-        .Cast<DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string?)e.Value ?? "");
 }

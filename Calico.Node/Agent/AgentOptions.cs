@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
@@ -112,8 +113,8 @@ public sealed record AgentOptions
             AdvertisedClusterIps = read.Ranges("CALICO_ADVERTISE_CLUSTER_IPS"),
             KubernetesName = read.Text("CALICO_K8S_NODE_REF"),
             BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
-            LongLivedTime = TimeSpan.FromSeconds(read.Number("CALICO_BGP_LONG_LIVED_TIME", 0, (int)LongLivedFamily.MaxStaleTime.TotalSeconds) ?? 0),
-            Bfd = BfdSetting.TryParse(read.Text("CALICO_BFD"), out var bfd) ? bfd : null,
+            LongLivedTime = read.LongLivedTime("CALICO_BGP_LONG_LIVED_TIME"),
+            Bfd = read.Bfd("CALICO_BFD"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
             MetricsHost = read.Text("FELIX_PROMETHEUSMETRICSHOST") ?? "",
@@ -128,8 +129,6 @@ public sealed record AgentOptions
             MeshCertificate = read.Certificate("CALICO_MESH_CERT_FILE", "CALICO_MESH_KEY_FILE"),
             MeshRoots = read.Roots("CALICO_MESH_CA_FILE"),
         };
-        if (!BfdSetting.TryParse(read.Text("CALICO_BFD"), out _))
-            read.Report($"CALICO_BFD is '{read.Text("CALICO_BFD")}': write {BfdSetting.Expected}");
         if (options.MeshCertificate is null && read.Flag("CALICO_MESH_INSECURE") is not true)
             read.Report("CALICO_MESH_CERT_FILE, CALICO_MESH_KEY_FILE and CALICO_MESH_CA_FILE are not set: nodes would accept anybody as a member; "
                 + "CALICO_MESH_INSECURE=true allows that on a network where nobody else is");
@@ -191,6 +190,11 @@ internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> vari
     private readonly Dictionary<string, string> _variables = new(variables, StringComparer.OrdinalIgnoreCase);
     private readonly List<string> _problems = [];
 
+    public static Dictionary<string, string> Process() => Environment.GetEnvironmentVariables()
+        .Cast<DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string?)e.Value ?? "");
+
+    public static EnvironmentReader OfProcess() => new(Process());
+
     public IReadOnlyList<string> Problems => _problems;
 
     public void Report(string problem) => _problems.Add(problem);
@@ -245,6 +249,17 @@ internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> vari
         if (Text(name) is not { } text || text == "hash" || (IpAddr.TryParse(text, out var id) && id is { IsV4: true, IsUnspecified: false }))
             return Text(name);
         _problems.Add($"{name} is '{text}' and must be a dotted quad or 'hash'");
+        return null;
+    }
+
+    public TimeSpan LongLivedTime(string name) => TimeSpan.FromSeconds(Number(name, 0, (int)LongLivedFamily.MaxStaleTime.TotalSeconds) ?? 0);
+
+    /// <summary>Null for off.</summary>
+    public BfdParameters? Bfd(string name)
+    {
+        if (BfdSetting.TryParse(Text(name), out var parameters))
+            return parameters;
+        _problems.Add($"{name} is '{Text(name)}' and must be {BfdSetting.Expected}");
         return null;
     }
 

@@ -1,11 +1,10 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Runtime.InteropServices;
 using Akka.Actor;
 using Calico.Actors.Bgp;
 using Calico.Actors.Routing;
-using Calico.Core.Bgp.Wire;
 using Calico.Kernel.Namespaces;
+using Calico.Node.Agent;
 using Calico.Node.Http;
 using Calico.Node.Logging;
 using Serilog;
@@ -44,8 +43,9 @@ internal static class BgpCommand
         {
             // Before it is read: what changes from here on is news.
             var stamp = StampOf(file);
-            var config = SpeakerFile.Load(file, node, Surroundings);
-            await RunAsync(file, stamp, node, hasFib, socket, config, cancellation);
+            var surroundings = Surroundings();
+            var config = SpeakerFile.Load(file, node, surroundings);
+            await RunAsync(file, stamp, node, surroundings, hasFib, socket, config, cancellation);
             return 0;
         }
         catch (SpeakerFileException e)
@@ -69,10 +69,10 @@ internal static class BgpCommand
         }
     }
 
-    private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
+    private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, RoutingOptions surroundings, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
     {
         using var host = hasFib ? NetworkNamespace.OpenCurrent() : null;
-        using var paths = Surroundings.Bfd is null ? null : NetworkNamespace.OpenCurrent();
+        using var paths = surroundings.Bfd is null ? null : NetworkNamespace.OpenCurrent();
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var refs = SpeakerSystem.Start(new SpeakerOptions(host, paths, TimeProvider.System, SerilogLogger.Hocon));
         refs.System.RegisterOnTermination(stopping.Cancel);
@@ -88,7 +88,7 @@ internal static class BgpCommand
         });
         try
         {
-            await FollowAsync(file, stamp, node, config, refs.Router, asked, stopping.Token);
+            await FollowAsync(file, stamp, node, surroundings, config, refs.Router, asked, stopping.Token);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -99,7 +99,7 @@ internal static class BgpCommand
     }
 
     // A file that cannot be used changes nothing: the speaker goes on with what it has.
-    private static async Task FollowAsync(string file, (DateTime Written, long Length) stamp, string node, SpeakerConfig config, IActorRef router, SemaphoreSlim asked, CancellationToken cancellation)
+    private static async Task FollowAsync(string file, (DateTime Written, long Length) stamp, string node, RoutingOptions surroundings, SpeakerConfig config, IActorRef router, SemaphoreSlim asked, CancellationToken cancellation)
     {
         for (var seen = stamp; ;)
         {
@@ -112,7 +112,7 @@ internal static class BgpCommand
             seen = now;
             try
             {
-                var next = SpeakerFile.Load(file, node, Surroundings);
+                var next = SpeakerFile.Load(file, node, surroundings);
                 if (!isNews && next.Peers.SequenceEqual(config.Peers) && next.Withheld.SequenceEqual(config.Withheld))
                     continue;
                 config = next;
@@ -131,18 +131,18 @@ internal static class BgpCommand
         }
     }
 
-    private static RoutingOptions Surroundings => new()
+    private static RoutingOptions Surroundings()
     {
-        RouterId = Environment.GetEnvironmentVariable("CALICO_ROUTER_ID"),
-        SecretsDirectory = Environment.GetEnvironmentVariable("CALICO_BGP_SECRETS_DIR"),
-        LongLivedTime = LongLivedTime,
-        Bfd = BfdSetting.TryParse(Environment.GetEnvironmentVariable("CALICO_BFD"), out var bfd) ? bfd
-            : throw new SpeakerFileException($"CALICO_BFD is '{Environment.GetEnvironmentVariable("CALICO_BFD")}': write {BfdSetting.Expected}"),
-    };
-
-    private static TimeSpan LongLivedTime => Environment.GetEnvironmentVariable("CALICO_BGP_LONG_LIVED_TIME") is not { Length: > 0 } text ? default
-        : uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && TimeSpan.FromSeconds(seconds) is var time && time <= LongLivedFamily.MaxStaleTime ? time
-        : throw new SpeakerFileException($"CALICO_BGP_LONG_LIVED_TIME is '{text}': write seconds, at most {LongLivedFamily.MaxStaleTime.TotalSeconds}");
+        var read = EnvironmentReader.OfProcess();
+        var options = new RoutingOptions
+        {
+            RouterId = read.Text("CALICO_ROUTER_ID"),
+            SecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
+            LongLivedTime = read.LongLivedTime("CALICO_BGP_LONG_LIVED_TIME"),
+            Bfd = read.Bfd("CALICO_BFD"),
+        };
+        return read.Problems.Count == 0 ? options : throw new SpeakerFileException(string.Join('\n', read.Problems));
+    }
 
     private static (DateTime Written, long Length) StampOf(string file)
     {

@@ -161,7 +161,7 @@ internal sealed class MrtTables
         w.WriteBytes(nlri.Written);
     }
 
-    private static void WritePrefix(ref WireWriter w, Cidr prefix)
+    internal static void WritePrefix(ref WireWriter w, Cidr prefix)
     {
         Span<byte> address = stackalloc byte[16];
         prefix.Address.WriteTo(address);

@@ -57,7 +57,7 @@ public sealed class MrtText
         void Add(Families family, ReadOnlySpan<byte> field, Families pathIds, string? said)
         {
             var hasIds = pathIds.Has(family);
-            foreach (var (prefix, id) in family == Families.Ipv6Unicast ? Nlri.ToPaths<Prefix6>(field, hasIds) : Nlri.ToPaths<Prefix4>(field, hasIds))
+            foreach (var (prefix, id) in Nlri.ToPaths(family, field, pathIds))
             {
                 if (isAskedFor(prefix))
                     lines.Add($"{head}|{(said is null ? "W" : "A")}|{peer}|{prefix}{(hasIds ? "|" + id.ToString(CultureInfo.InvariantCulture) : "")}{(said is null ? "" : "|" + said)}");

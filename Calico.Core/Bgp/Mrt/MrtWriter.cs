@@ -56,10 +56,7 @@ public sealed class MrtWriter(DateTimeOffset time)
         var hasIds = routes.Any(r => r.PathId != 0);
         var w = new WireWriter(new byte[32 + routes.Sum(r => HeadOfRoute + MaxNextHop + r.Attributes.Length)]);
         w.WriteUInt32(_sequence++);
-        Span<byte> address = stackalloc byte[16];
-        prefix.Address.WriteTo(address);
-        w.WriteByte(prefix.PrefixLength);
-        w.WriteBytes(address[..((prefix.PrefixLength + 7) / 8)]);
+        MrtTables.WritePrefix(ref w, prefix);
         w.WriteUInt16(checked((ushort)routes.Count));
         foreach (var route in routes)
         {

@@ -61,8 +61,7 @@ public static partial class SessionMachine
             var reason = new DownReason.ConnectionLost(config.Endpoint, connection.Phase, detail);
             Drop(connection, null);
             EndOf(connection, reason, connection.Agreement?.KeptFamilies ?? Families.None);
-            if (State.Connections.IsEmpty && !State.Dialing)
-                StartConnectRetry();
+            TryAgain();
         }
 
         /// <summary>The peer resolved a collision against this transport: no error, so no pause.</summary>
@@ -72,8 +71,7 @@ public static partial class SessionMachine
             if (connection.Phase == SessionPhase.Established)
                 GoDown(new DownReason.NotificationReceived(ErrorCode.Cease, CeaseError.ConnectionCollisionResolution,
                     null), Families.None, connection.Agreement!);
-            if (State.Connections.IsEmpty && !State.Dialing)
-                StartConnectRetry();
+            TryAgain();
         }
 
         /// <summary>An error on one transport: tell the peer, close, and pause if it was the last one.</summary>
@@ -83,6 +81,13 @@ public static partial class SessionMachine
             EndOf(connection, reason, connection.KeptAfter(message));
             if (State.Connections.IsEmpty)
                 HoldIdle();
+        }
+
+        // Without a pause: nobody said that something was wrong.
+        private void TryAgain()
+        {
+            if (State.Connections.IsEmpty && !State.Dialing)
+                StartConnectRetry();
         }
 
         // What the end of a transport means for the session.
@@ -122,8 +127,7 @@ public static partial class SessionMachine
             GoDown(new DownReason.PathFailed(config.Endpoint), main.Agreement!.KeptFamilies, main.Agreement);
             if ((State.Stale & ~State.LastResort) is var demoted and not Families.None)
                 Add(new SessionEffect.DemoteStale(demoted));
-            if (State.Connections.IsEmpty && !State.Dialing)
-                StartConnectRetry();
+            TryAgain();
         }
 
         public void StopSession(byte subcode, string text, bool forGood)

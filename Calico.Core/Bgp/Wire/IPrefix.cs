@@ -210,6 +210,13 @@ public static class Nlri
         return list;
     }
 
+    /// <summary>The same for a family that is known only now.</summary>
+    /// <param name="family">Exactly one; of none, nothing can be in the field.</param>
+    /// <param name="field">Checked already.</param>
+    /// <param name="pathIds">The families whose prefixes have identifiers.</param>
+    public static IReadOnlyList<(Cidr Prefix, uint PathId)> ToPaths(Families family, ReadOnlySpan<byte> field, Families pathIds) =>
+        family == Families.Ipv6Unicast ? ToPaths<Prefix6>(field, pathIds.Has(family)) : ToPaths<Prefix4>(field, pathIds.Has(family));
+
     /// <summary>The prefixes as readable values, for tests and tools.</summary>
     public static IReadOnlyList<Cidr> ToList<T>(ReadOnlySpan<byte> field)
         where T : unmanaged, IPrefix<T>

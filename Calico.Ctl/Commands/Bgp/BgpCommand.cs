@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using Calico.Ctl.Commands.Node;
 
 namespace Calico.Ctl.Commands.Bgp;
@@ -17,6 +19,9 @@ internal static class BgpCommand
         MrtCommands.Read(context),
         DecodeCommand.Build(context),
     };
+
+    /// <summary>JSON of one line.</summary>
+    public static readonly JsonWriterOptions OneLine = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Whom to ask.</summary>
     public static Option<string?> SocketOption() => new("--socket")

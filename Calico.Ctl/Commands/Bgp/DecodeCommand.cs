@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.CommandLine;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Calico.Core.Bgp.Wire;
 
@@ -11,8 +10,6 @@ namespace Calico.Ctl.Commands.Bgp;
 internal static class DecodeCommand
 {
     private const string Families = "ipv4, ipv6 or all";
-
-    private static readonly JsonWriterOptions OneLine = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static Command Build(CtlContext context)
     {
@@ -43,7 +40,7 @@ internal static class DecodeCommand
                 if (string.IsNullOrWhiteSpace(line))
                     continue;
                 var buffer = new ArrayBufferWriter<byte>();
-                using (var json = new Utf8JsonWriter(buffer, OneLine))
+                using (var json = new Utf8JsonWriter(buffer, BgpCommand.OneLine))
                     isClean &= reader.Write(json, Octets(line));
                 await context.Out.WriteLineAsync(Encoding.UTF8.GetString(buffer.WrittenSpan));
             }

@@ -173,8 +173,7 @@ internal sealed class MessageReader(WireContext context)
     private static List<Route> RouteList(Families family, ReadOnlySpan<byte> field, Families pathIds)
     {
         var hasIds = pathIds.Has(family);
-        var paths = family == Families.Ipv6Unicast ? Nlri.ToPaths<Prefix6>(field, hasIds) : Nlri.ToPaths<Prefix4>(field, hasIds);
-        return [.. paths.Select(p => new Route(p.Prefix, hasIds ? p.PathId : null))];
+        return [.. Nlri.ToPaths(family, field, pathIds).Select(p => new Route(p.Prefix, hasIds ? p.PathId : null))];
     }
 
     private static void Write(Utf8JsonWriter json, string name, List<Route> routes)

@@ -4,7 +4,6 @@ using System.Globalization;
 using System.IO.Compression;
 using System.IO.Pipelines;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Calico.Core.Bgp.Mrt;
 using Calico.Core.Net;
@@ -15,8 +14,6 @@ namespace Calico.Ctl.Commands.Bgp;
 /// <summary>bgp dump and bgp mrt: tables to MRT files, and files of any collector to text.</summary>
 internal static class MrtCommands
 {
-    private static readonly JsonWriterOptions OneLine = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     public static Command Dump(CtlContext context)
     {
         var file = new Argument<string>("file") { Description = "Where to write it; '-' for standard output." };
@@ -60,7 +57,7 @@ internal static class MrtCommands
         command.SetAction(async (parsed, cancellation) =>
         {
             var isJson = BgpCommand.IsJson(parsed.GetValue(output));
-            var range = parsed.GetValue(within) is { } text ? Cidr.TryParseOrHost(text, out var cidr) ? cidr.Network : throw new CtlException($"'{text}' is no prefix: write 10.65.0.0/16 or fd00::/64") : (Cidr?)null;
+            var range = RoutesCommand.PrefixOf(parsed.GetValue(within));
             var of = parsed.GetValue(peer) is { } name ? IpAddr.TryParse(name, out var address) ? address : throw new CtlException($"'{name}' is no address: the peers of an MRT file have no names") : (IpAddr?)null;
             using var stream = Open(context, parsed.GetValue(file)!);
             return await ShowAsync(context, stream, parsed.GetValue(file)!, new Filter(range, of), isJson, cancellation);
@@ -91,7 +88,7 @@ internal static class MrtCommands
                 }
                 if (!filter.Wants(PeerOf(record)))
                     continue;
-                foreach (var line in isJson ? Json(record, filter) : text.Lines(record, filter.Within is null ? null : filter.Contains))
+                foreach (var line in isJson ? Json(record, filter, text) : text.Lines(record, filter.Within is null ? null : filter.Contains))
                     await context.Out.WriteLineAsync(line);
             }
         }
@@ -111,18 +108,18 @@ internal static class MrtCommands
         _ => default,
     };
 
-    private static IEnumerable<string> Json(MrtRecord record, Filter filter)
+    private static IEnumerable<string> Json(MrtRecord record, Filter filter, MrtText text)
     {
         if (filter.Within is not null && record is not MrtRoute)
         {
             // A message is one object whatever it says; it counts if any of its routes does.
-            if (record is not MrtMessage || !new MrtText().Lines(record, filter.Contains).Any())
+            if (record is not MrtMessage || !text.Lines(record, filter.Contains).Any())
                 yield break;
         }
         if (record is MrtRoute { Prefix: var prefix } && !filter.Contains(prefix))
             yield break;
         var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer, OneLine))
+        using (var json = new Utf8JsonWriter(buffer, BgpCommand.OneLine))
         {
             json.WriteStartObject();
             json.WriteString("record", record.Type);

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using Calico.Core.Net;
 
@@ -77,7 +76,8 @@ internal static class RoutesCommand
         return command;
     }
 
-    private static Cidr? PrefixOf(string? text) => text is null ? null
+    /// <exception cref="CtlException">It is none.</exception>
+    public static Cidr? PrefixOf(string? text) => text is null ? null
         : Cidr.TryParseOrHost(text, out var cidr) ? cidr.Network : throw new CtlException($"'{text}' is no prefix: write 10.65.0.0/16 or fd00::/64");
 
     private static async Task<int> ShowAsync(CtlContext context, Request request, CancellationToken cancellation)
@@ -108,7 +108,7 @@ internal static class RoutesCommand
     private static string OneLine(JsonElement route)
     {
         using var buffer = new MemoryStream();
-        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        using (var json = new Utf8JsonWriter(buffer, BgpCommand.OneLine))
             route.WriteTo(json);
         return System.Text.Encoding.UTF8.GetString(buffer.ToArray());
     }
