@@ -73,7 +73,7 @@ public static class NodeSystem
 {
     public static NodeRefs Start(NodeOptions options, NodePorts ports)
     {
-        var system = ActorSystem.Create("calico-node", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(Config(options.Loggers))));
+        var system = ActorSystem.Create("calico-node", Config(options.Loggers));
         var upstream = system.ActorOf(UpstreamActor.Props(ports.Link, options.Node), "upstream");
         var lease = system.ActorOf(LeaseActor.Props(ports.Datastore, options.Node, upstream, ports.Time, options.Lease), "lease");
         var routes = system.ActorOf(RouteWriterActor.Props(ports.Host, options.Routes).WithDispatcher(DispatcherNames.KernelWriter), "routes");
@@ -92,6 +92,10 @@ public static class NodeSystem
         return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts, reconciler);
     }
 
+    /// <summary>
+    /// To be given to a system as it is: with an <c>ActorSystemSetup</c> Akka first looks for an application configuration, even if
+    /// it is not used, and has XML and TLS libraries loaded for that.
+    /// </summary>
     internal static Config Config(string loggers) => ConfigurationFactory.ParseString($$"""
         {{StartedTimers.Hocon}}
         akka {

@@ -180,6 +180,9 @@ public sealed record SpeakerConfig
     /// <summary>Next hops in one ECMP route.</summary>
     public int MaxPaths { get; init; } = 16;
 
+    /// <summary>False: the best routes go nowhere, and nobody is told of them.</summary>
+    public bool HasRouteTarget { get; init; } = true;
+
     /// <summary>The cluster that we reflect for (RFC 4456); null: the router id.</summary>
     public RouterId? ClusterId { get; init; }
 

@@ -329,6 +329,7 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
     private static RibConfig RibConfigOf(SpeakerConfig config) => new(config.LocalAs, config.RouterId)
     {
         MaxPaths = config.MaxPaths,
+        HasBestReader = config.HasRouteTarget,
         ClusterId = config.ClusterId ?? config.RouterId,
         OwnAddresses = [.. new[] { config.AddressV4, config.AddressV6 }.OfType<IpAddr>()],
     };

@@ -3,7 +3,7 @@ using Calico.Actors.Bgp;
 
 namespace Calico.Actors.Routing;
 
-/// <summary>Takes a speaker's best routes and does nothing with them: for a reflector that forwards no packets.</summary>
+/// <summary>Stands where a router's routes would go: for a reflector that forwards no packets.</summary>
 internal sealed class SinkActor : ReceiveActor
 {
     private BgpProtocol.ConfigureSpeaker? _configuration;
@@ -20,10 +20,9 @@ internal sealed class SinkActor : ReceiveActor
         });
         Receive<BgpProtocol.ConfigureSpeaker>(c =>
         {
-            _configuration = c;
-            _speaker.Tell(c);
+            _configuration = new BgpProtocol.ConfigureSpeaker(c.Config with { HasRouteTarget = false });
+            _speaker.Tell(_configuration);
         });
-        Receive<BgpProtocol.BestRoutesChanged>(best => Sender.Tell(new BgpProtocol.BestRoutesApplied(best.Sequence)));
         Receive<BgpProtocol.InitialConvergence>(_ => { });
     }
 }

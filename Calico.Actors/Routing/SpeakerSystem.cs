@@ -1,6 +1,4 @@
 using Akka.Actor;
-using Akka.Actor.Setup;
-using Akka.Configuration;
 using Calico.Actors.Bfd;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
@@ -34,7 +32,7 @@ public static class SpeakerSystem
 {
     public static SpeakerRefs Start(SpeakerOptions options)
     {
-        var system = ActorSystem.Create("calico-bgp", ActorSystemSetup.Create(BootstrapSetup.Create().WithConfig(NodeSystem.Config(options.Loggers))));
+        var system = ActorSystem.Create("calico-bgp", NodeSystem.Config(options.Loggers));
         var writer = options.Host is null ? ActorRefs.Nobody
             : system.ActorOf(RouteWriterActor.Props(options.Host, new RouteWriterOptions()).WithDispatcher(DispatcherNames.KernelWriter), "routes");
         var router = options.Host is null ? system.ActorOf(Props.Create(() => new SinkActor()), "router")

@@ -88,15 +88,11 @@ internal sealed class AllPathsFeed<T>(RibTable<T> table, RibPeer target, INextHo
         var current = Group.Withdrawn;
         while (_dirtyPaths.Count > 0)
         {
-            if (!Plan.TryPeek(out var path))
-            {
-                BuildPlan();
-                continue;
-            }
+            var path = NextOf(_dirtyPaths);
             if (_dirtyPaths.Contains(path) && !Write(ref w, path, ref current))
                 return false;
             _dirtyPaths.Remove(path);
-            Plan.Advance();
+            Table.Plan.Advance();
         }
         return true;
     }
@@ -132,15 +128,10 @@ internal sealed class AllPathsFeed<T>(RibTable<T> table, RibPeer target, INextHo
         return group.Set != AttributeTable.None;
     }
 
-    private void BuildPlan()
+    protected override int SetOf(int path)
     {
-        Plan.Begin(Table.Attributes.Capacity);
-        for (var path = _dirtyPaths.Next(0); path >= 0; path = _dirtyPaths.Next(path + 1))
-        {
-            IsTold(Table.Path(path).Prefix, path, out var group, out _, out _);
-            Plan.Add(path, group.Set);
-        }
-        Plan.End();
+        IsTold(Table.Path(path).Prefix, path, out var group, out _, out _);
+        return group.Set;
     }
 
     private static uint IdOf(int path) => (uint)path + 1;

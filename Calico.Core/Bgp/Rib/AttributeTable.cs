@@ -21,6 +21,8 @@ public sealed class AttributeTable
         public int NextInBucket;
         public int References;
         public int FirstPath;
+        public int NextOfHop;
+        public int PreviousOfHop;
         public NextHopEntry NextHop;
         public AttributeFacts Facts;
     }
@@ -28,7 +30,7 @@ public sealed class AttributeTable
     private readonly ByteArena _arena = new();
     private readonly Dictionary<IpAddr, NextHopEntry> _nextHops = [];
     private readonly List<int> _unused = [];
-    private Set[] _sets = new Set[64];
+    private readonly PagedArray<Set> _sets = new();
     private int[] _buckets = NewBuckets(64);
     private int _top;
     private int _free = -1;
@@ -80,6 +82,9 @@ public sealed class AttributeTable
 
     /// <summary>The first route that has the set; the list goes on in the routes.</summary>
     internal ref int FirstPath(int set) => ref _sets[set].FirstPath;
+
+    /// <summary>The next set with the same next hop, or -1; the first is the next hop's.</summary>
+    internal int NextOfHop(int set) => _sets[set].NextOfHop;
 
     internal void AddReference(int set) => _sets[set].References++;
 
@@ -136,7 +141,7 @@ public sealed class AttributeTable
         set.FirstPath = -1;
         set.Facts = AttributeFacts.Of(canonical);
         set.NextHop = HopOf(nextHop);
-        set.NextHop.Sets.Add(id);
+        LinkToHop(id);
         ref var bucket = ref _buckets[hash & (uint)(_buckets.Length - 1)];
         set.NextInBucket = bucket;
         bucket = id;
@@ -163,8 +168,8 @@ public sealed class AttributeTable
             link = ref _sets[link].NextInBucket;
         link = set.NextInBucket;
         _arena.Free(set.Octets, set.Length);
-        set.NextHop.Sets.Remove(id);
-        if (set.NextHop.Sets.Count == 0)
+        UnlinkFromHop(id);
+        if (set.NextHop.FirstSet < 0)
             _nextHops.Remove(set.NextHop.Address);
         set.NextHop = null!;
         set.NextInBucket = _free;
@@ -172,10 +177,33 @@ public sealed class AttributeTable
         Count--;
     }
 
+    private void LinkToHop(int id)
+    {
+        ref var set = ref _sets[id];
+        set.NextOfHop = set.NextHop.FirstSet;
+        set.PreviousOfHop = -1;
+        if (set.NextOfHop >= 0)
+            _sets[set.NextOfHop].PreviousOfHop = id;
+        set.NextHop.FirstSet = id;
+    }
+
+    private void UnlinkFromHop(int id)
+    {
+        ref var set = ref _sets[id];
+        if (set.PreviousOfHop >= 0)
+            _sets[set.PreviousOfHop].NextOfHop = set.NextOfHop;
+        else
+            set.NextHop.FirstSet = set.NextOfHop;
+        if (set.NextOfHop >= 0)
+            _sets[set.NextOfHop].PreviousOfHop = set.PreviousOfHop;
+    }
+
     private void Grow()
     {
-        Array.Resize(ref _sets, _sets.Length * 2);
-        _buckets = NewBuckets(_sets.Length);
+        _sets.Grow();
+        if (_sets.Length <= _buckets.Length)
+            return;
+        _buckets = NewBuckets(_buckets.Length * 2);
         for (var i = 0; i < _top; i++)
         {
             ref var bucket = ref _buckets[_sets[i].Hash & (uint)(_buckets.Length - 1)];

@@ -33,14 +33,13 @@ internal sealed class BestFeed<T>(RibTable<T> table, RibPeer target, INextHopRes
         var current = Group.Fresh;
         while (Dirty.Count > 0)
         {
-            if (!Plan.TryPeek(out var id))
-            {
-                BuildPlan();
-                continue;
-            }
+            var id = NextOf(Dirty);
+            // A prefix without a route leaves the table once its loss is told.
+            if (Table.Plan.TryPeekAhead(RibTable<T>.TouchedAhead, out var later) && Table.PrefixTable[later] is { FirstPath: < 0, Key: var key })
+                Table.PrefixTable.Touch(key);
             if (Dirty.Contains(id) && !Write(ref w, id, ref current))
                 return true;
-            Plan.Advance();
+            Table.Plan.Advance();
         }
         return false;
     }
@@ -71,11 +70,5 @@ internal sealed class BestFeed<T>(RibTable<T> table, RibPeer target, INextHopRes
         return true;
     }
 
-    private void BuildPlan()
-    {
-        Plan.Begin(Table.Attributes.Capacity);
-        for (var id = Dirty.Next(0); id >= 0; id = Dirty.Next(id + 1))
-            Plan.Add(id, Export(Table.BestPath(id), out _, out _).Set);
-        Plan.End();
-    }
+    protected override int SetOf(int id) => Export(Table.BestPath(id), out _, out _).Set;
 }

@@ -58,6 +58,7 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
     private readonly byte[] _nextHop = new byte[16];
     private Refreshing _refresh;
     private bool _endOfRibOwed = true;
+    private int _planned;
     private NextHopResolution _link = resolver.Resolve(target.Address);
 
     public RibPeer Target { get; private set; } = target;
@@ -68,7 +69,6 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
     /// <summary>Prefixes to look at again; each is pinned.</summary>
     protected IdSet Dirty { get; } = new();
 
-    protected ExportPlan Plan { get; } = new();
     protected RibTable<T> Table { get; } = table;
 
     /// <summary>Whether prefixes go out with path identifiers.</summary>
@@ -129,6 +129,7 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
     {
         for (var id = Dirty.Next(0); id >= 0; id = Dirty.Next(id + 1))
             Done(id);
+        Table.Plan.Release(this);
     }
 
     public int Fill(Span<byte> buffer, bool endOfRibAllowed)
@@ -172,6 +173,31 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
             }
         }
     }
+
+    /// <summary>The next of the dirty numbers to write; there is one. Whether it is still dirty must be looked at.</summary>
+    protected int NextOf(IdSet dirty)
+    {
+        int id;
+        while (!Table.Plan.TryPeek(this, out id))
+            BuildPlan(dirty);
+        return id;
+    }
+
+    // Goes on behind what was planned before, so that what changes all the time does not hold up the rest.
+    private void BuildPlan(IdSet dirty)
+    {
+        Table.Plan.Begin(this, Table.Attributes.Capacity);
+        var id = dirty.Next(_planned);
+        if (id < 0)
+            id = dirty.Next(0);
+        for (; id >= 0 && !Table.Plan.IsFull; id = dirty.Next(id + 1))
+            Table.Plan.Add(id, SetOf(id));
+        Table.Plan.End();
+        _planned = Math.Max(id, 0);
+    }
+
+    /// <summary>With which attributes a dirty number would be written at this moment.</summary>
+    protected abstract int SetOf(int id);
 
     protected void Done(int id)
     {

@@ -44,5 +44,7 @@ internal sealed class NextHopEntry(IpAddr address)
     public bool IsSelf => Address.IsUnspecified;
 
     public NextHopResolution Resolution { get; set; }
-    public HashSet<int> Sets { get; } = [];
+
+    /// <summary>The first of the sets that have it; the list goes on in the sets. -1 for none.</summary>
+    public int FirstSet { get; set; } = -1;
 }

@@ -13,6 +13,9 @@ public sealed record RibConfig(Asn LocalAs, RouterId RouterId)
     /// <summary>Next hops in one ECMP route.</summary>
     public int MaxPaths { get; init; } = 16;
 
+    /// <summary>Whether somebody takes the best routes; if not, <see cref="Rib.TakeBest"/> never has any.</summary>
+    public bool HasBestReader { get; init; } = true;
+
     /// <summary>What routes reflected here carry in their CLUSTER_LIST (RFC 4456 section 7); by default the router id.</summary>
     public RouterId ClusterId { get; init; } = RouterId;
 

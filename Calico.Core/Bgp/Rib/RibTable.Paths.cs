@@ -69,7 +69,7 @@ internal sealed partial class RibTable<T>
             return reused;
         }
         if (_top == _paths.Length)
-            Array.Resize(ref _paths, _paths.Length * 2);
+            _paths.Grow();
         return _top++;
     }
 

@@ -9,6 +9,9 @@ internal sealed partial class RibTable<T>
     private readonly Dictionary<(NextHopEntry Hop, NextHopResolution Resolution, ushort Peer),
         ImmutableArray<BestNextHop>> _singles = [];
 
+    /// <summary>In which order the feeds write.</summary>
+    internal ExportPlan Plan { get; } = new();
+
     /// <summary>Takes up to <paramref name="max"/> changed prefixes with their outcome of this moment.</summary>
     public void TakeBest(int max, ImmutableArray<BestRoute>.Builder into)
     {
@@ -63,7 +66,7 @@ internal sealed partial class RibTable<T>
 
     private void MarkBest(int id)
     {
-        if (_bestChanges.Add(id))
+        if (_config.HasBestReader && _bestChanges.Add(id))
             Pin(id);
     }
 

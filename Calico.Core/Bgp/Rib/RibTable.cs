@@ -79,11 +79,14 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     Action<PrefixLimitCrossed> onLimit) : IRibTable
     where T : unmanaged, IPrefix<T>
 {
+    /// <summary>As many lookups of a large table wait for memory at a time.</summary>
+    internal const int TouchedAhead = 16;
+
     private readonly PrefixTable<T> _prefixes = new();
     private readonly IdSet _bestChanges = new();
     private readonly List<ExportFeed<T>> _feeds = [];
     private readonly int[] _counts = new int[peers.Length];
-    private PathEntry[] _paths = new PathEntry[64];
+    private readonly PagedArray<PathEntry> _paths = new();
     private Candidate[] _candidates = new Candidate[8];
     private RibConfig _config = config;
     private int _top;
@@ -110,8 +113,13 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
             ? ImportRules.Admit(source, section.NextHop, batch.Octets(section.Attributes, section.AttributesLength),
                 context, Attributes)
             : AttributeTable.None;
+        var ahead = nlri;
+        for (var i = 0; i < TouchedAhead && ahead.TryRead(out var next, out _); i++)
+            _prefixes.Touch(next);
         while (nlri.TryRead(out var prefix, out var pathId))
         {
+            if (ahead.TryRead(out var next, out _))
+                _prefixes.Touch(next);
             var own = set;
             if (own >= 0 && prefix.IsMartian)
                 own = AttributeTable.None;
@@ -188,7 +196,7 @@ internal sealed partial class RibTable<T>(RibPeer?[] peers, INextHopResolver res
     {
         foreach (var hop in Attributes.Resolve(newResolver, changed))
         {
-            foreach (var set in hop.Sets)
+            for (var set = hop.FirstSet; set >= 0; set = Attributes.NextOfHop(set))
             {
                 for (var path = Attributes.FirstPath(set); path >= 0; path = _paths[path].NextOfSet)
                 {
