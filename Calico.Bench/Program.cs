@@ -27,9 +27,15 @@ switch (args)
         return StartBench.Run(args[1..]);
     case ["bgp", ..]:
         return await BgpBench.RunAsync(args[1..]);
+    case ["bgp-feeders", ..]:
+        return await FeedersBench.RunAsync(args[1..]);
+    case ["bgp-sessions", ..]:
+        return await SessionsBench.RunAsync(args[1..]);
+    case ["bgp-kernel", ..]:
+        return await KernelBench.RunAsync(args[1..]);
     case ["cni", ..]:
         return CniBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]] | bgp CALICO_NODE [ROUTES [ROUNDS [PEER,…]]]");
+        Console.Error.WriteLine("usage: Calico.Bench kernel-routes [COUNT] | kernel-veth [COUNT] | nft [RULES MEMBERS] | datastore [DIRECTORY [SECONDS]] | datastore-scale [DIRECTORY] | ipam [DIRECTORY [SECONDS]] | start CALICOCTL [KUBECTL] | cni SHIM NODE_SOCKET [COUNT [ROUNDS [CALLERS,…]]] | bgp CALICO_NODE [ROUTES [ROUNDS [PEER,…]]] | bgp-feeders CALICO_NODE [ROUTES [FEEDERS [ROUNDS [PEER,…]]]] | bgp-sessions CALICO_NODE [SESSIONS [ROUTES [ROUNDS [PEER,…]]]] | bgp-kernel CALICO_NODE [ROUTES [ROUNDS]]");
         return 64;
 }

@@ -6,8 +6,9 @@ namespace Calico.Actors.Dataplane;
 /// Desired and actual routes and the difference between them. Pure.
 /// <code>
 ///   wanted, not there   -> add          there, wanted differently -> replace
-///   there, not wanted   -> remove, but only when every source has said all it knows
+///   there, not wanted   -> remove; what was there before us only when every source has said all it knows
 /// </code>
+/// What a source has wanted and does not want any more is gone at once, however long others take to say all they know.
 /// A change costs what it changes, not the size of the table.
 /// </summary>
 public sealed class RouteTracker
@@ -19,6 +20,9 @@ public sealed class RouteTracker
     private readonly HashSet<RouteKey> _dirty = [];
     private readonly HashSet<RouteSource> _complete = [];
 
+    // Routes that were there before anybody here wanted them; of no use once every source has said everything.
+    private readonly HashSet<RouteKey> _adopted = [];
+
     /// <summary>True when every source has said everything: strays may be removed.</summary>
     public bool IsComplete => _complete.Count == Sources.Length;
 
@@ -29,10 +33,15 @@ public sealed class RouteTracker
     /// <summary>Takes what the kernel has of ours as the actual state.</summary>
     public void Adopt(IEnumerable<Route> ours)
     {
-        _dirty.UnionWith(_actual.Keys);
+        var known = _actual.Keys.ToHashSet();
+        _dirty.UnionWith(known);
         _actual.Clear();
         foreach (var route in ours)
+        {
             _actual[route.Key] = route;
+            if (!known.Contains(route.Key))
+                AdoptIfStray(route.Key);
+        }
         _dirty.UnionWith(_actual.Keys);
         foreach (var wanted in _wanted)
             _dirty.UnionWith(wanted.Keys);
@@ -53,7 +62,10 @@ public sealed class RouteTracker
     public void SourceComplete(RouteSource source)
     {
         if (_complete.Add(source) && IsComplete)
+        {
             _dirty.UnionWith(_actual.Keys);
+            _adopted.Clear();
+        }
     }
 
     /// <summary>The kernel says that a route of ours is not what we think: look at it again.</summary>
@@ -66,6 +78,8 @@ public sealed class RouteTracker
             _actual.Remove(route.Key);
         else
             _actual[route.Key] = route;
+        if (!removed && known is null)
+            AdoptIfStray(route.Key);
         _dirty.Add(route.Key);
     }
 
@@ -81,7 +95,7 @@ public sealed class RouteTracker
             var actual = _actual.GetValueOrDefault(key);
             if (wanted is not null && !wanted.Equals(actual))
                 adds.Add(new RouteChange(wanted, Delete: false));
-            else if (wanted is null && actual is not null && IsComplete)
+            else if (wanted is null && actual is not null && !_adopted.Contains(key))
                 removes.Add(new RouteChange(actual, Delete: true));
             else
                 settled.Add(key);
@@ -102,6 +116,12 @@ public sealed class RouteTracker
             _actual[key] = change.Route;
         if (Equals(Wanted(key), _actual.GetValueOrDefault(key)))
             _dirty.Remove(key);
+    }
+
+    private void AdoptIfStray(RouteKey key)
+    {
+        if (!IsComplete && Wanted(key) is null)
+            _adopted.Add(key);
     }
 
     public Route? Wanted(RouteKey key)

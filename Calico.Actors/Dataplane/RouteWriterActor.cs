@@ -21,7 +21,7 @@ public sealed record RouteWriterOptions
 
 /// <summary>
 /// The one writer of this node's routes, on a thread of its own. On start it adopts what the kernel has; it writes
-/// differences only, and removes nothing until every source has spoken. What others change under it is noticed and put
+/// differences only, and removes nothing that it found until every source has spoken. What others change under it is noticed and put
 /// right. Its death changes nothing in the kernel; its successor adopts again and knows what was wanted.
 /// </summary>
 public sealed class RouteWriterActor : ReceiveActor, IWithTimers

@@ -21,6 +21,7 @@ internal sealed class BgpClient : IDisposable
     private volatile string? _end;
     private long _announced;
     private long _withdrawn;
+    private int _marks;
 
     private BgpClient(Socket socket, uint asn, IpAddr address)
     {
@@ -35,6 +36,10 @@ internal sealed class BgpClient : IDisposable
     }
 
     public long Announced => Interlocked.Read(ref _announced);
+
+    /// <summary>How many of the <see cref="BgpTable.Mark"/>s it was told.</summary>
+    public int Marks => Volatile.Read(ref _marks);
+
     public long Withdrawn => Interlocked.Read(ref _withdrawn);
 
     /// <summary>Returns with an established session.</summary>
@@ -103,7 +108,7 @@ internal sealed class BgpClient : IDisposable
 
     private void Read()
     {
-        var buffer = new byte[1 << 20];
+        var buffer = new byte[1 << 17];
         var have = 0;
         try
         {
@@ -141,7 +146,11 @@ internal sealed class BgpClient : IDisposable
                 var withdrawn = BinaryPrimitives.ReadUInt16BigEndian(body);
                 var attributes = BinaryPrimitives.ReadUInt16BigEndian(body[(2 + withdrawn)..]);
                 Interlocked.Add(ref _withdrawn, Count(body.Slice(2, withdrawn)));
-                Interlocked.Add(ref _announced, Count(body[(4 + withdrawn + attributes)..]));
+                var announced = body[(4 + withdrawn + attributes)..];
+                if (announced.Length >= 5 && announced[0] == 32 && announced[1] == 223)
+                    Interlocked.Add(ref _marks, Count(announced));
+                else
+                    Interlocked.Add(ref _announced, Count(announced));
                 break;
         }
     }

@@ -41,22 +41,39 @@ internal sealed class BgpTable
 
     public int Count => _prefixes.Length;
 
-    /// <summary>UPDATEs for the first <paramref name="count"/> prefixes; another salt gives other paths.</summary>
-    public List<byte[]> Announce(int count, IpAddr nextHop, uint neighbour, uint salt)
+    /// <summary>A route beside all tables, each neighbour's own.</summary>
+    public static byte[] Mark(int neighbour)
     {
+        var octets = new byte[512];
+        var attributes = new WireWriter(octets);
+        new AttributeEdits { FourOctetAs = true, NextHop = BgpBed.Neighbour(neighbour) }.Write(ref attributes, SetOf(0, BgpBed.AsOf(neighbour), 0, 0));
+        var w = new UpdateWriter<Prefix4>(new byte[BgpFraming.MaxLength], BgpFraming.MaxLength);
+        w.BeginAnnounce(octets.AsSpan(0, attributes.Position), default);
+        w.TryAdd(Prefix4.From(new Cidr(IpAddr.FromV4((223u << 24) + ((uint)neighbour << 8)), 32)));
+        w.End();
+        return w.Written.ToArray();
+    }
+
+    /// <summary>
+    /// UPDATEs of a neighbour for <paramref name="count"/> prefixes from a place in the table; another salt gives other paths, and they can
+    /// be some hops longer.
+    /// </summary>
+    public List<byte[]> Announce(int count, int neighbour, uint salt, int longer = 0, int from = 0)
+    {
+        var (nextHop, asn, upto) = (BgpBed.Neighbour(neighbour), BgpBed.AsOf(neighbour), from + count);
         var chunks = new List<byte[]>();
         var buffer = new byte[ChunkBytes];
         var octets = new byte[512];
-        for (var first = 0; first < count;)
+        for (var first = from; first < upto;)
         {
             var w = new UpdateWriter<Prefix4>(buffer, BgpFraming.MaxLength);
             var isFull = false;
-            while (first < count && !isFull)
+            while (first < upto && !isFull)
             {
                 var attributes = new WireWriter(octets);
-                new AttributeEdits { FourOctetAs = true, NextHop = nextHop }.Write(ref attributes, SetOf((uint)(first / PerSet), neighbour, salt));
+                new AttributeEdits { FourOctetAs = true, NextHop = nextHop }.Write(ref attributes, SetOf((uint)(first / PerSet), asn, salt, longer));
                 w.BeginAnnounce(octets.AsSpan(0, attributes.Position), default);
-                for (var end = Math.Min(count, (first / PerSet * PerSet) + PerSet); first < end && !isFull;)
+                for (var end = Math.Min(upto, (first / PerSet * PerSet) + PerSet); first < end && !isFull;)
                 {
                     isFull = !w.TryAdd(_prefixes[first]);
                     first += isFull ? 0 : 1;
@@ -68,14 +85,14 @@ internal sealed class BgpTable
         return chunks;
     }
 
-    private static byte[] SetOf(uint group, uint neighbour, uint salt)
+    private static byte[] SetOf(uint group, uint neighbour, uint salt, int longer)
     {
         var hash = (group * 2654435761u) + salt;
-        var path = new uint[3 + (hash % 5)];
+        var path = new uint[3 + (hash % 5) + longer];
         path[0] = neighbour;
         for (var i = 1; i < path.Length; i++)
         {
-            var asn = 1000 + ((hash >> i) % 400_000);
+            var asn = 1000 + ((hash >> (i & 31)) % 400_000);
             path[i] = asn == BgpContender.As ? asn + 1 : asn;
         }
         return new PathAttributes

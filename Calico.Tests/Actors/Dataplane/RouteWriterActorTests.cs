@@ -76,6 +76,39 @@ public sealed class RouteWriterActorTests(ITestOutputHelper output) : NodeActorF
     }
 
     [Fact]
+    public async Task A_route_that_was_learned_here_and_lost_again_goes_at_once_however_long_others_take()
+    {
+        Put(Learned("10.1.0.0/24"));
+        var writer = Start();
+
+        await Want(writer, Learned("10.1.0.0/24"), Learned("10.2.0.0/24"));
+        await Unwant(writer, Learned("10.1.0.0/24").Key, Learned("10.2.0.0/24").Key);
+        Assert.Null(InKernel("10.2.0.0/24"));
+        // It outlived a restart, and another source or peer may still tell it.
+        Assert.NotNull(InKernel("10.1.0.0/24"));
+
+        CompleteAll(writer);
+        await Eventually(() => Assert.Null(InKernel("10.1.0.0/24")));
+    }
+
+    [Fact]
+    public async Task What_was_learned_here_is_told_from_what_was_there_also_after_events_were_lost()
+    {
+        Put(Learned("10.1.0.0/24"));
+        var writer = Start();
+        await Want(writer, Learned("10.2.0.0/24"));
+
+        Put(Learned("10.3.0.0/24"));
+        Host.LoseEvents();
+        await Eventually(async () => Assert.Equal(3, (await Status(writer)).Present));
+        await Unwant(writer, Learned("10.2.0.0/24").Key);
+
+        Assert.Null(InKernel("10.2.0.0/24"));
+        Assert.NotNull(InKernel("10.1.0.0/24"));
+        Assert.NotNull(InKernel("10.3.0.0/24"));
+    }
+
+    [Fact]
     public async Task A_route_of_another_protocol_is_never_touched()
     {
         var administrators = Learned("10.1.0.0/24") with { Protocol = Static };
