@@ -64,7 +64,8 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         _tracker = tracker;
         _routes = host.OpenRoutes();
         _links = host.OpenLinks();
-        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6);
+        // What this writes it knows; of what others write it must hear.
+        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6, new KernelEventFilter(Writer: _routes));
 
         Receive<RouteProtocol.ChangeRoutes>(OnChange);
         Receive<RouteProtocol.SourceComplete>(OnComplete);

@@ -41,7 +41,8 @@ internal sealed class NextHopFollower : IDisposable
         _withInterfaces = withInterfaces;
         _routes = host.OpenRoutes();
         _links = host.OpenLinks();
-        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links);
+        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links,
+            new KernelEventFilter(RouteProtocol: RouteWriterOptions.CalicoProtocol));
         _now = Read();
     }
 

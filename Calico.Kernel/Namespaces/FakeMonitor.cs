@@ -1,3 +1,5 @@
+using Calico.Kernel.Routes;
+
 namespace Calico.Kernel.Namespaces;
 
 /// <summary>
@@ -11,14 +13,16 @@ public sealed class FakeMonitor : IKernelMonitor
 
     private readonly FakeNamespaceState _state;
     private readonly KernelEventGroups _groups;
+    private readonly KernelEventFilter _without;
     private readonly List<KernelEvent> _waiting = [];
     private readonly SemaphoreSlim _signal = new(0);
     private bool _disposed;
 
-    internal FakeMonitor(FakeNamespaceState state, KernelEventGroups groups)
+    internal FakeMonitor(FakeNamespaceState state, KernelEventGroups groups, KernelEventFilter without)
     {
         _state = state;
         _groups = groups;
+        _without = without;
         lock (state.Kernel.Gate)
             state.Monitors.Add(this);
     }
@@ -50,9 +54,11 @@ public sealed class FakeMonitor : IKernelMonitor
         }
     }
 
-    internal void Post(KernelEventGroups group, KernelEvent happened)
+    internal void Post(KernelEventGroups group, KernelEvent happened, IRouteTable? by)
     {
-        if (!_groups.HasFlag(group))
+        if (!_groups.HasFlag(group) || (by is not null && by == _without.Writer))
+            return;
+        if (_without.RouteProtocol != 0 && happened is KernelEvent.RouteChanged changed && changed.Route.Protocol == _without.RouteProtocol)
             return;
         if (_waiting.Count < QueueLength)
             Add(happened);

@@ -173,10 +173,10 @@ internal sealed class FakeNamespaceState
 
     public void Announce(FakeLink link) => Emit(KernelEventGroups.Links, new KernelEvent.LinkChanged(Describe(link)));
 
-    public void Emit(KernelEventGroups group, KernelEvent happened)
+    public void Emit(KernelEventGroups group, KernelEvent happened, IRouteTable? by = null)
     {
         foreach (var monitor in Monitors)
-            monitor.Post(group, happened);
+            monitor.Post(group, happened, by);
     }
 
     private void BringUp(FakeLink link)

@@ -26,7 +26,7 @@ public sealed class FakeNetworkNamespace : INetworkNamespace
     public INeighbourTable OpenNeighbours() => new FakeNeighbourTable(_state);
     public IRuleTable OpenRules() => new FakeRuleTable(_state);
     public ISysctl OpenSysctl() => new FakeSysctl(_state);
-    public IKernelMonitor OpenMonitor(KernelEventGroups groups) => new FakeMonitor(_state, groups);
+    public IKernelMonitor OpenMonitor(KernelEventGroups groups, KernelEventFilter without = default) => new FakeMonitor(_state, groups, without);
 
     /// <summary>As if events had come faster than every monitor of this namespace read them.</summary>
     public void LoseEvents()

@@ -23,7 +23,7 @@ public interface INetworkNamespace : IDisposable
     ISysctl OpenSysctl();
 
     /// <summary>Link, address, route and neighbour changes as they happen. An overflow is reported, never hidden.</summary>
-    IKernelMonitor OpenMonitor(KernelEventGroups groups);
+    IKernelMonitor OpenMonitor(KernelEventGroups groups, KernelEventFilter without = default);
 }
 
 /// <summary>
@@ -48,6 +48,11 @@ public enum KernelEventGroups
     RoutesV6 = 8,
     Neighbours = 16,
 }
+
+/// <summary>Events that are of no use to who follows them: the kernel does not queue them, so they cost nothing.</summary>
+/// <param name="RouteProtocol">Changes of routes of this protocol; 0 for none.</param>
+/// <param name="Writer">Changes that are made through this table.</param>
+public readonly record struct KernelEventFilter(byte RouteProtocol = 0, IRouteTable? Writer = null);
 
 /// <summary>Something changed in the namespace; <see cref="Overflow"/> means events were lost and a dump is due.</summary>
 public abstract record KernelEvent

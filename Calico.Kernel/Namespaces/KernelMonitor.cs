@@ -30,11 +30,12 @@ internal sealed class KernelMonitor : IKernelMonitor
     }
 
     /// <summary>Subscribes: what happens from the return on is reported. Takes the socket over.</summary>
-    public static KernelMonitor Start(NetlinkSocket socket, KernelEventGroups groups)
+    public static KernelMonitor Start(NetlinkSocket socket, KernelEventGroups groups, in NetlinkFilter filter)
     {
         FdHandle? stop = null;
         try
         {
+            socket.Attach(filter);
             Join(socket, groups);
             stop = new FdHandle(Libc.EventFd(0, Libc.OCloexec));
             if (stop.IsInvalid)

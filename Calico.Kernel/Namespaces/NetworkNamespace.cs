@@ -94,7 +94,9 @@ public sealed class NetworkNamespace : INetworkNamespace
     public INeighbourTable OpenNeighbours() => new NeighbourTable(OpenSocket());
     public IRuleTable OpenRules() => new RuleTable(OpenSocket());
     public ISysctl OpenSysctl() => new ProcSysctl(_worker.Hold());
-    public IKernelMonitor OpenMonitor(KernelEventGroups groups) => KernelMonitor.Start(OpenSocket(), groups);
+
+    public IKernelMonitor OpenMonitor(KernelEventGroups groups, KernelEventFilter without = default) =>
+        KernelMonitor.Start(OpenSocket(), groups, new NetlinkFilter(without.RouteProtocol, (without.Writer as NetlinkTable)?.PortId ?? 0));
 
     /// <summary>
     /// Says that the calling thread is the caller's alone for good. It then does its jobs inside other namespaces itself and

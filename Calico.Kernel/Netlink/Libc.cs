@@ -13,6 +13,7 @@ internal static unsafe partial class Libc
     public const int SolNetlink = 270;
     public const int SoSndBuf = 7;
     public const int SoRcvBuf = 8;
+    public const int SoAttachFilter = 26;
     public const int SoRcvTimeo = 20;
     public const int SoSndBufForce = 32;
     public const int SoRcvBufForce = 33;
@@ -52,6 +53,23 @@ internal static unsafe partial class Libc
         public int Fd;
         public short Events;
         public short Returned;
+    }
+
+    /// <summary>One instruction of the classic packet filter (linux/filter.h).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct FilterStep
+    {
+        public ushort Code;
+        public byte IfTrue;
+        public byte IfFalse;
+        public uint Value;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    public struct FilterProgram
+    {
+        public ushort Count;
+        public FilterStep* Steps;
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -56,6 +56,18 @@ public sealed unsafe class NetlinkSocket : IDisposable
     public NetlinkProtocol Protocol { get; }
     internal int Fd => _fd.Fd;
 
+    /// <summary>The address that the kernel gave the socket.</summary>
+    /// <exception cref="KernelException">The kernel does not say.</exception>
+    public uint PortId
+    {
+        get
+        {
+            Libc.SockAddrNetlink address;
+            var length = (uint)sizeof(Libc.SockAddrNetlink);
+            return Libc.GetSockName(_fd, &address, &length) == 0 ? address.PortId : throw new KernelException(Libc.LastErrno, "getsockname netlink", Protocol.ToString());
+        }
+    }
+
     /// <summary>The sequence number that the next batch begins with.</summary>
     public uint NextSequence => _sequence;
 
@@ -200,6 +212,21 @@ public sealed unsafe class NetlinkSocket : IDisposable
     }
 
     /// <summary>Subscribes to a multicast group by its number.</summary>
+    /// <summary>From now on the kernel does not queue what the filter stops. Lost events are reported all the same.</summary>
+    public void Attach(in NetlinkFilter filter)
+    {
+        Span<Libc.FilterStep> steps = stackalloc Libc.FilterStep[NetlinkFilter.MaxSteps];
+        var count = filter.Write(steps);
+        if (count == 0)
+            return;
+        fixed (Libc.FilterStep* first = steps)
+        {
+            var program = new Libc.FilterProgram { Count = (ushort)count, Steps = first };
+            if (Libc.SetSockOpt(_fd, Libc.SolSocket, Libc.SoAttachFilter, &program, (uint)sizeof(Libc.FilterProgram)) < 0)
+                throw new KernelException(Libc.LastErrno, "filter netlink", Protocol.ToString());
+        }
+    }
+
     public void Join(int group) => SetOption(Libc.SolNetlink, NetlinkOption.AddMembership, group, "join group");
 
     /// <summary>Lets sends of this size through: a batch that must be atomic goes out in one send.</summary>

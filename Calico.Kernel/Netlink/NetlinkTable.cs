@@ -9,6 +9,9 @@ internal abstract class NetlinkTable(NetlinkSocket socket) : IDisposable
     protected NetlinkSocket Socket { get; } = socket;
     protected NetlinkBatch Batch { get; } = new(SmallBatch);
 
+    /// <summary>What the kernel names as the origin of changes made here.</summary>
+    public uint PortId => Socket.PortId;
+
     public long WriteCount { get; protected set; }
 
     public void Dispose()

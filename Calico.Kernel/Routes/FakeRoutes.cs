@@ -21,7 +21,7 @@ internal sealed class FakeRoutes(FakeNamespaceState state)
     /// <summary>In the order of the kernel's dump: by table, destination and metric.</summary>
     public IEnumerable<Route> All => _routes.OrderBy(r => r.Key.Table).ThenBy(r => r.Key.Destination).SelectMany(r => r.Value);
 
-    public Errno Replace(Route wanted)
+    public Errno Replace(Route wanted, IRouteTable? by = null)
     {
         var checkedAnswer = Check(wanted, out var route);
         if (checkedAnswer != Errno.None)
@@ -34,11 +34,11 @@ internal sealed class FakeRoutes(FakeNamespaceState state)
             return Errno.None;
         else
             list[same] = route;
-        Report(route, removed: false);
+        Report(route, removed: false, by);
         return Errno.None;
     }
 
-    public Errno Delete(RouteKey key, byte protocol)
+    public Errno Delete(RouteKey key, byte protocol, IRouteTable? by = null)
     {
         key = key with { Destination = key.Destination.Network, Metric = RouteMessage.StoredMetric(key) };
         var anyMetric = key.Destination.IsV4 && key.Metric == 0;
@@ -47,7 +47,7 @@ internal sealed class FakeRoutes(FakeNamespaceState state)
         if (found is null)
             return Errno.ESRCH;
         Remove(found);
-        Report(found, removed: true);
+        Report(found, removed: true, by);
         return Errno.None;
     }
 
@@ -220,8 +220,8 @@ internal sealed class FakeRoutes(FakeNamespaceState state)
         return list;
     }
 
-    private void Report(Route route, bool removed) =>
-        state.Emit(route.Key.Destination.IsV4 ? KernelEventGroups.RoutesV4 : KernelEventGroups.RoutesV6, new KernelEvent.RouteChanged(route, removed));
+    private void Report(Route route, bool removed, IRouteTable? by = null) =>
+        state.Emit(route.Key.Destination.IsV4 ? KernelEventGroups.RoutesV4 : KernelEventGroups.RoutesV6, new KernelEvent.RouteChanged(route, removed), by);
 
     private static bool Uses(Route route, int link) => route.NextHops.Any(h => h.LinkIndex == link);
     private static ImmutableArray<NextHop> Via(int link) => [new NextHop(null, link)];

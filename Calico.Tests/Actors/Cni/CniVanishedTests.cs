@@ -89,10 +89,10 @@ public sealed class CniVanishedTests(ITestOutputHelper output) : CniFixture(outp
         public IRuleTable OpenRules() => host.OpenRules();
         public ISysctl OpenSysctl() => host.OpenSysctl();
 
-        public IKernelMonitor OpenMonitor(KernelEventGroups groups)
+        public IKernelMonitor OpenMonitor(KernelEventGroups groups, KernelEventFilter without = default)
         {
             if (_hasFailed)
-                return host.OpenMonitor(groups);
+                return host.OpenMonitor(groups, without);
             _hasFailed = true;
             return afterwards ? new Brittle() : throw Failure;
         }

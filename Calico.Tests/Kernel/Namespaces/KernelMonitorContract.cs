@@ -48,6 +48,39 @@ public abstract class KernelMonitorContract : IDisposable
     }
 
     [Fact]
+    public async Task Who_writes_routes_is_not_told_of_its_own_and_hears_of_others()
+    {
+        using var own = _host.OpenRoutes();
+        using var other = _host.OpenRoutes();
+        using var monitor = _host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6, new KernelEventFilter(Writer: own));
+
+        Write(own, delete: false, Blackhole("10.1.0.0/24", 80), Blackhole("fd00:1::/64", 80), Blackhole("10.2.0.0/24", 80));
+        Write(own, delete: true, Blackhole("10.2.0.0/24", 80));
+        Write(other, delete: true, Blackhole("10.1.0.0/24", 80));
+        Write(other, delete: false, Blackhole("10.9.0.0/24", 4));
+
+        Assert.Equal(["-10.1.0.0/24", "+10.9.0.0/24"], Told(await Until(monitor, IsLast)));
+    }
+
+    [Fact]
+    public async Task Routes_of_a_protocol_can_be_left_out_and_nothing_else_is()
+    {
+        using var routes = _host.OpenRoutes();
+        using var monitor = _host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links,
+            new KernelEventFilter(RouteProtocol: 80));
+
+        Write(routes, delete: false, Blackhole("10.1.0.0/24", 80), Blackhole("fd00:1::/64", 80));
+        Write(routes, delete: false, Blackhole("fd00:2::/64", 4), Blackhole("10.3.0.0/24", 81));
+        Write(routes, delete: true, Blackhole("10.1.0.0/24", 80), Blackhole("10.3.0.0/24", 81));
+        _links.CreateVeth(new VethPair("left", "right", -1), up: false);
+        Write(routes, delete: false, Blackhole("10.9.0.0/24", 4));
+
+        var events = await Until(monitor, IsLast);
+        Assert.Equal(["+fd00:2::/64", "+10.3.0.0/24", "-10.3.0.0/24", "+10.9.0.0/24"], Told(events));
+        Assert.Contains(events, e => e is KernelEvent.LinkChanged { Link.Name: "left" });
+    }
+
+    [Fact]
     public async Task Carrier_is_reported_at_the_other_end()
     {
         _links.CreateVeth(new VethPair("left", "right", -1), up: true);
@@ -198,6 +231,21 @@ public abstract class KernelMonitorContract : IDisposable
 
         await Until(monitor, e => e is KernelEvent.Overflow);
     }
+
+    private static Route Blackhole(string destination, byte protocol) =>
+        new(new RouteKey(Cidr.Parse(destination), 0), RouteKind.Blackhole, protocol, []);
+
+    private static void Write(IRouteTable table, bool delete, params Route[] routes)
+    {
+        var results = new Errno[routes.Length];
+        table.Apply([.. routes.Select(r => new RouteChange(r, delete))], results);
+        Assert.All(results, r => Assert.Equal(Errno.None, r));
+    }
+
+    private static bool IsLast(KernelEvent e) => e is KernelEvent.RouteChanged { Removed: false } added && added.Route.Key.Destination == Cidr.Parse("10.9.0.0/24");
+
+    private static string[] Told(IEnumerable<KernelEvent> events) =>
+        [.. events.OfType<KernelEvent.RouteChanged>().Select(e => $"{(e.Removed ? '-' : '+')}{e.Route.Key.Destination}")];
 
     private async Task<List<KernelEvent>> Until(IKernelMonitor monitor, Predicate<KernelEvent> last)
     {
