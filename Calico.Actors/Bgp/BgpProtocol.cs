@@ -214,6 +214,9 @@ public sealed record PeerConfig
     /// <summary>Dial from this address; null leaves it to the kernel.</summary>
     public IpAddr? SourceAddress { get; init; }
 
+    /// <summary>The gateway of a host route to the peer (BGPPeer reachableBy); null: the machine's other routes lead there.</summary>
+    public IpAddr? ReachableBy { get; init; }
+
     /// <summary>Families to exchange; None: that of the address, as Calico's two BIRDs do.</summary>
     public Families Families { get; init; }
 
@@ -301,6 +304,7 @@ public sealed record PeerConfig
         RestartTime = next.RestartTime,
         LongLivedTime = next.LongLivedTime,
         Bfd = next.Bfd,
+        ReachableBy = next.ReachableBy,
         NextHopMode = next.NextHopMode,
         ReflectorClient = next.ReflectorClient,
         AllowedOwnAs = next.AllowedOwnAs,

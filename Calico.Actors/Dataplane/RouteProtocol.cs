@@ -13,8 +13,11 @@ public enum RouteSource : byte
     /// <summary>Blackholes for this node's own blocks: an address nobody has must not leave the node.</summary>
     Blocks = 1,
 
+    /// <summary>To BGP peers that are reached by a gateway of their own.</summary>
+    Peers = 2,
+
     /// <summary>Learned by BGP.</summary>
-    Bgp = 2,
+    Bgp = 3,
 }
 
 /// <summary>What is said to the writer of routes. Local.</summary>

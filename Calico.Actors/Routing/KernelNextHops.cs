@@ -17,11 +17,19 @@ internal sealed class KernelNextHops : INextHopResolver
 
     /// <param name="routes">The main table; longest prefix first decides, then the lower metric.</param>
     /// <param name="links">Names by index, if a policy asks for them.</param>
-    public KernelNextHops(IEnumerable<Route> routes, IReadOnlyDictionary<int, string>? links = null)
+    /// <param name="gateways">Of single addresses: as routes to them, which are ours, would have it.</param>
+    public KernelNextHops(IEnumerable<Route> routes, IReadOnlyDictionary<int, string>? links = null, IReadOnlyDictionary<IpAddr, IpAddr>? gateways = null)
     {
         _routes = [.. routes.Where(Counts).OrderByDescending(r => r.Key.Destination.PrefixLength).ThenBy(r => r.Key.Metric)];
         _links = links;
+        if (gateways is { Count: > 0 })
+            _routes = [.. gateways.Select(g => RouteTo(g.Key, g.Value)).OfType<Route>(), .. _routes];
     }
+
+    // Null where the kernel would not take it either.
+    private Route? RouteTo(IpAddr address, IpAddr gateway) => Resolve(gateway) is { Reachable: true, Gateway: null } way
+        ? new Route(KernelRoutes.KeyOf(Cidr.Host(address)), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, [new NextHop(gateway, way.LinkIndex)])
+        : null;
 
     /// <summary>
     /// Whether the event can have changed an answer; routes of ours, and links and routes of workloads, never do. IPv4

@@ -2,6 +2,7 @@ using Akka.Actor;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Protocol;
+using Calico.Core.Net;
 using Calico.Kernel.Links;
 using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
@@ -31,6 +32,7 @@ internal sealed class NextHopFollower : IDisposable
     private readonly CancellationTokenSource _stopped = new();
     private KernelNextHops _now;
     private bool _withInterfaces;
+    private IReadOnlyDictionary<IpAddr, IpAddr>? _gateways;
 
     /// <param name="host">The namespace whose routes count.</param>
     /// <param name="workloadPrefix">Links of workloads, whose changes do not matter.</param>
@@ -75,6 +77,13 @@ internal sealed class NextHopFollower : IDisposable
         return Look();
     }
 
+    /// <summary>From now on these addresses are reached by these gateways; returns what to tell the speaker, if that is new.</summary>
+    public BgpProtocol.NextHopsChanged? Reach(IReadOnlyDictionary<IpAddr, IpAddr> gateways)
+    {
+        _gateways = gateways;
+        return Look();
+    }
+
     public void Dispose()
     {
         _stopped.Cancel();
@@ -93,5 +102,5 @@ internal sealed class NextHopFollower : IDisposable
         return Everything;
     }
 
-    private KernelNextHops Read() => new(_routes.Dump(new RouteFilter()), _withInterfaces ? _links.Dump().ToDictionary(l => l.Index, l => l.Name) : null);
+    private KernelNextHops Read() => new(_routes.Dump(new RouteFilter()), _withInterfaces ? _links.Dump().ToDictionary(l => l.Index, l => l.Name) : null, _gateways);
 }

@@ -56,6 +56,7 @@ internal sealed class PeerExpansion
                 Passive = IsGlobal(spec) && !string.IsNullOrEmpty(spec.PeerIP) && target.Node is not null && PeerConfig.IsPassiveInMesh(own, target.Address),
                 AllowedOwnAs = spec.NumAllowedLocalASNumbers ?? 0,
                 NextHopMode = ModeOf(spec, isExternal),
+                ReachableBy = IpAddr.TryParse(spec.ReachableBy, out var gateway) && gateway.Version == target.Address.Version ? gateway : null,
             }, spec.Password, spec.Filters));
         }
     }

@@ -20,6 +20,7 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
     private readonly IActorRef _writer;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly NextHopFollower _nextHops;
+    private readonly PeerRoutes _peerRoutes = new();
     private readonly bool _restarting;
     private BgpProtocol.ConfigureSpeaker? _configuration;
     private IActorRef _speaker = ActorRefs.Nobody;
@@ -43,6 +44,11 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
         {
             _configuration = new BgpProtocol.ConfigureSpeaker(c.Config with { Restarting = _restarting });
             _speaker.Tell(_configuration);
+            if (_peerRoutes.Take(c.Config) is not { } change)
+                return;
+            _writer.Tell(change);
+            if (_nextHops.Reach(_peerRoutes.Gateways) is { } news)
+                _speaker.Tell(news);
         });
         Receive<BgpProtocol.BestRoutesChanged>(OnBest);
         Receive<BgpProtocol.InitialConvergence>(converged => _writer.Tell(LearnedRoutes.Converged(converged, _log)));

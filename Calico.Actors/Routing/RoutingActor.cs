@@ -81,6 +81,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _registry = registry;
         _writer = writer;
         _nextHops = new NextHopFollower(host, workloadPrefix, withInterfaces: false);
+        _nextHops.Reach(introduced.PeerRoutes.Gateways);
 
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
         Receive<UpstreamProtocol.MembersChanged>(m => GiveUp(_presence.Learn(m.Members.Select(member => member.Node))));
@@ -89,7 +90,12 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         Receive<RegistryProtocol.AddressesChanged>(OnAddresses);
         Receive<BgpProtocol.SpeakerStarted>(_ => OnSpeakerStarted());
         Receive<BgpProtocol.BestRoutesChanged>(best => _writer.Tell(_learned.Take(best)));
-        Receive<BgpProtocol.InitialConvergence>(converged => _writer.Tell(LearnedRoutes.Converged(converged, _log)));
+        Receive<BgpProtocol.InitialConvergence>(converged =>
+        {
+            _writer.Tell(LearnedRoutes.Converged(converged, _log));
+            // Nothing converges before there is a configuration.
+            _writer.Tell(new RouteProtocol.SourceComplete(RouteSource.Peers));
+        });
         Receive<RouteProtocol.RoutesCommitted>(c => _introduced.Tell(new BgpProtocol.BestRoutesApplied(c.RequestId)));
         Receive<NextHopFollower.Tick>(t => TellNextHops(_nextHops.Heard(t, Timers)));
         Receive<KernelWatch.Failed>(f => throw f.ToException());
@@ -98,7 +104,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             _serviceRoutes = m.Routes;
             OfferServices();
         });
-        Receive<LookForSecrets>(_ => _configurator.Configure());
+        Receive<LookForSecrets>(_ => Configure());
     }
 
     protected override void PreStart()
@@ -199,7 +205,18 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _announcer.SetPriorities(_resources.Inputs.NormalPriority(IpVersion.V4), _resources.Inputs.NormalPriority(IpVersion.V6));
         if (_resources.NeedsInterfaces)
             TellNextHops(_nextHops.NameInterfaces());
+        Configure();
+    }
+
+    private void Configure()
+    {
         _configurator.Configure();
+        if (_introduced.Configuration is not { } configuration)
+            return;
+        if (_introduced.PeerRoutes.Take(configuration.Config) is not { } change)
+            return;
+        _writer.Tell(change);
+        TellNextHops(_nextHops.Reach(_introduced.PeerRoutes.Gateways));
     }
 
     private bool TryTake(ResourceKey key, FeedItem item)
@@ -230,7 +247,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _introduced.Blocks = [.. held.Blocks.Keys];
         _announcer.Update(lost);
         if (_resources.SetBlocks(_own.Blocks))
-            _configurator.Configure();
+            Configure();
         _writer.Tell(new RouteProtocol.ChangeRoutes(RouteSource.Blocks, [.. gained.Where(b => !b.IsHost).Select(Blackhole)],
             [.. lost.Select(b => Blackhole(b).Key)]));
         if (isFirst)

@@ -20,5 +20,8 @@ public sealed class RoutingIntroductions
     /// <summary>Blackholed by the writer.</summary>
     public ImmutableArray<Cidr> Blocks { get; set; } = [];
 
+    /// <summary>Wanted of the writer.</summary>
+    public PeerRoutes PeerRoutes { get; } = new();
+
     public void Tell(BgpProtocol.IBgpMessage message) => Speaker.Tell(message);
 }

@@ -65,6 +65,7 @@ public sealed class RouteWriterActorTests(ITestOutputHelper output) : NodeActorF
 
         Complete(writer, RouteSource.Bgp);
         Complete(writer, RouteSource.Blocks);
+        Complete(writer, RouteSource.Peers);
         await Want(writer, Learned("10.2.0.0/24"));
         Assert.NotNull(InKernel("10.1.0.0/24"));
         Assert.NotNull(InKernel("10.9.0.1/32"));

@@ -42,6 +42,17 @@ public class PeeringTests
         Assert.All(peers, p => Assert.Equal(TimeSpan.FromSeconds(10), p.RestartTime));
     }
 
+    [Theory]
+    [InlineData("{peerIP: 198.51.100.9, asNumber: 65009, reachableBy: 192.0.2.254}", "192.0.2.254")]
+    [InlineData("{peerIP: 198.51.100.9, asNumber: 65009}", null)]
+    [InlineData("{peerIP: 198.51.100.9, asNumber: 65009, reachableBy: 'fd00::fe'}", null)]
+    public void A_peer_can_be_reached_by_a_gateway_of_its_own_family(string spec, string? gateway)
+    {
+        var config = Config("n1", ThreeNodes + $"---\n{{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {{name: far}}, spec: {spec}}}");
+
+        Assert.Equal(gateway, config.Peers.Single(p => p.As.Value == 65009).ReachableBy?.ToString());
+    }
+
     [Fact]
     public void A_route_reflector_is_in_no_mesh()
     {
