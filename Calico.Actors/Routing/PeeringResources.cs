@@ -13,7 +13,11 @@ internal sealed class PeeringResources(PeeringInputs start, ImmutableArray<Cidr>
     public PeeringInputs Inputs { get; private set; } = start;
 
     /// <summary>Whether a session shall have a password.</summary>
-    public bool NeedsSecrets => Inputs.Global.NodeMeshPassword is not null || Inputs.Peers.Values.Any(p => p.Spec.Password is not null);
+    public bool NeedsSecrets => !SecretNames.IsEmpty;
+
+    /// <summary>The Secrets with the passwords of sessions.</summary>
+    public ImmutableSortedSet<string> SecretNames => [.. Inputs.Peers.Values.Select(p => p.Spec.Password).Append(Inputs.Global.NodeMeshPassword)
+        .Select(p => p?.SecretKeyRef?.Name).OfType<string>().Where(n => n.Length > 0)];
 
     /// <summary>Whether a filter asks for the interface of a route.</summary>
     public bool NeedsInterfaces => Inputs.Filters.Values.Any(f => f.Spec.ExportV4.Concat<BGPFilterRule>(f.Spec.ImportV4).Concat(f.Spec.ExportV6).Concat(f.Spec.ImportV6)

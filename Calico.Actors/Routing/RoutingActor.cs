@@ -51,8 +51,10 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly NextHopFollower _nextHops;
     private readonly NodePresence _presence = new();
     private readonly IActorRef _services;
+    private readonly IActorRef _secrets;
     private ServiceRanges? _offered;
     private ImmutableSortedSet<Cidr>? _serviceRoutes;
+    private ImmutableSortedSet<string> _secretNames = [];
     private bool _inSync;
 
     public ITimerScheduler Timers { get; set; } = null!;
@@ -70,12 +72,13 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     {
         _introduced = introduced;
         _options = options;
-        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, LongLivedTime = options.LongLivedTime, Bfd = options.Bfd, Secret = new SecretFiles(options.SecretsDirectory).Read },
+        _resources = new PeeringResources(new PeeringInputs(node) { RouterId = options.RouterId, LongLivedTime = options.LongLivedTime, Bfd = options.Bfd, Secret = SecretOf(new SecretFiles(options.SecretsDirectory), introduced.Secrets) },
             options.ServiceRanges);
         _learned = new LearnedRoutes(_resources);
         _announcer = new Announcer(_own, introduced);
         _configurator = new Configurator(_resources, introduced, _log);
         _services = options.Services is { } objects ? Context.ActorOf(ServicesActor.Props(objects, options.KubernetesName ?? node), "services") : ActorRefs.Nobody;
+        _secrets = options is { Services: { } kubernetes, SecretsNamespace: { } ns } ? Context.ActorOf(SecretsActor.Props(kubernetes, ns), "secrets") : ActorRefs.Nobody;
         _upstream = upstream;
         _lease = lease;
         _registry = registry;
@@ -105,6 +108,11 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
             OfferServices();
         });
         Receive<LookForSecrets>(_ => Configure());
+        Receive<SecretProtocol.SecretChanged>(m =>
+        {
+            _introduced.Secrets.Learn(m.Name, m.Json);
+            Configure();
+        });
     }
 
     protected override void PreStart()
@@ -203,10 +211,15 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         if (_resources.TryTakeServiceRanges(out var different) && _learned.Inside(different) is { } change)
             _writer.Tell(change);
         _announcer.SetPriorities(_resources.Inputs.NormalPriority(IpVersion.V4), _resources.Inputs.NormalPriority(IpVersion.V6));
+        if (_resources.SecretNames is var secrets && !secrets.SetEquals(_secretNames))
+            _secrets.Tell(new SecretProtocol.UseSecrets(_secretNames = secrets));
         if (_resources.NeedsInterfaces)
             TellNextHops(_nextHops.NameInterfaces());
         Configure();
     }
+
+    // A mounted file is nearer than the API server.
+    private static Func<string, string, string?> SecretOf(SecretFiles files, KubeSecrets secrets) => (name, key) => files.Read(name, key) ?? secrets.Read(name, key);
 
     private void Configure()
     {

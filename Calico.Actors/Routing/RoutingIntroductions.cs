@@ -20,6 +20,9 @@ public sealed class RoutingIntroductions
     /// <summary>Blackholed by the writer.</summary>
     public ImmutableArray<Cidr> Blocks { get; set; } = [];
 
+    /// <summary>What the API server told of Secrets.</summary>
+    public KubeSecrets Secrets { get; } = new();
+
     /// <summary>Wanted of the writer.</summary>
     public PeerRoutes PeerRoutes { get; } = new();
 

@@ -23,8 +23,11 @@ public sealed record RoutingOptions
     /// <summary>Cluster IPs to announce beside those of the BGPConfiguration. CALICO_ADVERTISE_CLUSTER_IPS.</summary>
     public ImmutableArray<Cidr> ServiceRanges { get; init; } = [];
 
-    /// <summary>Where Services are, if they are anywhere.</summary>
+    /// <summary>Where Services and Secrets are, if they are anywhere.</summary>
     public IPlainObjects? Services { get; init; }
+
+    /// <summary>The namespace of the Secrets that BGPPeers name. NAMESPACE, or that of the agent's pod; null: there are only files.</summary>
+    public string? SecretsNamespace { get; init; }
 
     /// <summary>This node by the name that Kubernetes has for it; null: its Calico name. CALICO_K8S_NODE_REF.</summary>
     public string? KubernetesName { get; init; }

@@ -116,7 +116,7 @@ internal sealed class ServicesActor : ReceiveActor, IWithTimers
     {
         try
         {
-            await foreach (var change in objects.FollowAsync(kind, cancellation))
+            await foreach (var change in objects.FollowAsync(new PlainSelection(kind), cancellation))
             {
                 await credits.WaitAsync(cancellation);
                 self.Tell(new Heard(kind, change));

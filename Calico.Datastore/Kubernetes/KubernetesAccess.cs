@@ -15,6 +15,22 @@ public static class KubernetesAccess
 {
     private const string ServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+    /// <summary>The namespace of the pod that this runs in; null if it is in none, or cannot read it.</summary>
+    public static string? PodNamespace
+    {
+        get
+        {
+            try
+            {
+                return File.ReadAllText(Path.Combine(ServiceAccount, "namespace")).Trim() is { Length: > 0 } own ? own : null;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                return null;
+            }
+        }
+    }
+
     /// <param name="options">Calico's client configuration.</param>
     /// <param name="serviceAccountFolder">Where a pod finds its account.</param>
     /// <exception cref="DatastoreException">Nothing says where the API is, or a file cannot be read.</exception>

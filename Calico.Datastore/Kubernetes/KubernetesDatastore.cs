@@ -153,10 +153,10 @@ public sealed class KubernetesDatastore : IDatastore, IDatastoreMaintenance, IPl
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, [EnumeratorCancellation] CancellationToken cancellation)
+    public async IAsyncEnumerable<PlainChange> FollowAsync(PlainSelection what, [EnumeratorCancellation] CancellationToken cancellation)
     {
         using var linked = Link(cancellation);
-        await foreach (var change in new PlainFollower(_client, _lister).FollowAsync(kind, linked.Token))
+        await foreach (var change in new PlainFollower(_client, _lister).FollowAsync(what, linked.Token))
             yield return change;
     }
 

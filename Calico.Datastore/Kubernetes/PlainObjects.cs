@@ -10,7 +10,11 @@ public enum PlainKind
 {
     Services,
     EndpointSlices,
+    Secrets,
 }
+
+/// <summary>The objects of a kind: all of them, or the one of that name in a namespace.</summary>
+public readonly record struct PlainSelection(PlainKind Kind, string? Namespace = null, string? Name = null);
 
 /// <summary>An object as the API has it; <paramref name="Json"/> is null when it is gone.</summary>
 public sealed record PlainObject(string Namespace, string Name, JsonElement? Json);
@@ -22,22 +26,28 @@ public sealed record PlainChange(ImmutableArray<PlainObject> Objects, bool IsAll
 /// <summary>Reads objects that other programs own.</summary>
 public interface IPlainObjects
 {
-    /// <summary>All objects of a kind, then their changes, for ever; all again where the server has forgotten some.</summary>
+    /// <summary>All that are selected, then their changes, for ever; all again where the server has forgotten some.</summary>
     /// <exception cref="DatastoreException">Refused, or the server cannot be reached for a list.</exception>
-    IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, CancellationToken cancellation);
+    IAsyncEnumerable<PlainChange> FollowAsync(PlainSelection what, CancellationToken cancellation);
 }
 
 /// <summary>A list and the watch that goes on where it ended.</summary>
 internal sealed class PlainFollower(KubeClient client, Lister lister)
 {
-    public async IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, [EnumeratorCancellation] CancellationToken cancellation)
+    public async IAsyncEnumerable<PlainChange> FollowAsync(PlainSelection what, [EnumeratorCancellation] CancellationToken cancellation)
     {
-        var resource = kind == PlainKind.Services ? KubeResource.Services : KubeResource.EndpointSlices;
+        var resource = what.Kind switch
+        {
+            PlainKind.Services => KubeResource.Services,
+            PlainKind.EndpointSlices => KubeResource.EndpointSlices,
+            _ => KubeResource.Secrets,
+        };
+        var scope = new KubeScope(what.Namespace, Name: what.Name);
         while (true)
         {
-            var (items, revision) = await lister.ListAsync(resource, default, 0, cancellation);
+            var (items, revision) = await lister.ListAsync(resource, scope, 0, cancellation);
             yield return new PlainChange([.. items.Select(i => new PlainObject(i.Namespace ?? "", i.Name, i.Json))], IsAll: true);
-            await using var stream = new KubeStream(client, resource, default, revision);
+            await using var stream = new KubeStream(client, resource, scope, revision);
             while (await NextAsync(stream, cancellation) is { } change)
             {
                 if (change.Type != KubeChangeType.Bookmark)

@@ -83,6 +83,7 @@ internal static class AgentCommand
                     Bfd = options.Bfd,
                     ServiceRanges = options.AdvertisedClusterIps,
                     Services = datastore as IPlainObjects,
+                    SecretsNamespace = options.SecretsNamespace,
                     KubernetesName = options.KubernetesName,
                 },
                 // Well before the others take the node for gone.

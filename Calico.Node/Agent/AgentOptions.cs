@@ -74,6 +74,9 @@ public sealed record AgentOptions
     /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
     public string? BgpSecretsDirectory { get; init; }
 
+    /// <summary>Where the Secrets are that BGPPeers name: NAMESPACE, or the pod's own; null outside of a cluster.</summary>
+    public string? SecretsNamespace { get; init; }
+
     /// <summary>AS of this node; from AS.</summary>
     public Asn? AsNumber { get; init; }
     public string ClusterType { get; init; } = "";
@@ -113,6 +116,7 @@ public sealed record AgentOptions
             AdvertisedClusterIps = read.Ranges("CALICO_ADVERTISE_CLUSTER_IPS"),
             KubernetesName = read.Text("CALICO_K8S_NODE_REF"),
             BgpSecretsDirectory = read.Text("CALICO_BGP_SECRETS_DIR"),
+            SecretsNamespace = read.Text("NAMESPACE") ?? KubernetesAccess.PodNamespace,
             LongLivedTime = read.LongLivedTime("CALICO_BGP_LONG_LIVED_TIME"),
             Bfd = read.Bfd("CALICO_BFD"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",

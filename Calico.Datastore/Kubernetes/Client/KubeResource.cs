@@ -10,6 +10,7 @@ internal sealed record KubeResource(string Group, string Version, string Plural,
     public static KubeResource Nodes { get; } = new("", "v1", "nodes", "Node", false);
     public static KubeResource Namespaces { get; } = new("", "v1", "namespaces", "Namespace", false);
     public static KubeResource ServiceAccounts { get; } = new("", "v1", "serviceaccounts", "ServiceAccount", true);
+    public static KubeResource Secrets { get; } = new("", "v1", "secrets", "Secret", true);
     public static KubeResource Services { get; } = new("", "v1", "services", "Service", true);
     public static KubeResource EndpointSlices { get; } = new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true);
     public static KubeResource NetworkPolicies { get; } = new("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true);

@@ -19,9 +19,10 @@ internal enum KubeChangeType
 internal readonly record struct KubeChange(KubeChangeType Type, KubeItem Item, long Revision);
 
 /// <summary>What is watched of a resource.</summary>
-internal readonly record struct KubeScope(string? Namespace = null, string? LabelSelector = null)
+internal readonly record struct KubeScope(string? Namespace = null, string? LabelSelector = null, string? Name = null)
 {
-    public string Query => LabelSelector is null ? "" : "&labelSelector=" + Uri.EscapeDataString(LabelSelector);
+    public string Query => (LabelSelector is null ? "" : "&labelSelector=" + Uri.EscapeDataString(LabelSelector))
+        + (Name is null ? "" : "&fieldSelector=" + Uri.EscapeDataString("metadata.name=" + Name));
 }
 
 /// <summary>

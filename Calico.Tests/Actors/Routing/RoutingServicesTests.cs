@@ -51,9 +51,9 @@ public sealed class RoutingServicesTests(ITestOutputHelper output) : RoutingFixt
 
     private sealed class OneService : IPlainObjects
     {
-        public async IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, [EnumeratorCancellation] CancellationToken cancellation)
+        public async IAsyncEnumerable<PlainChange> FollowAsync(PlainSelection what, [EnumeratorCancellation] CancellationToken cancellation)
         {
-            var json = kind == PlainKind.Services
+            var json = what.Kind == PlainKind.Services
                 ? """{"spec": {"clusterIP": "10.96.0.5", "externalTrafficPolicy": "Local", "externalIPs": ["203.0.113.7"]}}"""
                 : """{"metadata": {"labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", "endpoints": [{"nodeName": "k8s-a"}]}""";
             yield return new PlainChange([new PlainObject("d", "web", JsonDocument.Parse(json).RootElement)], IsAll: true);

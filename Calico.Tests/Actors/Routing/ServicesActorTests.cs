@@ -92,10 +92,10 @@ public sealed class ServicesActorTests : NodeActorFixture
         public Channel<PlainChange> Slices { get; } = Channel.CreateUnbounded<PlainChange>();
         public int Opened { get; private set; }
 
-        public async IAsyncEnumerable<PlainChange> FollowAsync(PlainKind kind, [EnumeratorCancellation] CancellationToken cancellation)
+        public async IAsyncEnumerable<PlainChange> FollowAsync(PlainSelection what, [EnumeratorCancellation] CancellationToken cancellation)
         {
             Opened++;
-            await foreach (var change in (kind == PlainKind.Services ? Services : Slices).Reader.ReadAllAsync(cancellation))
+            await foreach (var change in (what.Kind == PlainKind.Services ? Services : Slices).Reader.ReadAllAsync(cancellation))
                 yield return change;
         }
     }

@@ -179,7 +179,7 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         List<string> told = [];
 
-        await foreach (var change in Store.FollowAsync(PlainKind.Services, patience.Token))
+        await foreach (var change in Store.FollowAsync(new PlainSelection(PlainKind.Services), patience.Token))
         {
             told.AddRange(change.Objects.Where(o => o.Namespace == ns).Select(o => $"{(change.IsAll ? "all" : "one")} {o.Name} {(o.Json is null ? "gone" : "there")}"));
             if (told.Count == 1)
@@ -189,6 +189,26 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
         }
 
         Assert.Equal(["all early there", "one late there"], told);
+    }
+
+    [SkippableFact]
+    public async Task A_secret_is_followed_by_its_name_before_and_after_it_is_there()
+    {
+        var (ns, _) = await PodAsync();
+        await CreateAsync(KubeResource.Secrets, """{"metadata":{"name":"other"},"stringData":{"password":"no"}}""", ns);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        List<string> told = [];
+
+        await foreach (var change in Store.FollowAsync(new PlainSelection(PlainKind.Secrets, ns, "bgp"), patience.Token))
+        {
+            told.Add($"{(change.IsAll ? "all" : "one")} {string.Join(',', change.Objects.Select(o => o.Name + (o.Json?.GetProperty("data").GetProperty("password").GetString() ?? " gone")))}");
+            if (told.Count == 1)
+                await CreateAsync(KubeResource.Secrets, """{"metadata":{"name":"bgp"},"stringData":{"password":"s3cret"}}""", ns);
+            if (told.Count == 2)
+                break;
+        }
+
+        Assert.Equal(["all ", "one bgpczNjcmV0"], told);
     }
 
     [SkippableFact]
