@@ -195,7 +195,7 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
     public async Task A_secret_is_followed_by_its_name_before_and_after_it_is_there()
     {
         var (ns, _) = await PodAsync();
-        await CreateAsync(KubeResource.Secrets, """{"metadata":{"name":"other"},"stringData":{"password":"no"}}""", ns);
+        await CreateAsync(KubeResource.Secrets, """{"metadata":{"name":"other"},"data":{"password":"bm8="}}""", ns);
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         List<string> told = [];
 
@@ -203,7 +203,7 @@ public abstract class KubernetesObjectTests : KubernetesApiTests
         {
             told.Add($"{(change.IsAll ? "all" : "one")} {string.Join(',', change.Objects.Select(o => o.Name + (o.Json?.GetProperty("data").GetProperty("password").GetString() ?? " gone")))}");
             if (told.Count == 1)
-                await CreateAsync(KubeResource.Secrets, """{"metadata":{"name":"bgp"},"stringData":{"password":"s3cret"}}""", ns);
+                await CreateAsync(KubeResource.Secrets, """{"metadata":{"name":"bgp"},"data":{"password":"czNjcmV0"}}""", ns);
             if (told.Count == 2)
                 break;
         }

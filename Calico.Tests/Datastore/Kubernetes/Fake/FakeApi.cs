@@ -33,7 +33,7 @@ public sealed partial class FakeApi
         [
             new("", "v1", "pods", "Pod", true), new("", "v1", "nodes", "Node", false), new("", "v1", "namespaces", "Namespace", false),
             new("", "v1", "serviceaccounts", "ServiceAccount", true),
-            new("", "v1", "services", "Service", true), new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
+            new("", "v1", "secrets", "Secret", true), new("", "v1", "services", "Service", true), new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
             new("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true),
             new("policy.networking.k8s.io", "v1alpha2", "clusternetworkpolicies", "ClusterNetworkPolicy", false),
             new("mesh.projectcalico.org", "v1", "calicorecords", "CalicoRecord", false),
@@ -152,7 +152,7 @@ public sealed partial class FakeApi
             : (query["resourceVersionMatch"] == "Exact" ? long.Parse(query["resourceVersion"]!, CultureInfo.InvariantCulture) : Store.Revision, "");
         if (revision > Store.Revision)
             throw Failed(HttpStatusCode.InternalServerError, "InternalError", "etcdserver: mvcc: required revision is a future revision");
-        var found = Store.List(resource, ns, revision)
+        var found = Store.List(resource, ns, NameOf(query), revision)
             ?? throw Failed(HttpStatusCode.Gone, "Expired", "The provided continue parameter is too old to display a consistent list result.");
         var from = found.FindIndex(f => string.CompareOrdinal(f.Key, after) > 0);
         var page = from < 0 ? [] : limit > 0 ? found.Skip(from).Take(limit).ToList() : found.Skip(from).ToList();
@@ -166,10 +166,13 @@ public sealed partial class FakeApi
     private Answer Watch(FakeResource resource, string? ns, System.Collections.Specialized.NameValueCollection query)
     {
         var after = long.Parse(query["resourceVersion"]!, CultureInfo.InvariantCulture);
-        var events = Store.Watch(resource, ns, after)
+        var events = Store.Watch(resource, ns, NameOf(query), after)
             ?? throw Failed(HttpStatusCode.Gone, "Expired", $"too old resource version: {after}");
         return new Answer(HttpStatusCode.OK, "", events);
     }
+
+    private static string? NameOf(System.Collections.Specialized.NameValueCollection query) =>
+        query["fieldSelector"] is { } selector ? selector["metadata.name=".Length..] : null;
 
     private Answer Create(FakeResource resource, string? ns, byte[] body)
     {

@@ -23,7 +23,7 @@ public sealed class FakeStore
     private readonly List<Watcher> _watchers = [];
     private long _compacted;
 
-    private sealed record Watcher(FakeResource Resource, string? Namespace, long After, Channel<FakeEvent> Queue);
+    private sealed record Watcher(FakeResource Resource, string? Namespace, string? Name, long After, Channel<FakeEvent> Queue);
 
     public long Revision { get; private set; } = 1;
 
@@ -80,12 +80,13 @@ public sealed class FakeStore
     private static void Offer(Watcher watcher, FakeEvent change)
     {
         if (change.Resource == watcher.Resource && change.Revision > watcher.After
-            && (watcher.Namespace is null || change.Namespace == watcher.Namespace || change.Type == "BOOKMARK"))
+            && (watcher.Namespace is null || change.Namespace == watcher.Namespace || change.Type == "BOOKMARK")
+            && (watcher.Name is null || change.Type == "BOOKMARK" || (string?)JsonNode.Parse(change.Json)!["metadata"]!["name"] == watcher.Name))
             watcher.Queue.Writer.TryWrite(change);
     }
 
     /// <summary>The objects of a kind as of a revision, in key order; null if that revision is compacted.</summary>
-    public List<(string Key, string Json)>? List(FakeResource resource, string? ns, long revision)
+    public List<(string Key, string Json)>? List(FakeResource resource, string? ns, string? name, long revision)
     {
         lock (_gate)
         {
@@ -95,7 +96,7 @@ public sealed class FakeStore
             List<(string, string)> found = [];
             foreach (var (key, versions) in _objects)
             {
-                if (!key.StartsWith(prefix, StringComparison.Ordinal))
+                if (!key.StartsWith(prefix, StringComparison.Ordinal) || (name is not null && !key.EndsWith("/" + name, StringComparison.Ordinal)))
                     continue;
                 var at = versions.FindLastIndex(v => v.Revision <= revision);
                 if (at >= 0 && versions[at].Json is { } json)
@@ -106,13 +107,13 @@ public sealed class FakeStore
     }
 
     /// <summary>Follows a kind after a revision; null if that revision is compacted.</summary>
-    public ChannelReader<FakeEvent>? Watch(FakeResource resource, string? ns, long after)
+    public ChannelReader<FakeEvent>? Watch(FakeResource resource, string? ns, string? name, long after)
     {
         lock (_gate)
         {
             if (after < _compacted)
                 return null;
-            var watcher = new Watcher(resource, ns, after, Channel.CreateUnbounded<FakeEvent>());
+            var watcher = new Watcher(resource, ns, name, after, Channel.CreateUnbounded<FakeEvent>());
             foreach (var change in _history)
                 Offer(watcher, change);
             _watchers.Add(watcher);
