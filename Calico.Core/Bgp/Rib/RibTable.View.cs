@@ -8,32 +8,26 @@ namespace Calico.Core.Bgp.Rib;
 internal sealed partial class RibTable<T>
 {
     /// <inheritdoc cref="Rib.Look"/>
-    public RibPage Page(RibQuery query, ushort? from)
+    public RibPage Page(RibQuery query, ushort? from) => Page(query, (id, routes) =>
     {
-        var routes = ImmutableArray.CreateBuilder<RibRoute>();
-        var id = Math.Max(query.After, 0);
-        for (; id < _prefixes.Top && routes.Count < query.Limit; id++)
+        for (var path = _prefixes[id].FirstPath; path >= 0; path = _paths[path].Next)
         {
-            if (!IsAskedFor(id, query))
-                continue;
-            for (var path = _prefixes[id].FirstPath; path >= 0; path = _paths[path].Next)
-            {
-                if ((from is null || _paths[path].Peer == from) && (!query.OnlyBest || (_paths[path].Flags & PathFlags.Multipath) != 0))
-                    routes.Add(RouteOf(path));
-            }
+            if ((from is null || _paths[path].Peer == from) && (!query.OnlyBest || (_paths[path].Flags & PathFlags.Multipath) != 0))
+                routes.Add(RouteOf(path));
         }
-        return new RibPage(routes.DrainToImmutable(), id < _prefixes.Top ? id : null);
-    }
+    });
 
     /// <inheritdoc cref="Rib.Look"/>
-    public RibPage Page(RibQuery query, IExportFeed to)
+    public RibPage Page(RibQuery query, IExportFeed to) => Page(query, to.AddTold);
+
+    private RibPage Page(RibQuery query, Action<int, ImmutableArray<RibRoute>.Builder> addRoutesOf)
     {
         var routes = ImmutableArray.CreateBuilder<RibRoute>();
         var id = Math.Max(query.After, 0);
         for (; id < _prefixes.Top && routes.Count < query.Limit; id++)
         {
             if (IsAskedFor(id, query))
-                to.AddTold(id, routes);
+                addRoutesOf(id, routes);
         }
         return new RibPage(routes.DrainToImmutable(), id < _prefixes.Top ? id : null);
     }
