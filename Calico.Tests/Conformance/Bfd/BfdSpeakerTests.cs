@@ -1,0 +1,89 @@
+using System.Diagnostics;
+using Calico.Tests.Conformance.Bgp;
+using Xunit.Abstractions;
+
+namespace Calico.Tests.Conformance.Bfd;
+
+/// <summary>
+/// The whole way: <c>calico-node bgp</c> with a kernel, BIRDs with BFD, a path that breaks without a sign. The hold time is 90 s, and every
+/// wait here ends after 30: what comes in time comes by BFD.
+/// </summary>
+[Layer("conformance")]
+public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
+{
+    private readonly BfdSpeakerBed _bed = new();
+
+    public Task InitializeAsync() => _bed.PrepareAsync();
+
+    public async Task DisposeAsync()
+    {
+        output.WriteLine(_bed.Log);
+        await _bed.DisposeAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Traffic_moves_to_the_second_path_when_the_first_breaks_and_back_when_it_is_mended(bool keptOverRestarts)
+    {
+        await UpAsync(keptOverRestarts);
+        using var traffic = _bed.Send();
+        await UntilAsync(() => Task.FromResult(traffic.LeftGets), "the shorter path has the traffic");
+        await UntilAsync(async () => await AtRightAsync(BfdSpeakerBed.OnlyLeft) is var route && route.Contains("AS65002", StringComparison.Ordinal), "right knows left's route");
+        Assert.False(traffic.RightGets);
+
+        await _bed.UnplugLeftAsync();
+        await UntilAsync(() => Task.FromResult(traffic.RightGets), "the longer path has the traffic");
+        output.WriteLine($"traffic stood still for {traffic.Gap.TotalMilliseconds:F0} ms; the detection time is 300 ms");
+        var route = await _bed.KernelRouteAsync();
+        Assert.Contains("via 192.0.2.3", route, StringComparison.Ordinal);
+        Assert.DoesNotContain("via 192.0.2.2", route, StringComparison.Ordinal);
+        await UntilAsync(async () => (await _bed.PeerAsync("left"))?.GetProperty("lastReason").GetString()?.StartsWith("BFD heard nothing of 192.0.2.2", StringComparison.Ordinal) is true,
+            "the session ended by BFD");
+        // Where there is no other way the route is kept for one that asked for that, as the last choice.
+        await UntilAsync(async () => await AtRightAsync(BfdSpeakerBed.OnlyLeft) is var told
+            && (keptOverRestarts ? told.Contains("BGP.community: (65535,6)", StringComparison.Ordinal) : !told.Contains("AS65002", StringComparison.Ordinal)), "right is told");
+        await UntilAsync(async () => (await _bed.AskAsync("left", "show", "protocols", "calico")).Contains("BFD session down", StringComparison.Ordinal), "left noticed, too");
+        Assert.True(await _bed.HasCarrierAsync());
+
+        await _bed.PlugLeftAsync();
+        await BothAsync("left");
+        await UntilAsync(async () => (await _bed.KernelRouteAsync()).Contains("via 192.0.2.2", StringComparison.Ordinal), "the shorter path is back");
+        await UntilAsync(async () => await AtRightAsync(BfdSpeakerBed.OnlyLeft) is var told && told.Contains("AS65002", StringComparison.Ordinal)
+            && !told.Contains("65535", StringComparison.Ordinal), "right knows left's route again");
+        Assert.Equal((2, 1), (await EstablishedAsync("left"), await EstablishedAsync("right")));
+    }
+
+    private async Task UpAsync(bool keptOverRestarts = true)
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await _bed.StartBirdsAsync(keptOverRestarts);
+        await _bed.StartSpeakerAsync("100ms*3", BfdSpeakerBed.Resources());
+        await BothAsync("left");
+        await BothAsync("right");
+    }
+
+    // The session and BFD are up on both ends.
+    private async Task BothAsync(string bird)
+    {
+        await UntilAsync(async () => (await _bed.PeerAsync(bird))?.GetProperty("state").GetString() == "Established", "the session is up");
+        await UntilAsync(async () => (await _bed.AskAsync(bird, "show", "bfd", "sessions")).Split('\n').Any(l => l.StartsWith("192.0.2.1 ", StringComparison.Ordinal) && l.Contains(" Up ", StringComparison.Ordinal)), "BFD is up there");
+        var neighbour = bird == "left" ? "192.0.2.2" : "192.0.2.3";
+        await UntilAsync(() => Task.FromResult(_bed.Log.Split('\n').LastOrDefault(l => l.Contains($"bfd {neighbour} from 192.0.2.1", StringComparison.Ordinal))?.Contains(": Up", StringComparison.Ordinal) is true), "BFD is up here");
+    }
+
+    private Task<string> AtRightAsync(string prefix) => _bed.AskAsync("right", "show", "route", prefix, "all");
+
+    private async Task<int> EstablishedAsync(string bird) => (await _bed.PeerAsync(bird))!.Value.GetProperty("established").GetInt32();
+
+    private async Task UntilAsync(Func<Task<bool>> condition, string what)
+    {
+        for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(30);)
+        {
+            if (await condition())
+                return;
+            await Task.Delay(50);
+        }
+        Assert.Fail($"never: {what}\n{await _bed.PeersAsync()}\n{await _bed.AskAsync("left", "show", "protocols", "all", "calico")}");
+    }
+}
