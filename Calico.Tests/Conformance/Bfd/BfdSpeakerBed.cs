@@ -83,6 +83,15 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
         Speaker = InteropBed.Start(Name(_ours), LogFile, "env", "CALICO_BFD=" + bfd, Artifacts.Node(), "bgp", "--config", ConfigFile, "--node", "router", "--socket", Socket);
     }
 
+    /// <summary>Sends a signal to the speaker; returns when it has ended, if that is what the signal does.</summary>
+    public async Task SignalAsync(string signal)
+    {
+        var (status, _, errors) = await ChildProcess.RunAsync("kill", signal, Speaker!.Id.ToString(CultureInfo.InvariantCulture));
+        Assert.True(status == 0, errors);
+        if (signal == "-KILL")
+            await Speaker.WaitForExitAsync();
+    }
+
     public Task ChangeAsync(string resources) => File.WriteAllTextAsync(ConfigFile, resources);
 
     /// <param name="annotations">Of the two peers, as a YAML map without its braces.</param>

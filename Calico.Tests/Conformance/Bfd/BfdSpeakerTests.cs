@@ -54,6 +54,41 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal((2, 1), (await EstablishedAsync("left"), await EstablishedAsync("right")));
     }
 
+    [SkippableFact]
+    public async Task A_speaker_that_is_stopped_is_missed_whatever_the_kernel_had_of_it_and_is_back_when_it_goes_on()
+    {
+        await UpAsync();
+
+        await _bed.SignalAsync("-STOP");
+        await MissedAsync();
+        await _bed.SignalAsync("-CONT");
+
+        await BothAsync("left");
+        await BothAsync("right");
+    }
+
+    [SkippableFact]
+    public async Task A_speaker_that_is_killed_is_missed_and_its_successor_is_taken_back()
+    {
+        await UpAsync();
+
+        await _bed.SignalAsync("-KILL");
+        await MissedAsync();
+        await _bed.StartSpeakerAsync("100ms*3", BfdSpeakerBed.Resources());
+
+        await BothAsync("left");
+        await BothAsync("right");
+    }
+
+    // Both neighbours; the connection of one that is killed tells them nothing of BFD.
+    private async Task MissedAsync()
+    {
+        var began = Stopwatch.GetTimestamp();
+        await UntilAsync(async () => !await IsUpThereAsync("left") && !await IsUpThereAsync("right"), "BFD is down there");
+        output.WriteLine($"missed after {Stopwatch.GetElapsedTime(began).TotalMilliseconds:F0} ms; the detection time is 300 ms");
+        await UntilAsync(async () => (await _bed.AskAsync("left", "show", "protocols", "all", "calico")) is var shown && !shown.Contains("Established", StringComparison.Ordinal), "the session is down there");
+    }
+
     private async Task UpAsync(bool keptOverRestarts = true)
     {
         Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
@@ -67,10 +102,13 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
     private async Task BothAsync(string bird)
     {
         await UntilAsync(async () => (await _bed.PeerAsync(bird))?.GetProperty("state").GetString() == "Established", "the session is up");
-        await UntilAsync(async () => (await _bed.AskAsync(bird, "show", "bfd", "sessions")).Split('\n').Any(l => l.StartsWith("192.0.2.1 ", StringComparison.Ordinal) && l.Contains(" Up ", StringComparison.Ordinal)), "BFD is up there");
+        await UntilAsync(() => IsUpThereAsync(bird), "BFD is up there");
         var neighbour = bird == "left" ? "192.0.2.2" : "192.0.2.3";
         await UntilAsync(() => Task.FromResult(_bed.Log.Split('\n').LastOrDefault(l => l.Contains($"bfd {neighbour} from 192.0.2.1", StringComparison.Ordinal))?.Contains(": Up", StringComparison.Ordinal) is true), "BFD is up here");
     }
+
+    private async Task<bool> IsUpThereAsync(string bird) => (await _bed.AskAsync(bird, "show", "bfd", "sessions")).Split('\n')
+        .Any(l => l.StartsWith("192.0.2.1 ", StringComparison.Ordinal) && l.Contains(" Up ", StringComparison.Ordinal));
 
     private Task<string> AtRightAsync(string prefix) => _bed.AskAsync("right", "show", "route", prefix, "all");
 
