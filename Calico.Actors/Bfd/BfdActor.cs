@@ -24,6 +24,7 @@ public sealed class BfdActor : ReceiveActor
     private readonly CancellationTokenSource _stopped = new();
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private IBfdEngine _engine = null!;
+    private bool _isAloneKnown;
 
     /// <param name="start">Makes the engine that the actor owns from then on, such as <see cref="BfdThread.Start(Calico.Kernel.Namespaces.INetworkNamespace)"/>.</param>
     public static Props Props(Func<IBfdEngine> start, TimeProvider time)
@@ -52,8 +53,7 @@ public sealed class BfdActor : ReceiveActor
     protected override void PreStart()
     {
         _engine = _start();
-        if (!_engine.SendsAhead)
-            _log.Warning("bfd: this kernel allows no io_uring; a neighbour takes a pause of this process that exceeds its detection time for a failure");
+        NoteAhead();
         _ = FollowAsync(_engine, Self, _stopped.Token);
         foreach (var subscriber in _watchers.Subscribers)
             Context.Watch(subscriber);
@@ -123,8 +123,16 @@ public sealed class BfdActor : ReceiveActor
             _engine.SetEnabled(change.Endpoint, change.Enabled);
     }
 
+    private void NoteAhead()
+    {
+        if (!_engine.SendsAhead && !_isAloneKnown)
+            _log.Warning("bfd: the kernel does not send for this process (it allows no io_uring, or took no more of it); a neighbour takes a pause that exceeds its detection time for a failure");
+        _isAloneKnown = !_engine.SendsAhead;
+    }
+
     private void OnChanged(BfdChange change)
     {
+        NoteAhead();
         if (_watchers.Note(change, _time.GetUtcNow()) is not { } changed)
             return;
         _log.Info("bfd {Endpoint}: {State}, {Diagnostic}, the neighbour is {RemoteState}", change.Endpoint, change.State, change.Diagnostic, change.RemoteState);
@@ -138,9 +146,13 @@ public sealed class BfdActor : ReceiveActor
         _engine.StatusAsync().PipeTo(Self, success: sessions => new StatusRead(replyTo, sessions), failure: e => new EngineFailed(e));
     }
 
-    private void OnStatusRead(StatusRead read) => read.ReplyTo.Tell(new BfdProtocol.BfdStatus(_engine.SendsAhead,
-    [
-        .. read.Sessions.Where(s => _watchers.IsWatched(s.Endpoint)).Select(s => new BfdProtocol.BfdNeighbour(s,
-            _watchers.Last(s.Endpoint)?.Since ?? _time.GetUtcNow(), _watchers.SubscribersOf(s.Endpoint).Count)),
-    ]));
+    private void OnStatusRead(StatusRead read)
+    {
+        NoteAhead();
+        read.ReplyTo.Tell(new BfdProtocol.BfdStatus(_engine.SendsAhead,
+        [
+            .. read.Sessions.Where(s => _watchers.IsWatched(s.Endpoint)).Select(s => new BfdProtocol.BfdNeighbour(s,
+                _watchers.Last(s.Endpoint)?.Since ?? _time.GetUtcNow(), _watchers.SubscribersOf(s.Endpoint).Count)),
+        ]));
+    }
 }
