@@ -44,6 +44,8 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
 
     public string Log => File.Exists(LogFile) ? File.ReadAllText(LogFile) : "";
 
+    public string BirdLogs => string.Join('\n', Directory.GetFiles(_folder, "*.log").Where(f => f != LogFile).Select(f => $"{Path.GetFileName(f)}:\n{File.ReadAllText(f)}"));
+
     private string LogFile => Path.Combine(_folder, "speaker.log");
     private string ConfigFile => Path.Combine(_folder, "speaker.yaml");
     private string Socket => Path.Combine(_folder, "bgp.sock");
@@ -170,6 +172,8 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
         var configuration = Path.Combine(_folder, bird + ".conf");
         await File.WriteAllTextAsync(configuration, string.Create(CultureInfo.InvariantCulture, $$"""
             router id 192.0.2.{{host}};
+            log stderr all;
+            debug protocols { states, events };
             protocol device { }
             protocol static own { ipv4; {{string.Concat(prefixes.Select(p => $"route {p} blackhole; "))}} }
             protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; idle tx interval 300 ms; multiplier 3; }; }

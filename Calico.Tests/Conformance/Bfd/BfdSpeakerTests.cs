@@ -17,7 +17,7 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
-        output.WriteLine(_bed.Log);
+        output.WriteLine(_bed.Log + _bed.BirdLogs);
         await _bed.DisposeAsync();
     }
 
@@ -122,6 +122,6 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
                 return;
             await Task.Delay(50);
         }
-        Assert.Fail($"never: {what}\n{await _bed.PeersAsync()}\n{await _bed.AskAsync("left", "show", "protocols", "all", "calico")}");
+        Assert.Fail($"never: {what}\n{await _bed.PeersAsync()}");
     }
 }
