@@ -76,7 +76,7 @@ internal static class BgpCommand
         var refs = SpeakerSystem.Start(new SpeakerOptions(hasFib ? here : null, here, TimeProvider.System, SerilogLogger.Hocon));
         refs.System.RegisterOnTermination(stopping.Cancel);
         refs.Router.Tell(new BgpProtocol.ConfigureSpeaker(config));
-        await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker);
+        await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker, refs.Bfd);
         Log.Information("bgp: {Node} is AS {As} with {Peers} peers on {Addresses}, port {Port}", node, config.LocalAs, config.Peers.Length,
             string.Join(", ", config.ListenAddresses), config.ListenPort);
         using var asked = new SemaphoreSlim(0);

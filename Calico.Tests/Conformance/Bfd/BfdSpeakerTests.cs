@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Calico.Tests.Conformance.Bgp;
 using Xunit.Abstractions;
 
@@ -38,8 +39,9 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
         var route = await _bed.KernelRouteAsync();
         Assert.Contains("via 192.0.2.3", route, StringComparison.Ordinal);
         Assert.DoesNotContain("via 192.0.2.2", route, StringComparison.Ordinal);
-        await UntilAsync(async () => (await _bed.PeerAsync("left"))?.GetProperty("lastReason").GetString()?.StartsWith("BFD heard nothing of 192.0.2.2", StringComparison.Ordinal) is true,
-            "the session ended by BFD");
+        await UntilAsync(async () => (await _bed.PeerAsync("left"))?.GetProperty("lastReasonType").GetString() == "PathFailed", "the session ended by BFD");
+        Assert.Equal(1, (await _bed.PeerAsync("left"))!.Value.GetProperty("pathFailures").GetInt32());
+        Assert.Contains("\tDown (ControlDetectionTimeExpired)\t", await _bed.PeersAsync(), StringComparison.Ordinal);
         // Where there is no other way the route is kept for one that asked for that, as the last choice.
         await UntilAsync(async () => await AtRightAsync(BfdSpeakerBed.OnlyLeft) is var told
             && (keptOverRestarts ? told.Contains("BGP.community: (65535,6)", StringComparison.Ordinal) : !told.Contains("AS65002", StringComparison.Ordinal)), "right is told");
@@ -103,12 +105,16 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
     {
         await UntilAsync(async () => (await _bed.PeerAsync(bird))?.GetProperty("state").GetString() == "Established", "the session is up");
         await UntilAsync(() => IsUpThereAsync(bird), "BFD is up there");
-        var neighbour = bird == "left" ? "192.0.2.2" : "192.0.2.3";
-        await UntilAsync(() => Task.FromResult(_bed.Log.Split('\n').LastOrDefault(l => l.Contains($"bfd {neighbour} from 192.0.2.1", StringComparison.Ordinal))?.Contains(": Up", StringComparison.Ordinal) is true), "BFD is up here");
+        await UntilAsync(async () => await BfdAsync(bird) is { } bfd && bfd.GetProperty("state").GetString() == "Up"
+            && bfd.GetProperty("detectionTime").GetDouble() == 300 && bfd.GetProperty("packetsIn").GetInt64() > 0, "BFD is up here");
     }
 
     private async Task<bool> IsUpThereAsync(string bird) => (await _bed.AskAsync(bird, "show", "bfd", "sessions")).Split('\n')
         .Any(l => l.StartsWith("192.0.2.1 ", StringComparison.Ordinal) && l.Contains(" Up ", StringComparison.Ordinal));
+
+    // Null while nothing is watched.
+    private async Task<JsonElement?> BfdAsync(string bird) =>
+        await _bed.PeerAsync(bird) is { } peer && peer.GetProperty("bfd") is { ValueKind: JsonValueKind.Object } bfd ? bfd : null;
 
     private Task<string> AtRightAsync(string prefix) => _bed.AskAsync("right", "show", "route", prefix, "all");
 
