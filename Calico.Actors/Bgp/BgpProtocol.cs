@@ -120,7 +120,7 @@ public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn 
     public RouterId RouterId { get; init; }
 
     /// <summary>How its path is to be watched by BFD; null: not at all.</summary>
-    public BfdParameters? Bfd { get; init; }
+    public BfdSetting? Bfd { get; init; }
 
     /// <summary>The path that is watched, from the first session on.</summary>
     public BfdEndpoint? Path { get; init; }
@@ -246,7 +246,7 @@ public sealed record PeerConfig
     public TimeSpan LongLivedTime { get; init; }
 
     /// <summary>How the path to the peer is watched (RFC 5880); null: not at all.</summary>
-    public BfdParameters? Bfd { get; init; }
+    public BfdSetting? Bfd { get; init; }
 
     /// <summary>TCP MD5 (RFC 2385), at most 80 octets.</summary>
     public string? Password { get; init; }

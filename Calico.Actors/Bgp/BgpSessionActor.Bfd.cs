@@ -28,7 +28,7 @@ internal sealed partial class BgpSessionActor
     {
         var endpoint = _state.Main is { } main && Find(main.Id) is { } connection ? new BfdEndpoint(_peer.Address, connection.LocalAddress, _peer.BindDevice)
             : _watched?.Endpoint;
-        (BfdEndpoint, BfdParameters)? wanted = _peer.Bfd is { } parameters && endpoint is not null ? (endpoint, parameters) : null;
+        (BfdEndpoint, BfdParameters)? wanted = _peer.Bfd is { } bfd && endpoint is not null ? (endpoint with { Multihop = bfd.Multihop }, bfd.Parameters) : null;
         if (wanted == _watched)
             return;
         _unwatchable = null;

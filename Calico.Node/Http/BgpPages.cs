@@ -68,8 +68,9 @@ internal sealed class BgpPages(IActorRef speaker, IActorRef bfd)
     // Null without BFD. Intervals are those agreed on; zero is one that nothing has been agreed on yet.
     private static object? BfdOf(PeerStatus peer) => peer.Bfd is not { } wanted ? null : new
     {
-        interval = wanted.Interval.TotalMilliseconds,
-        multiplier = wanted.Multiplier,
+        interval = wanted.Parameters.Interval.TotalMilliseconds,
+        multiplier = wanted.Parameters.Multiplier,
+        multihop = wanted.Multihop,
         local = peer.Path?.Local.ToString(),
         port = peer.Path?.Port,
         problem = peer.Unwatchable ?? peer.Neighbour?.Session.Problem,

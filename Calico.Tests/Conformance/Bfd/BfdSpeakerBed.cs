@@ -118,7 +118,7 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
         """)));
 
     /// <summary>Both BIRDs, with BFD of 100 ms and 3.</summary>
-    /// <param name="keptOverRestarts">Whether they ask for their routes to be kept while they are away (RFC 4724).</param>
+    /// <param name="keptOverRestarts">Whether routes outlive a session (RFC 4724), theirs here and ours there.</param>
     public async Task StartBirdsAsync(bool keptOverRestarts)
     {
         await StartBirdAsync("left", _left, 2, [Shared, OnlyLeft], "", keptOverRestarts);
@@ -178,7 +178,7 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
             protocol static own { ipv4; {{string.Concat(prefixes.Select(p => $"route {p} blackhole; "))}} }
             protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; idle tx interval 300 ms; multiplier 3; }; }
             protocol bgp calico {
-              local 192.0.2.{{host}} as 6500{{host}}; neighbor 192.0.2.1 as 65001; direct; bfd on;
+              local 192.0.2.{{host}} as 6500{{host}}; neighbor 192.0.2.1 as 65001; direct; bfd {{(keptOverRestarts ? "graceful" : "on")}};
               graceful restart {{(keptOverRestarts ? "on; graceful restart time 60" : "off")}}; connect delay time 1; connect retry time 1; error wait time 1, 2;
               ipv4 { import all; export filter { if source != RTS_STATIC then reject; {{mark}} accept; }; };
             }

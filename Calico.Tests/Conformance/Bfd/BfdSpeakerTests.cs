@@ -70,16 +70,44 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task A_speaker_that_is_killed_is_missed_and_its_successor_is_taken_back()
+    public async Task A_speaker_that_is_killed_is_missed_its_routes_stay_where_that_is_wanted_and_its_successor_is_taken_back()
     {
         await UpAsync();
 
+        await UntilAsync(async () => (await AtRightAsync(BfdSpeakerBed.OnlyLeft)).Contains("AS65002", StringComparison.Ordinal), "right knows left's route");
+
         await _bed.SignalAsync("-KILL");
         await MissedAsync();
+        // BIRD's "bfd graceful" makes of it what a restart is.
+        Assert.Contains("AS65002", await AtRightAsync(BfdSpeakerBed.OnlyLeft), StringComparison.Ordinal);
         await _bed.StartSpeakerAsync("100ms*3", BfdSpeakerBed.Resources());
 
         await BothAsync("left");
         await BothAsync("right");
+    }
+
+    [SkippableFact]
+    public async Task A_single_peer_is_watched_otherwise_or_not_at_all_without_a_new_session()
+    {
+        await SessionsAsync("off");
+        Assert.Null(await BfdAsync("left"));
+
+        await _bed.ChangeAsync(BfdSpeakerBed.Resources("projectcalico.org/bfd: 100ms*3"));
+        await BothAsync("left");
+        await BothAsync("right");
+        await _bed.ChangeAsync(BfdSpeakerBed.Resources("projectcalico.org/bfd: 250ms*4"));
+        foreach (var bird in new[] { "left", "right" })
+        {
+            await UntilAsync(async () => await BfdAsync(bird) is { } bfd && bfd.GetProperty("state").GetString() == "Up"
+                && bfd.GetProperty("transmitInterval").GetDouble() == 250 && bfd.GetProperty("detectionTime").GetDouble() == 750, "it is watched otherwise");
+        }
+        Assert.Equal((1, 1), (await EstablishedAsync("left"), await EstablishedAsync("right")));
+
+        // This release of BIRD ends its session whatever made BFD leave Up; ours is not the end that resets it.
+        await _bed.ChangeAsync(BfdSpeakerBed.Resources("projectcalico.org/bfd: off"));
+        await UntilAsync(async () => await BfdAsync("left") is null && await BfdAsync("right") is null, "it is not watched");
+        await UntilAsync(async () => !await IsUpThereAsync("left") && !await IsUpThereAsync("right"), "the neighbours are told");
+        Assert.Equal(0, (await _bed.PeerAsync("left"))!.Value.GetProperty("pathFailures").GetInt32());
     }
 
     // Both neighbours; the connection of one that is killed tells them nothing of BFD.
@@ -93,17 +121,24 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
 
     private async Task UpAsync(bool keptOverRestarts = true)
     {
-        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
-        await _bed.StartBirdsAsync(keptOverRestarts);
-        await _bed.StartSpeakerAsync("100ms*3", BfdSpeakerBed.Resources());
+        await SessionsAsync("100ms*3", keptOverRestarts);
         await BothAsync("left");
         await BothAsync("right");
+    }
+
+    private async Task SessionsAsync(string bfd, bool keptOverRestarts = true)
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await _bed.StartBirdsAsync(keptOverRestarts);
+        await _bed.StartSpeakerAsync(bfd, BfdSpeakerBed.Resources());
+        await SessionAsync("left");
+        await SessionAsync("right");
     }
 
     // The session and BFD are up on both ends.
     private async Task BothAsync(string bird)
     {
-        await UntilAsync(async () => (await _bed.PeerAsync(bird))?.GetProperty("state").GetString() == "Established", "the session is up");
+        await SessionAsync(bird);
         await UntilAsync(() => IsUpThereAsync(bird), "BFD is up there");
         await UntilAsync(async () => await BfdAsync(bird) is { } bfd && bfd.GetProperty("state").GetString() == "Up"
             && bfd.GetProperty("detectionTime").GetDouble() == 300 && bfd.GetProperty("packetsIn").GetInt64() > 0, "BFD is up here");
@@ -115,6 +150,9 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
     // Null while nothing is watched.
     private async Task<JsonElement?> BfdAsync(string bird) =>
         await _bed.PeerAsync(bird) is { } peer && peer.GetProperty("bfd") is { ValueKind: JsonValueKind.Object } bfd ? bfd : null;
+
+    private Task SessionAsync(string bird) =>
+        UntilAsync(async () => (await _bed.PeerAsync(bird))?.GetProperty("state").GetString() == "Established", $"the session with {bird} is up");
 
     private Task<string> AtRightAsync(string prefix) => _bed.AskAsync("right", "show", "route", prefix, "all");
 
