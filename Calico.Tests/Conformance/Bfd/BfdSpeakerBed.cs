@@ -97,7 +97,8 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
     public Task ChangeAsync(string resources) => File.WriteAllTextAsync(ConfigFile, resources);
 
     /// <param name="annotations">Of the two peers, as a YAML map without its braces.</param>
-    public static string Resources(string annotations = "") => """
+    /// <param name="isInternal">Whether they are of our AS.</param>
+    public static string Resources(string annotations = "", bool isInternal = false) => """
         apiVersion: projectcalico.org/v3
         kind: BGPConfiguration
         metadata: {name: default}
@@ -114,15 +115,16 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
         apiVersion: projectcalico.org/v3
         kind: BGPPeer
         metadata: {name: "bird{{host}}", annotations: { {{annotations}} } }
-        spec: {peerIP: 192.0.2.{{host}}, asNumber: 6500{{host}}}
+        spec: {peerIP: 192.0.2.{{host}}, asNumber: 6500{{(isInternal ? 1 : host)}}}
         """)));
 
     /// <summary>Both BIRDs, with BFD of 100 ms and 3.</summary>
     /// <param name="keptOverRestarts">Whether routes outlive a session (RFC 4724), theirs here and ours there.</param>
-    public async Task StartBirdsAsync(bool keptOverRestarts)
+    /// <param name="isInternal">Whether they are of our AS, and then of several hops, as is BIRD's default.</param>
+    public async Task StartBirdsAsync(bool keptOverRestarts, bool isInternal = false)
     {
-        await StartBirdAsync("left", _left, 2, [Shared, OnlyLeft], "", keptOverRestarts);
-        await StartBirdAsync("right", _right, 3, [Shared], "bgp_path.prepend(65003);", keptOverRestarts);
+        await StartBirdAsync("left", _left, 2, [Shared, OnlyLeft], "", keptOverRestarts, isInternal);
+        await StartBirdAsync("right", _right, 3, [Shared], "bgp_path.prepend(65003);", keptOverRestarts, isInternal);
     }
 
     /// <param name="bird"><c>left</c> or <c>right</c>.</param>
@@ -167,7 +169,7 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    private async Task StartBirdAsync(string bird, NetworkNamespace inside, int host, string[] prefixes, string mark, bool keptOverRestarts)
+    private async Task StartBirdAsync(string bird, NetworkNamespace inside, int host, string[] prefixes, string mark, bool keptOverRestarts, bool isInternal)
     {
         var configuration = Path.Combine(_folder, bird + ".conf");
         await File.WriteAllTextAsync(configuration, string.Create(CultureInfo.InvariantCulture, $$"""
@@ -176,9 +178,12 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
             debug protocols { states, events };
             protocol device { }
             protocol static own { ipv4; {{string.Concat(prefixes.Select(p => $"route {p} blackhole; "))}} }
-            protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; idle tx interval 300 ms; multiplier 3; }; }
+            protocol bfd {
+              interface "*" { min rx interval 100 ms; min tx interval 100 ms; idle tx interval 300 ms; multiplier 3; };
+              multihop { min rx interval 100 ms; min tx interval 100 ms; idle tx interval 300 ms; multiplier 3; };
+            }
             protocol bgp calico {
-              local 192.0.2.{{host}} as 6500{{host}}; neighbor 192.0.2.1 as 65001; direct; bfd {{(keptOverRestarts ? "graceful" : "on")}};
+              local 192.0.2.{{host}} as 6500{{(isInternal ? 1 : host)}}; neighbor 192.0.2.1 as 65001; {{(isInternal ? "" : "direct;")}} bfd {{(keptOverRestarts ? "graceful" : "on")}};
               graceful restart {{(keptOverRestarts ? "on; graceful restart time 60" : "off")}}; connect delay time 1; connect retry time 1; error wait time 1, 2;
               ipv4 { import all; export filter { if source != RTS_STATIC then reject; {{mark}} accept; }; };
             }

@@ -110,6 +110,18 @@ public sealed class BfdSpeakerTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal(0, (await _bed.PeerAsync("left"))!.Value.GetProperty("pathFailures").GetInt32());
     }
 
+    [SkippableFact]
+    public async Task An_internal_session_of_bird_is_watched_over_several_hops()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await _bed.StartBirdsAsync(keptOverRestarts: true, isInternal: true);
+        await _bed.StartSpeakerAsync("100ms*3 multihop", BfdSpeakerBed.Resources(isInternal: true));
+
+        await BothAsync("left");
+        await BothAsync("right");
+        Assert.Equal(4784, (await BfdAsync("left"))!.Value.GetProperty("port").GetInt32());
+    }
+
     // Both neighbours; the connection of one that is killed tells them nothing of BFD.
     private async Task MissedAsync()
     {
