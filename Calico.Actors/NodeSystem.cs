@@ -42,7 +42,7 @@ public sealed record NodePorts(IDatastore Datastore, MeshLink Link, INetworkName
 
 /// <summary>The actors of a node that its edges (CNI, HTTP, status) speak to.</summary>
 public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef Lease, IActorRef Routes, IActorRef Links,
-    IActorRef Registry, IActorRef Enforcer, IActorRef Speaker, IActorRef Routing, IActorRef Facts, IActorRef Reconciler);
+    IActorRef Registry, IActorRef Enforcer, IActorRef Speaker, IActorRef Bfd, IActorRef Routing, IActorRef Facts, IActorRef Reconciler);
 
 /// <summary>
 /// The forwarding half of a node: the actor system <c>calico-node</c>, which knows no cluster and which no split brain
@@ -59,7 +59,7 @@ public sealed record NodeRefs(ActorSystem System, IActorRef Upstream, IActorRef 
 ///     bgp          sessions, RIB
 ///     routing      resources and blocks to BGP, BGP to routes
 ///       services   Services of Kubernetes, for their routes
-///     bfd          watches the paths to peers, if it is switched on    (own thread)
+///     bfd          watches the paths to peers                     (own thread, from the first one on)
 ///     facts        pools and labels for the calls of the runtime
 ///     reconciler   keeps what the datastore says of this node's workloads true
 ///     tunnels      this node's addresses for IPIP, VXLAN and WireGuard
@@ -81,15 +81,15 @@ public static class NodeSystem
         var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, options.Routes.InterfacePrefix, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
         var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, registry, routes, options.Routing), "routing");
-        var bfd = options.Routing.Bfd is null ? ActorRefs.Nobody : system.ActorOf(BfdActor.Props(() => BfdThread.Start(ports.Host), ports.Time), "bfd");
+        var bfd = system.ActorOf(BfdActor.Props(() => BfdThread.Start(ports.Host), ports.Time), "bfd");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time, bfd), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");
         var reconciler = system.ActorOf(ReconcilerActor.Props(new ReconcilerServices(options.Node, ports.Datastore, lease, registry, enforcer, facts,
             ports.Time, ports.RegisterNode), upstream), "reconciler");
         var tunnels = system.ActorOf(TunnelActor.Props(new TunnelServices(options.Node, ports.Datastore, lease, ports.Time), upstream), "tunnels");
         var reporter = system.ActorOf(EnforcementReporterActor.Props(options.Node, ports.Datastore, upstream, enforcer), "reporter");
-        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, speaker, facts, reconciler, tunnels, reporter), "sentinel");
-        return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, routing, facts, reconciler);
+        system.ActorOf(SentinelActor.Props(upstream, lease, routes, links, registry, enforcer, routing, bfd, speaker, facts, reconciler, tunnels, reporter), "sentinel");
+        return new NodeRefs(system, upstream, lease, routes, links, registry, enforcer, speaker, bfd, routing, facts, reconciler);
     }
 
     /// <summary>

@@ -8,9 +8,10 @@ using Calico.Kernel.Bfd;
 namespace Calico.Actors.Bfd;
 
 /// <summary>
-/// Owns the BFD engine and tells those who watch a neighbour how its session is; changes of one session arrive in order. When it
-/// stops, neighbours are told that BFD is switched off here, which is no failure to them. Its death and restart begins all
-/// sessions anew, with the same subscribers; a subscriber that stops takes its wishes along.
+/// Owns the BFD engine, from the first neighbour that somebody wants watched on, and tells those who watch one how its session is;
+/// changes of one session arrive in order. When it stops, neighbours are told that BFD is switched off here, which is no failure to
+/// them. Its death and restart begins all sessions anew, with the same subscribers; a subscriber that stops takes its wishes along.
+/// When it has stopped for good, nobody is watched any more: who relies on it ends with it (<see cref="SentinelActor"/>).
 /// </summary>
 public sealed class BfdActor : ReceiveActor
 {
@@ -23,7 +24,8 @@ public sealed class BfdActor : ReceiveActor
     private readonly BfdWatchers _watchers;
     private readonly CancellationTokenSource _stopped = new();
     private readonly ILoggingAdapter _log = Context.GetLogger();
-    private IBfdEngine _engine = null!;
+    private IBfdEngine? _engine;
+    private bool _isAloneKnown;
 
     /// <param name="start">Makes the engine that the actor owns from then on, such as <see cref="BfdThread.Start(Calico.Kernel.Namespaces.INetworkNamespace)"/>.</param>
     public static Props Props(Func<IBfdEngine> start, TimeProvider time)
@@ -51,14 +53,10 @@ public sealed class BfdActor : ReceiveActor
 
     protected override void PreStart()
     {
-        _engine = _start();
-        if (!_engine.SendsAhead)
-            _log.Warning("bfd: this kernel allows no io_uring; a neighbour takes a pause of this process that exceeds its detection time for a failure");
-        _ = FollowAsync(_engine, Self, _stopped.Token);
         foreach (var subscriber in _watchers.Subscribers)
             Context.Watch(subscriber);
         foreach (var (endpoint, parameters) in _watchers.Sessions)
-            _engine.Watch(endpoint, parameters);
+            Engine().Watch(endpoint, parameters);
     }
 
     protected override void PostStop()
@@ -66,6 +64,17 @@ public sealed class BfdActor : ReceiveActor
         _stopped.Cancel();
         _engine?.Dispose();
         _stopped.Dispose();
+    }
+
+    // A thread, and a process with other habits of its collector, only where somebody needs them.
+    private IBfdEngine Engine()
+    {
+        if (_engine is not null)
+            return _engine;
+        _engine = _start();
+        NoteAhead();
+        _ = FollowAsync(_engine, Self, _stopped.Token);
+        return _engine;
     }
 
     private static async Task FollowAsync(IBfdEngine engine, IActorRef self, CancellationToken cancellation)
@@ -94,7 +103,7 @@ public sealed class BfdActor : ReceiveActor
         Context.Watch(watch.Subscriber);
         var isKnown = _watchers.Last(watch.Endpoint) is not null;
         if (_watchers.Add(watch.Endpoint, watch.Subscriber, watch.Parameters) is { } parameters)
-            _engine.Watch(watch.Endpoint, parameters);
+            Engine().Watch(watch.Endpoint, parameters);
         // A session that begins is told by its first change.
         if (isKnown)
             watch.Subscriber.Tell(_watchers.Last(watch.Endpoint));
@@ -104,9 +113,9 @@ public sealed class BfdActor : ReceiveActor
     {
         var (isLast, parameters) = _watchers.Remove(endpoint, subscriber);
         if (isLast)
-            _engine.Unwatch(endpoint);
+            _engine?.Unwatch(endpoint);
         else if (parameters is not null)
-            _engine.Watch(endpoint, parameters);
+            _engine?.Watch(endpoint, parameters);
         if (_watchers.WatchedBy(subscriber).Count == 0)
             Context.Unwatch(subscriber);
     }
@@ -120,11 +129,21 @@ public sealed class BfdActor : ReceiveActor
     private void OnSetEnabled(BfdProtocol.SetEnabled change)
     {
         if (_watchers.IsWatched(change.Endpoint))
-            _engine.SetEnabled(change.Endpoint, change.Enabled);
+            _engine?.SetEnabled(change.Endpoint, change.Enabled);
+    }
+
+    private void NoteAhead()
+    {
+        if (_engine is not { } engine)
+            return;
+        if (!engine.SendsAhead && !_isAloneKnown)
+            _log.Warning("bfd: the kernel does not send for this process (it allows no io_uring, or took no more of it); a neighbour takes a pause that exceeds its detection time for a failure");
+        _isAloneKnown = !engine.SendsAhead;
     }
 
     private void OnChanged(BfdChange change)
     {
+        NoteAhead();
         if (_watchers.Note(change, _time.GetUtcNow()) is not { } changed)
             return;
         _log.Info("bfd {Endpoint}: {State}, {Diagnostic}, the neighbour is {RemoteState}", change.Endpoint, change.State, change.Diagnostic, change.RemoteState);
@@ -135,12 +154,19 @@ public sealed class BfdActor : ReceiveActor
     private void OnGetStatus()
     {
         var replyTo = Sender;
-        _engine.StatusAsync().PipeTo(Self, success: sessions => new StatusRead(replyTo, sessions), failure: e => new EngineFailed(e));
+        if (_engine is null)
+            replyTo.Tell(new BfdProtocol.BfdStatus(false, []));
+        else
+            _engine.StatusAsync().PipeTo(Self, success: sessions => new StatusRead(replyTo, sessions), failure: e => new EngineFailed(e));
     }
 
-    private void OnStatusRead(StatusRead read) => read.ReplyTo.Tell(new BfdProtocol.BfdStatus(_engine.SendsAhead,
-    [
-        .. read.Sessions.Where(s => _watchers.IsWatched(s.Endpoint)).Select(s => new BfdProtocol.BfdNeighbour(s,
-            _watchers.Last(s.Endpoint)?.Since ?? _time.GetUtcNow(), _watchers.SubscribersOf(s.Endpoint).Count)),
-    ]));
+    private void OnStatusRead(StatusRead read)
+    {
+        NoteAhead();
+        read.ReplyTo.Tell(new BfdProtocol.BfdStatus(_engine is { SendsAhead: true },
+        [
+            .. read.Sessions.Where(s => _watchers.IsWatched(s.Endpoint)).Select(s => new BfdProtocol.BfdNeighbour(s,
+                _watchers.Last(s.Endpoint)?.Since ?? _time.GetUtcNow(), _watchers.SubscribersOf(s.Endpoint).Count)),
+        ]));
+    }
 }

@@ -41,7 +41,9 @@ public static class BfdProtocol
 
     public sealed record GetBfdStatus : ILocalMessage;
 
-    /// <param name="SendsAhead">Neighbours go on hearing us while this process stands still; see <see cref="IBfdEngine.SendsAhead"/>.</param>
+    /// <param name="SendsAhead">
+    /// Neighbours go on hearing us while this process stands still; see <see cref="IBfdEngine.SendsAhead"/>. False while nobody is watched yet.
+    /// </param>
     public sealed record BfdStatus(bool SendsAhead, ImmutableArray<BfdNeighbour> Sessions) : ILocalMessage;
 
     /// <summary>A session, since when it is in its state, and how many want to know of it.</summary>

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Net.Sockets;
 using Akka.Actor;
 using Akka.Event;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
@@ -31,7 +32,12 @@ internal sealed record TransportAccepted(Socket Socket) : IBgpInternal, IDeadLet
 // Session to speaker.
 internal sealed record SessionChanged(string Name, SessionPhase Phase, DateTimeOffset Since, DownReason? Down,
     DownReason? LastDown,
-    bool Restarting, bool Stopped) : IBgpInternal;
+    bool Restarting, bool Stopped) : IBgpInternal
+{
+    /// <summary>What BFD watches for the session, and why it does not although it was asked to.</summary>
+    public BfdEndpoint? Path { get; init; }
+    public string? Unwatchable { get; init; }
+}
 
 // Sockets to session and speaker.
 internal sealed record SocketAccepted(Socket Socket, IpAddr Remote) : IBgpInternal, IDeadLetterSuppression;

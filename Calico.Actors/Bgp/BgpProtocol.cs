@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Akka.Actor;
 using Akka.Event;
+using Calico.Actors.Bfd;
 using Calico.Core.Bfd;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Session;
@@ -117,11 +118,26 @@ public sealed record PeerStatus(string Name, PeerKind Kind, IpAddr Address, Asn 
 {
     /// <summary>Its BGP identifier; 0 while no session has told it.</summary>
     public RouterId RouterId { get; init; }
+
+    /// <summary>How its path is to be watched by BFD; null: not at all.</summary>
+    public BfdSetting? Bfd { get; init; }
+
+    /// <summary>The path that is watched, from the first session on.</summary>
+    public BfdEndpoint? Path { get; init; }
+
+    /// <summary>Why the path cannot be watched.</summary>
+    public string? Unwatchable { get; init; }
+
+    /// <summary>How BFD finds the path; only what <see cref="SpeakerStatus"/> reads has it.</summary>
+    public BfdProtocol.BfdNeighbour? Neighbour { get; init; }
 }
 
 /// <summary>Routes are those of all families together.</summary>
 public sealed record PeerCounters(int Received, int Advertised, long MessagesIn, long MessagesOut, int Established)
 {
+    /// <summary>Sessions that BFD ended.</summary>
+    public int PathFailures { get; init; }
+
     /// <summary>UPDATEs whose routes counted as withdrawn, because something about them was wrong (RFC 7606).</summary>
     public long TreatedAsWithdrawn { get; init; }
 
@@ -236,7 +252,7 @@ public sealed record PeerConfig
     public TimeSpan LongLivedTime { get; init; }
 
     /// <summary>How the path to the peer is watched (RFC 5880); null: not at all.</summary>
-    public BfdParameters? Bfd { get; init; }
+    public BfdSetting? Bfd { get; init; }
 
     /// <summary>TCP MD5 (RFC 2385), at most 80 octets.</summary>
     public string? Password { get; init; }

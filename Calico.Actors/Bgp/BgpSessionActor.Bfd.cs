@@ -14,21 +14,24 @@ internal sealed partial class BgpSessionActor
 {
     private readonly IActorRef _bfd;
     private (BfdEndpoint Endpoint, BfdParameters Parameters)? _watched;
+    private string? _unwatchable;
     private bool _wasHeard;
 
     private void ReceiveBfd()
     {
         Receive<BfdProtocol.StateChanged>(OnPathChanged);
-        Receive<BfdProtocol.WatchRefused>(m => _log.Warning("bgp session {Peer}: its path cannot be watched: {Reason}", _peer.Name, m.Reason));
+        Receive<BfdProtocol.WatchRefused>(OnWatchRefused);
     }
 
+    // The addresses are those of the session; between two sessions those of the last one, with the wishes of now.
     private void WatchPath()
     {
-        if (_state.Main is not { } main || Find(main.Id) is not { } connection)
-            return;
-        (BfdEndpoint, BfdParameters)? wanted = _peer.Bfd is { } parameters ? (new BfdEndpoint(_peer.Address, connection.LocalAddress, _peer.BindDevice), parameters) : null;
+        var endpoint = _state.Main is { } main && Find(main.Id) is { } connection ? new BfdEndpoint(_peer.Address, connection.LocalAddress, _peer.BindDevice)
+            : _watched?.Endpoint;
+        (BfdEndpoint, BfdParameters)? wanted = _peer.Bfd is { } bfd && endpoint is not null ? (endpoint with { Multihop = bfd.Multihop }, bfd.Parameters) : null;
         if (wanted == _watched)
             return;
+        _unwatchable = null;
         if (_watched is { } old && old.Endpoint != wanted?.Item1)
         {
             _bfd.Tell(new BfdProtocol.Unwatch(old.Endpoint, Self));
@@ -37,6 +40,16 @@ internal sealed partial class BgpSessionActor
         _watched = wanted;
         if (_watched is { } path)
             _bfd.Tell(new BfdProtocol.Watch(path.Endpoint, path.Parameters, Self));
+        TellSpeaker();
+    }
+
+    private void OnWatchRefused(BfdProtocol.WatchRefused refused)
+    {
+        if (refused.Endpoint != _watched?.Endpoint)
+            return;
+        _unwatchable = refused.Reason;
+        _log.Warning("bgp session {Peer}: its path cannot be watched: {Reason}", _peer.Name, refused.Reason);
+        TellSpeaker();
     }
 
     private void OnPathChanged(BfdProtocol.StateChanged changed)
@@ -50,7 +63,7 @@ internal sealed partial class BgpSessionActor
         else if (_wasHeard && changed.IsFailure)
         {
             _wasHeard = false;
-            Step(new SessionEvent.PathFailed());
+            Step(new SessionEvent.PathFailed(changed.Diagnostic));
         }
     }
 }

@@ -287,6 +287,8 @@ internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
                     x.Agreement.PeerOpen.Capabilities.GracefulRestart is not null, x.Agreement.PeerRestarting));
                 break;
             case SessionEffect.SessionDown x:
+                if (x.Reason is DownReason.PathFailed)
+                    _counters.CountPathFailure();
                 _rib.Tell(new RibPeerDown(_index, x.KeepStale));
                 break;
             case SessionEffect.DemoteStale x:
@@ -363,9 +365,15 @@ internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
         else
             _log.Debug("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase,
                 _state.Down?.Sentence ?? "up");
-        Context.Parent.Tell(new SessionChanged(_peer.Name, _state.Phase, _state.Since, _state.Down, _state.LastDown,
-            _state.Stale != Families.None, !_state.Running));
+        TellSpeaker();
     }
+
+    private void TellSpeaker() => Context.Parent.Tell(new SessionChanged(_peer.Name, _state.Phase, _state.Since, _state.Down, _state.LastDown,
+        _state.Stale != Families.None, !_state.Running)
+    {
+        Path = _watched?.Endpoint,
+        Unwatchable = _unwatchable,
+    });
 
     private BgpConnection? Find(ConnectionId id) => _connections.GetValueOrDefault(id);
 }

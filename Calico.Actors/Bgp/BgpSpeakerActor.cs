@@ -323,7 +323,12 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         return new(config.Name, config.Kind, config.Address, config.As, last?.Phase ?? SessionPhase.Idle, last?.Since
             ?? default,
             last is null ? new DownReason.NotStarted() : last.Down, last?.LastDown, last?.Restarting ?? false,
-                counters);
+                counters)
+        {
+            Bfd = config.Bfd,
+            Path = last?.Path,
+            Unwatchable = last?.Unwatchable,
+        };
     }
 
     private static RibConfig RibConfigOf(SpeakerConfig config) => new(config.LocalAs, config.RouterId)

@@ -16,10 +16,14 @@ internal sealed class SessionCounters
     private long _withdrawn;
     private long _discarded;
     private int _established;
+    private int _pathFailures;
 
     public void CountIn(int messages) => Interlocked.Add(ref _in, messages);
     public void CountOut(int messages) => Interlocked.Add(ref _out, messages);
     public void CountEstablished() => Interlocked.Increment(ref _established);
+
+    /// <summary>BFD ended a session.</summary>
+    public void CountPathFailure() => Interlocked.Increment(ref _pathFailures);
 
     public void CountNotification(bool isSent, ErrorCode code, byte subcode)
     {
@@ -41,6 +45,7 @@ internal sealed class SessionCounters
     /// <summary>As of now, without the routes.</summary>
     public PeerCounters ToPeer() => new(0, 0, Interlocked.Read(ref _in), Interlocked.Read(ref _out), Volatile.Read(ref _established))
     {
+        PathFailures = Volatile.Read(ref _pathFailures),
         TreatedAsWithdrawn = Interlocked.Read(ref _withdrawn),
         AttributesDiscarded = Interlocked.Read(ref _discarded),
         Notifications = [.. _notifications.Select(n => new NotificationCount(n.Key.IsSent, n.Key.Code, n.Key.Subcode, n.Value)).OrderBy(n => (n.IsSent, n.Code, n.Subcode))],

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Akka.Event;
 using Calico.Actors.Bgp;
 
@@ -8,6 +9,9 @@ internal sealed class Configurator(PeeringResources resources, RoutingIntroducti
 {
     // Why there is no configuration, as last logged.
     private string? _silent;
+
+    // Peers whose annotation cannot be read, as last logged.
+    private ImmutableArray<(string Peer, string Problem)> _unreadable = [];
 
     /// <summary>The kernel had routes of ours when the node started.</summary>
     public bool Restarting { get; set; }
@@ -23,11 +27,20 @@ internal sealed class Configurator(PeeringResources resources, RoutingIntroducti
         }
         _silent = null;
         config = config with { Restarting = Restarting };
+        LogUnreadable();
         if (introduced.Configuration is { } now && now.Config.SameAs(config))
             return;
         foreach (var filter in Peering.MissingFilters(resources.Inputs))
             log.Warning("bgp: there is no BGPFilter '{Filter}': peers that name it exchange no routes that an earlier filter has not decided about", filter);
         introduced.Configuration = new BgpProtocol.ConfigureSpeaker(config);
         introduced.Tell(introduced.Configuration);
+    }
+
+    private void LogUnreadable()
+    {
+        var unreadable = Peering.UnreadableBfd(resources.Inputs).ToImmutableArray();
+        foreach (var (peer, problem) in unreadable.Except(_unreadable))
+            log.Warning("bgp: BGPPeer '{Peer}': {Problem}; its paths are watched as CALICO_BFD says", peer, problem);
+        _unreadable = unreadable;
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Calico.Actors.Bgp;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Selectors;
@@ -30,26 +31,27 @@ internal sealed class PeerExpansion
     public static IEnumerable<PeerDraft> Of(PeeringContext context)
     {
         var expansion = new PeerExpansion(context);
-        var specs = context.Inputs.Peers.Values.Select(p => p.Spec).ToList();
-        foreach (var spec in specs.Where(IsGlobal).Concat(specs.Where(s => !IsGlobal(s) && Applies(s, context.Self))))
-            expansion.AddForward(spec);
-        foreach (var spec in specs.Where(s => s.ReversePeering != "Manual" && string.IsNullOrEmpty(s.LocalWorkloadSelector)))
-            expansion.AddReverse(spec);
+        var peers = context.Inputs.Peers.Values.ToList();
+        foreach (var peer in peers.Where(p => IsGlobal(p.Spec)).Concat(peers.Where(p => !IsGlobal(p.Spec) && Applies(p.Spec, context.Self))))
+            expansion.AddForward(peer);
+        foreach (var peer in peers.Where(p => p.Spec.ReversePeering != "Manual" && string.IsNullOrEmpty(p.Spec.LocalWorkloadSelector)))
+            expansion.AddReverse(peer);
         return expansion._drafts.Values;
     }
 
-    private void AddForward(BGPPeerSpec spec)
+    private void AddForward(BGPPeer resource)
     {
+        var spec = resource.Spec;
         if (!string.IsNullOrEmpty(spec.LocalWorkloadSelector))
         {
-            AddWorkloads(spec, spec.LocalWorkloadSelector);
+            AddWorkloads(resource, spec.LocalWorkloadSelector);
             return;
         }
         foreach (var target in Targets(spec))
         {
             if (Self.AddressOf(target.Address.Version) is not { } own || own == target.Address)
                 continue;
-            var peer = Session(IsGlobal(spec) ? "Global" : "Node", spec, target, own, spec.LocalASNumber);
+            var peer = Session(IsGlobal(spec) ? "Global" : "Node", resource, target, own, spec.LocalASNumber);
             var isExternal = peer.As != (peer.LocalAs ?? _context.LocalAs);
             Add(new PeerDraft(peer with
             {
@@ -75,8 +77,9 @@ internal sealed class PeerExpansion
         node.Addresses.Select(a => new Target(a, node.ListenPort, _context.AsOf(node), node));
 
     // The pods say nothing of where we find them, and they may come and go: they dial.
-    private void AddWorkloads(BGPPeerSpec spec, string selector)
+    private void AddWorkloads(BGPPeer resource, string selector)
     {
+        var spec = resource.Spec;
         if (!Selector.TryParse(selector, out var wanted, out _))
             return;
         foreach (var workload in _context.Inputs.Workloads.Values.Where(w => w.Spec.Node == Self.Name && wanted.Evaluate(w.Metadata.Labels)))
@@ -86,7 +89,7 @@ internal sealed class PeerExpansion
                 if (!Cidr.TryParseOrHost(network, out var cidr) || Self.AddressOf(cidr.Version) is null)
                     continue;
                 var target = new Target(cidr.Address, null, spec.AsNumber, null);
-                Add(new PeerDraft(Session("Local_Workload", spec, target, null, spec.LocalASNumber) with
+                Add(new PeerDraft(Session("Local_Workload", resource, target, null, spec.LocalASNumber) with
                 {
                     Passive = true,
                     AllowedOwnAs = spec.NumAllowedLocalASNumbers ?? 0,
@@ -97,8 +100,9 @@ internal sealed class PeerExpansion
     }
 
     // This node is what the BGPPeer calls the peer; the nodes that it applies to are our peers.
-    private void AddReverse(BGPPeerSpec spec)
+    private void AddReverse(BGPPeer resource)
     {
+        var spec = resource.Spec;
         if (!IsTargetOf(spec, out var version))
             return;
         foreach (var node in _context.Nodes.Where(n => n.Name != Self.Name && Applies(spec, n)))
@@ -106,7 +110,7 @@ internal sealed class PeerExpansion
             foreach (var target in TargetsAt(node).Where(t => version is null || t.Address.Version == version))
             {
                 if (Self.AddressOf(target.Address.Version) is { } own && own != target.Address)
-                    Add(new PeerDraft(Session("Node", spec, target with { As = spec.LocalASNumber ?? target.As }, own, null), spec.Password, spec.Filters));
+                    Add(new PeerDraft(Session("Node", resource, target with { As = spec.LocalASNumber ?? target.As }, own, null), spec.Password, spec.Filters));
             }
         }
     }
@@ -124,8 +128,9 @@ internal sealed class PeerExpansion
     }
 
     // What both ends have in common.
-    private PeerConfig Session(string prefix, BGPPeerSpec spec, in Target target, IpAddr? own, Asn? localAs)
+    private PeerConfig Session(string prefix, BGPPeer resource, in Target target, IpAddr? own, Asn? localAs)
     {
+        var spec = resource.Spec;
         var name = $"{prefix}_{PeeringContext.Escape(target.Address)}";
         return new PeerConfig
         {
@@ -138,7 +143,7 @@ internal sealed class PeerExpansion
             SourceAddress = spec.SourceAddress == "None" ? null : own,
             RestartTime = spec.MaxRestartTime?.ToTimeSpan() ?? Peering.DefaultRestartTime,
             LongLivedTime = _context.Inputs.LongLivedTime,
-            Bfd = _context.Inputs.Bfd,
+            Bfd = BfdSetting.Of(resource.Metadata.Annotations, _context.Inputs.Bfd),
             KeepaliveTime = spec.KeepaliveTime?.ToTimeSpan(),
             TtlSecurityHops = spec.TtlSecurity is > 0 and <= 255 and var hops ? (byte)hops : null,
             // Reflectors of one cluster are equals, all others of our AS are clients.

@@ -23,8 +23,8 @@ public sealed record PeeringInputs(string Node)
     /// <summary>How long peers shall keep our routes as their last choice (RFC 9494).</summary>
     public TimeSpan LongLivedTime { get; init; }
 
-    /// <summary>How the paths to peers are watched.</summary>
-    public BfdParameters? Bfd { get; init; }
+    /// <summary>How the paths to peers are watched that do not say it themselves (<see cref="BfdSetting.Annotation"/>).</summary>
+    public BfdSetting? Bfd { get; init; }
 
     /// <summary>Blocks that this node holds.</summary>
     public ImmutableSortedSet<Cidr> Blocks { get; init; } = [];

@@ -17,8 +17,8 @@ public sealed record RoutingOptions
     /// <summary>How long peers shall keep this node's routes as their last choice after its restart time. CALICO_BGP_LONG_LIVED_TIME, seconds.</summary>
     public TimeSpan LongLivedTime { get; init; }
 
-    /// <summary>How the paths to all peers are watched; null: not at all. CALICO_BFD (<see cref="BfdSetting"/>).</summary>
-    public BfdParameters? Bfd { get; init; }
+    /// <summary>How the paths to peers are watched; null: not at all. CALICO_BFD.</summary>
+    public BfdSetting? Bfd { get; init; }
 
     /// <summary>Cluster IPs to announce beside those of the BGPConfiguration. CALICO_ADVERTISE_CLUSTER_IPS.</summary>
     public ImmutableArray<Cidr> ServiceRanges { get; init; } = [];

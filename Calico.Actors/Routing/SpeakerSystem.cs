@@ -10,13 +10,13 @@ namespace Calico.Actors.Routing;
 
 /// <summary>What a speaker outside a cluster is made of.</summary>
 /// <param name="Host">Where its routes go; null: into no kernel.</param>
-/// <param name="Bfd">Where paths to peers are watched; null: nowhere.</param>
+/// <param name="Paths">Where paths to peers are watched.</param>
 /// <param name="Loggers">A HOCON line that names the logger; empty keeps Akka's own.</param>
-public sealed record SpeakerOptions(INetworkNamespace? Host, INetworkNamespace? Bfd, TimeProvider Time, string Loggers = "");
+public sealed record SpeakerOptions(INetworkNamespace? Host, INetworkNamespace Paths, TimeProvider Time, string Loggers = "");
 
 /// <summary>The actors that its edges speak to.</summary>
 /// <param name="Router">Takes <see cref="BgpProtocol.ConfigureSpeaker"/>.</param>
-public sealed record SpeakerRefs(ActorSystem System, IActorRef Speaker, IActorRef Router);
+public sealed record SpeakerRefs(ActorSystem System, IActorRef Speaker, IActorRef Bfd, IActorRef Router);
 
 /// <summary>
 /// A BGP speaker alone: a route reflector or a router on a machine outside the cluster.
@@ -24,6 +24,7 @@ public sealed record SpeakerRefs(ActorSystem System, IActorRef Speaker, IActorRe
 ///   /user
 ///     routes     the one writer of routes, if they go into a kernel   (own thread)
 ///     router     configuration to the speaker, its best routes to the writer
+///     bfd        watches the paths to peers                           (own thread, from the first one on)
 ///     bgp        sessions, RIB
 ///     sentinel   ends the system when one of these has stopped for good
 /// </code>
@@ -37,9 +38,9 @@ public static class SpeakerSystem
             : system.ActorOf(RouteWriterActor.Props(options.Host, new RouteWriterOptions()).WithDispatcher(DispatcherNames.KernelWriter), "routes");
         var router = options.Host is null ? system.ActorOf(Props.Create(() => new SinkActor()), "router")
             : system.ActorOf(RouterActor.Props(options.Host, writer), "router");
-        var bfd = options.Bfd is { } here ? system.ActorOf(BfdActor.Props(() => BfdThread.Start(here), options.Time), "bfd") : ActorRefs.Nobody;
+        var bfd = system.ActorOf(BfdActor.Props(() => BfdThread.Start(options.Paths), options.Time), "bfd");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(router, options.Time, bfd), "bgp");
-        system.ActorOf(SentinelActor.Props(options.Host is null ? [router, speaker] : [writer, router, speaker]), "sentinel");
-        return new SpeakerRefs(system, speaker, router);
+        system.ActorOf(SentinelActor.Props(options.Host is null ? [router, bfd, speaker] : [writer, router, bfd, speaker]), "sentinel");
+        return new SpeakerRefs(system, speaker, bfd, router);
     }
 }

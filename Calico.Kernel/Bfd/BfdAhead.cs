@@ -10,6 +10,7 @@ namespace Calico.Kernel.Bfd;
 /// <see cref="Horizon"/> at the least, and the neighbour's detection time begins.
 /// <para>Whatever changes what a packet says takes the rest back (<see cref="Review"/>) in the step that hands over the new ones,
 /// before anything else is sent: there is no moment in which the kernel has nothing and the neighbour expects a lot.</para>
+/// <para>A kernel that takes no more requests is given up for good, with what it has: the thread sends by itself from then on.</para>
 /// </summary>
 internal sealed class BfdAhead : IDisposable
 {
@@ -27,11 +28,15 @@ internal sealed class BfdAhead : IDisposable
     private readonly IoUring _ring;
     private readonly List<BfdPlan?> _plans = [];
     private bool _isQueued;
+    private volatile bool _isGivenUp;
 
     private BfdAhead(IoUring ring) => _ring = ring;
 
     /// <summary>Null where the kernel cannot do it.</summary>
     public static BfdAhead? TryOpen() => IoUring.TryOpen() is { } ring ? new BfdAhead(ring) : null;
+
+    /// <summary>False once the kernel was given up. May be asked by any thread.</summary>
+    public bool IsOpen => !_isGivenUp;
 
     /// <summary>When to look after the session's packets again.</summary>
     public static TimeSpan Due(BfdPeer peer) => peer.Plan is null ? TimeSpan.MaxValue : peer.Session.NextSend - Reach(peer);
@@ -47,7 +52,7 @@ internal sealed class BfdAhead : IDisposable
     /// <summary>Has the kernel's packets of the session reach as far as they shall, with the next <see cref="Flush"/>.</summary>
     public unsafe void Fill(BfdPeer peer, TimeSpan now)
     {
-        if (!IsWanted(peer))
+        if (_isGivenUp || !IsWanted(peer))
             return;
         var reach = Reach(peer);
         if (peer.Session.NextSend >= now + reach)
@@ -63,33 +68,40 @@ internal sealed class BfdAhead : IDisposable
         _isQueued = true;
     }
 
-    /// <summary>No packet of the session is with the kernel any more when this returns.</summary>
+    /// <summary>Takes back all that the kernel has of a session, with the next <see cref="Flush"/>.</summary>
     public void Cancel(BfdPeer peer, TimeSpan now)
     {
         if (peer.Plan is { } plan)
             TakeBack(peer, plan, now);
-        Flush();
     }
 
-    /// <summary>Hands over what was filled and reviewed.</summary>
-    public void Flush()
+    /// <summary>
+    /// Hands over what was filled, reviewed and cancelled. False if the kernel did not take it: then it was given up, it has nothing of
+    /// any session any more, and each has its next packet to send.
+    /// </summary>
+    public bool Flush(TimeSpan now)
     {
         if (!_isQueued)
-            return;
-        _ring.Flush();
+            return true;
         _isQueued = false;
-    }
-
-    public void Dispose()
-    {
+        if (_ring.Flush())
+            return true;
+        _isGivenUp = true;
+        _ring.Dispose();
         foreach (var plan in _plans)
         {
-            if (plan is not null)
-                _ring.Cancel(plan.WaitTag, CancelTag);
+            if (plan?.Peer is { } peer)
+                Forget(peer, plan, now);
         }
-        _ring.Flush();
+        return false;
+    }
+
+    /// <summary>Every session was cancelled before.</summary>
+    public void Dispose()
+    {
         // A plan with packets under way keeps its memory: there is nobody left to wait for it.
-        Reap();
+        if (!_isGivenUp)
+            Reap();
         _ring.Dispose();
     }
 
@@ -106,6 +118,11 @@ internal sealed class BfdAhead : IDisposable
     {
         _ring.Cancel(plan.WaitTag, CancelTag);
         _isQueued = true;
+        Forget(peer, plan, now);
+    }
+
+    private static void Forget(BfdPeer peer, BfdPlan plan, TimeSpan now)
+    {
         peer.Session.GiveBackSend(plan.FirstAfter(now));
         peer.Plan = null;
         plan.Peer = null;
@@ -127,7 +144,7 @@ internal sealed class BfdAhead : IDisposable
     /// <summary>Counts what was sent.</summary>
     public void Reap()
     {
-        while (_ring.TryReap(out var tag, out var result))
+        while (!_isGivenUp && _ring.TryReap(out var tag, out var result))
         {
             if (tag == CancelTag || (tag & SendKind) == 0)
                 continue;

@@ -198,12 +198,9 @@ internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisp
     private void Perform(BfdPeer peer, BfdWork work)
     {
         var now = Now;
-        if (ahead is not null)
-        {
-            ahead.Review(peer, now);
-            ahead.Fill(peer, now);
-            ahead.Flush();
-        }
+        ahead?.Review(peer, now);
+        ahead?.Fill(peer, now);
+        HandOver(now);
         if ((work & BfdWork.Final) != 0)
             peer.Send(peer.Session.ComposeFinal());
         if ((work & BfdWork.Send) != 0)
@@ -214,6 +211,18 @@ internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisp
             Report(peer);
         peer.Refresh();
         _timers.Moved(peer);
+    }
+
+    // Without the kernel everybody's next packet is the thread's again, and may be due before the thread would have looked.
+    private void HandOver(TimeSpan now)
+    {
+        if (ahead is null || ahead.Flush(now))
+            return;
+        foreach (var peer in _peers.Values)
+        {
+            peer.Refresh();
+            _timers.Moved(peer);
+        }
     }
 
     private void Report(BfdPeer peer) =>
@@ -241,7 +250,9 @@ internal sealed class BfdLoop(Action<BfdChange> report, BfdAhead? ahead) : IDisp
 
     private void Close(BfdPeer peer)
     {
-        ahead?.Cancel(peer, Now);
+        var now = Now;
+        ahead?.Cancel(peer, now);
+        HandOver(now);
         if (peer.Sender is not { } sender || peer.Receiver is not { } receiver)
             return;
         _bySource.Remove(Source(peer));

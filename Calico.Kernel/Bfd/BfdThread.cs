@@ -33,9 +33,10 @@ public sealed class BfdThread : IBfdEngine
     private readonly FdHandle _wake;
     private readonly int _namespaceFd;
     private readonly ManualResetEventSlim _farewell = new();
-    private int _disposed;
     private readonly bool _sendsAhead;
+    private int _disposed;
     private BfdLoop _loop = null!;
+    private BfdAhead? _ahead;
     private bool _stopping;
     private unsafe Libc.PollFd* _fds;
     private int _room;
@@ -67,7 +68,7 @@ public sealed class BfdThread : IBfdEngine
         return refused is null ? engine : throw refused;
     }
 
-    public bool SendsAhead { get; private set; }
+    public bool SendsAhead => _ahead is { IsOpen: true };
 
     public void Watch(BfdEndpoint endpoint, BfdParameters parameters)
     {
@@ -148,9 +149,8 @@ public sealed class BfdThread : IBfdEngine
         // Without the right to it we go on as everybody else does.
         BfdNative.SetPriority(0, 0, Niceness);
         // The kernel sends in the name of the thread that asked for it.
-        var ahead = _sendsAhead ? BfdAhead.TryOpen() : null;
-        SendsAhead = ahead is not null;
-        _loop = new BfdLoop(change => _changes.Writer.TryWrite(change), ahead);
+        _ahead = _sendsAhead ? BfdAhead.TryOpen() : null;
+        _loop = new BfdLoop(change => _changes.Writer.TryWrite(change), _ahead);
         entered.Set();
         try
         {

@@ -35,6 +35,7 @@ internal sealed unsafe partial class IoUring : IDisposable
     private const uint TimeoutAbsolute = 1;
     private const uint TimeoutIsSuccess = 1 << 5;
     private const uint CancelAll = 1;
+    private const int Attempts = 16;
 
     [StructLayout(LayoutKind.Sequential)]
     private struct Offsets
@@ -165,16 +166,19 @@ internal sealed unsafe partial class IoUring : IDisposable
         Tag = tag,
     };
 
-    /// <summary>Hands what is queued to the kernel.</summary>
-    public void Flush()
+    /// <summary>Hands what is queued to the kernel; false if it takes no more of it, and then the rest stays queued.</summary>
+    public bool Flush()
     {
-        // A kernel short of memory takes some at a time; what it never takes stays queued.
-        for (var i = 0; _queued > 0 && i < 16; i++)
+        // A kernel short of memory takes some at a time.
+        for (var attempt = 0; _queued > 0 && attempt < Attempts; attempt++)
         {
             var taken = Call(EnterCall, _fd.Fd, (nint)_queued, 0, 0, 0, 0);
-            if (taken > 0)
-                _queued -= (uint)taken;
+            if (taken <= 0)
+                continue;
+            _queued -= (uint)taken;
+            attempt = 0;
         }
+        return _queued == 0;
     }
 
     /// <summary>The next request that is done, and its result; false if there is none.</summary>
@@ -206,10 +210,11 @@ internal sealed unsafe partial class IoUring : IDisposable
         NativeMemory.Free(_times);
     }
 
+    // What is queued is never written over: its memory is the kernel's once it takes it.
     private Request* Next(out uint slot)
     {
-        if (_queued == Entries)
-            Flush();
+        if (_queued == Entries && !Flush() && _queued == Entries)
+            throw new InvalidOperationException($"io_uring: the kernel takes none of {Entries} requests, and there is room for no more");
         var tail = *_submissionTail;
         slot = tail & _submissionMask;
         _slots[slot] = slot;
@@ -222,8 +227,7 @@ internal sealed unsafe partial class IoUring : IDisposable
     private bool CanCancelAll()
     {
         Cancel(waitTag: ulong.MaxValue, tag: 0);
-        Flush();
-        return TryReap(out _, out var result) && result != -(int)Errno.EINVAL;
+        return Flush() && TryReap(out _, out var result) && result != -(int)Errno.EINVAL;
     }
 
     private static byte* Map(FdHandle fd, nuint size, nint offset)

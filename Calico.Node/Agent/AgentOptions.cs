@@ -69,7 +69,7 @@ public sealed record AgentOptions
     public TimeSpan LongLivedTime { get; init; }
 
     /// <summary>How the paths to BGP peers are watched; null: not at all. CALICO_BFD.</summary>
-    public BfdParameters? Bfd { get; init; }
+    public BfdSetting? Bfd { get; init; }
 
     /// <summary>Mounted Secrets with the passwords of BGP sessions; CALICO_BGP_SECRETS_DIR.</summary>
     public string? BgpSecretsDirectory { get; init; }
@@ -259,10 +259,10 @@ internal sealed class EnvironmentReader(IReadOnlyDictionary<string, string> vari
     public TimeSpan LongLivedTime(string name) => TimeSpan.FromSeconds(Number(name, 0, (int)LongLivedFamily.MaxStaleTime.TotalSeconds) ?? 0);
 
     /// <summary>Null for off.</summary>
-    public BfdParameters? Bfd(string name)
+    public BfdSetting? Bfd(string name)
     {
-        if (BfdSetting.TryParse(Text(name), out var parameters))
-            return parameters;
+        if (BfdSetting.TryParse(Text(name), out var setting))
+            return setting;
         _problems.Add($"{name} is '{Text(name)}' and must be {BfdSetting.Expected}");
         return null;
     }

@@ -35,8 +35,9 @@ public sealed class AgentState(AgentOptions options, NodeRefs refs, MeshLink lin
     public async Task<IReadOnlyList<IPPool>> PoolsAsync() =>
         (await refs.Facts.Ask<FactsProtocol.Pools>(new FactsProtocol.GetPools(""), Patience)).All;
     public IActorRef Speaker => refs.Speaker;
+    public IActorRef Bfd => refs.Bfd;
 
-    public Task<BgpProtocol.BgpStatus> BgpAsync() => refs.Speaker.Ask<BgpProtocol.BgpStatus>(new BgpProtocol.GetBgpStatus(), Patience);
+    public Task<BgpProtocol.BgpStatus> BgpAsync() => SpeakerStatus.ReadAsync(refs.Speaker, refs.Bfd, Patience);
 
     /// <summary>
     /// Null if this node can forward for its own pods: blocks read, every policy known and in the kernel, the socket

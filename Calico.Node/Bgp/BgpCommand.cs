@@ -71,13 +71,12 @@ internal static class BgpCommand
 
     private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, RoutingOptions surroundings, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
     {
-        using var host = hasFib ? NetworkNamespace.OpenCurrent() : null;
-        using var paths = surroundings.Bfd is null ? null : NetworkNamespace.OpenCurrent();
+        using var here = NetworkNamespace.OpenCurrent();
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var refs = SpeakerSystem.Start(new SpeakerOptions(host, paths, TimeProvider.System, SerilogLogger.Hocon));
+        var refs = SpeakerSystem.Start(new SpeakerOptions(hasFib ? here : null, here, TimeProvider.System, SerilogLogger.Hocon));
         refs.System.RegisterOnTermination(stopping.Cancel);
         refs.Router.Tell(new BgpProtocol.ConfigureSpeaker(config));
-        await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker);
+        await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker, refs.Bfd);
         Log.Information("bgp: {Node} is AS {As} with {Peers} peers on {Addresses}, port {Port}", node, config.LocalAs, config.Peers.Length,
             string.Join(", ", config.ListenAddresses), config.ListenPort);
         using var asked = new SemaphoreSlim(0);

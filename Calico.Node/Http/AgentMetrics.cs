@@ -52,7 +52,12 @@ internal static class AgentMetrics
         });
         await Try(async () => IpamMetrics.Show(await agent.LeaseAsync(), await agent.PoolsAsync()));
         IpamMetrics.Show(agent.Ipam.Figures);
-        await Try(async () => BgpMetrics.Show((await agent.BgpAsync()).Peers));
+        await Try(async () =>
+        {
+            var peers = (await agent.BgpAsync()).Peers;
+            BgpMetrics.Show(peers);
+            BfdMetrics.Show(peers);
+        });
     }
 
     private static async Task Try(Func<Task> read)

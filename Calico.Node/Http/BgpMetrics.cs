@@ -17,6 +17,7 @@ internal static class BgpMetrics
     private static readonly SeriesSet Routes = SeriesSet.Gauge("calico_bgp_peer_routes", "Routes exchanged with a BGP peer.", Ways);
     private static readonly SeriesSet Messages = SeriesSet.Counter("calico_bgp_peer_messages_total", "BGP messages exchanged with a peer.", Ways);
     private static readonly SeriesSet Established = SeriesSet.Counter("calico_bgp_peer_established_total", "How often a session with the peer was established.", OfPeer);
+    private static readonly SeriesSet PathFailures = SeriesSet.Counter("calico_bgp_peer_path_failures_total", "How often BFD ended a session with the peer.", OfPeer);
     private static readonly SeriesSet Notifications = SeriesSet.Counter("calico_bgp_peer_notifications_total", "NOTIFICATION messages by error code and subcode.", [.. Ways, "code", "subcode"]);
     private static readonly SeriesSet Faulty = SeriesSet.Counter("calico_bgp_peer_faulty_updates_total", "UPDATE messages with faults that did not end the session, by what became of them (RFC 7606).", [.. OfPeer, "treatment"]);
 
@@ -30,6 +31,7 @@ internal static class BgpMetrics
         Routes.Replace(peers.SelectMany(p => ((string[], double)[])[(Of(p, "received"), p.Counters.Received), (Of(p, "advertised"), p.Counters.Advertised)]));
         Messages.Replace(peers.SelectMany(p => ((string[], double)[])[(Of(p, "received"), p.Counters.MessagesIn), (Of(p, "sent"), p.Counters.MessagesOut)]));
         Established.Replace(Each(p => p.Counters.Established));
+        PathFailures.Replace(Each(p => p.Counters.PathFailures));
         Notifications.Replace(peers.SelectMany(p => p.Counters.Notifications.Select(n =>
             (Of(p, n.IsSent ? "sent" : "received", Number((int)n.Code), Number(n.Subcode)), (double)n.Count))));
         Faulty.Replace(peers.SelectMany(p => ((string[], double)[])[(Of(p, "treat-as-withdraw"), p.Counters.TreatedAsWithdrawn), (Of(p, "attribute-discard"), p.Counters.AttributesDiscarded)]));

@@ -18,18 +18,18 @@ namespace Calico.Node.Http;
 ///   /bgp/mrt                 all routes as an MRT file
 /// </code>
 /// </summary>
-internal sealed class BgpPages(Func<IActorRef> speaker)
+internal sealed class BgpPages(IActorRef speaker, IActorRef bfd)
 {
     internal const int MaxPage = 10_000;
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     public IReadOnlyDictionary<string, Func<HttpContext, Task<object>>> All => new Dictionary<string, Func<HttpContext, Task<object>>>
     {
-        ["/bgp/peers"] = async _ => Of(await speaker().Ask<BgpProtocol.BgpStatus>(new BgpProtocol.GetBgpStatus(), Patience)),
-        ["/bgp/routes"] = async context => Of((await speaker().Ask<BgpProtocol.BgpRoutes>(new BgpProtocol.GetBgpRoutes(QueryOf(context.Request.Query)), Patience)).Page),
+        ["/bgp/peers"] = async _ => Of(await SpeakerStatus.ReadAsync(speaker, bfd, Patience)),
+        ["/bgp/routes"] = async context => Of((await speaker.Ask<BgpProtocol.BgpRoutes>(new BgpProtocol.GetBgpRoutes(QueryOf(context.Request.Query)), Patience)).Page),
         ["/bgp/explain"] = async context => Of(
-            (await speaker().Ask<BgpProtocol.BgpExplained>(new BgpProtocol.ExplainRoute(Required<Cidr>(context.Request.Query, "to", Cidr.TryParseOrHost)), Patience)).Why),
-        ["/bgp/mrt"] = async _ => await MrtDump.BeginAsync(speaker(), TimeProvider.System),
+            (await speaker.Ask<BgpProtocol.BgpExplained>(new BgpProtocol.ExplainRoute(Required<Cidr>(context.Request.Query, "to", Cidr.TryParseOrHost)), Patience)).Why),
+        ["/bgp/mrt"] = async _ => await MrtDump.BeginAsync(speaker, TimeProvider.System),
     };
 
     /// <summary>The sessions, as every page shows them.</summary>
@@ -50,16 +50,44 @@ internal sealed class BgpPages(Func<IActorRef> speaker)
             reason = p.Down?.ToString(),
             reasonType = p.Down?.GetType().Name,
             lastReason = p.LastDown?.ToString(),
+            lastReasonType = p.LastDown?.GetType().Name,
             restarting = p.Restarting,
             received = p.Counters.Received,
             advertised = p.Counters.Advertised,
             messagesIn = p.Counters.MessagesIn,
             messagesOut = p.Counters.MessagesOut,
             established = p.Counters.Established,
+            pathFailures = p.Counters.PathFailures,
+            bfd = BfdOf(p),
             treatedAsWithdrawn = p.Counters.TreatedAsWithdrawn,
             attributesDiscarded = p.Counters.AttributesDiscarded,
             notifications = p.Counters.Notifications.Select(n => new { direction = n.IsSent ? "sent" : "received", code = (int)n.Code, subcode = n.Subcode, count = n.Count }),
         }),
+    };
+
+    // Null without BFD. Intervals are those agreed on; zero is one that nothing has been agreed on yet.
+    private static object? BfdOf(PeerStatus peer) => peer.Bfd is not { } wanted ? null : new
+    {
+        interval = wanted.Parameters.Interval.TotalMilliseconds,
+        multiplier = wanted.Parameters.Multiplier,
+        multihop = wanted.Multihop,
+        local = peer.Path?.Local.ToString(),
+        port = peer.Path?.Port,
+        problem = peer.Unwatchable ?? peer.Neighbour?.Session.Problem,
+        since = peer.Neighbour?.Since,
+        state = peer.Neighbour?.Session.State.ToString(),
+        remoteState = peer.Neighbour?.Session.RemoteState.ToString(),
+        diagnostic = peer.Neighbour?.Session.Diagnostic.ToString(),
+        remoteDiagnostic = peer.Neighbour?.Session.RemoteDiagnostic.ToString(),
+        transmitInterval = peer.Neighbour?.Session.TransmitInterval.TotalMilliseconds,
+        receiveInterval = peer.Neighbour?.Session.ReceiveInterval.TotalMilliseconds,
+        detectionTime = peer.Neighbour?.Session.DetectionTime.TotalMilliseconds,
+        packetsIn = peer.Neighbour?.Session.Counters.PacketsIn,
+        packetsOut = peer.Neighbour?.Session.Counters.PacketsOut,
+        sendErrors = peer.Neighbour?.Session.Counters.SendErrors,
+        discarded = peer.Neighbour?.Session.Counters.Discarded.ToDictionary(d => d.Key.ToString(), d => d.Value),
+        ups = peer.Neighbour?.Session.Counters.Ups,
+        downs = peer.Neighbour?.Session.Counters.Downs,
     };
 
     private delegate bool Parser<T>(ReadOnlySpan<char> text, out T value);

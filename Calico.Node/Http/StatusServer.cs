@@ -27,11 +27,11 @@ internal sealed class StatusServer : IAsyncDisposable
 
     /// <summary>The agent's: everything.</summary>
     public static Task<StatusServer> StartAsync(AgentOptions options, AgentState agent) =>
-        StartAsync(options.StatusSocket, new BgpPages(() => agent.Speaker).All.Append(new("/status", _ => StatusAsync(agent))), withMetrics: true);
+        StartAsync(options.StatusSocket, new BgpPages(agent.Speaker, agent.Bfd).All.Append(new("/status", _ => StatusAsync(agent))), withMetrics: true);
 
     /// <summary>That of a speaker alone.</summary>
     /// <exception cref="IOException">The socket cannot be made.</exception>
-    public static Task<StatusServer> StartAsync(string socket, IActorRef speaker) => StartAsync(socket, new BgpPages(() => speaker).All, withMetrics: false);
+    public static Task<StatusServer> StartAsync(string socket, IActorRef speaker, IActorRef bfd) => StartAsync(socket, new BgpPages(speaker, bfd).All, withMetrics: false);
 
     private static async Task<StatusServer> StartAsync(string socket, IEnumerable<KeyValuePair<string, Func<HttpContext, Task<object>>>> pages, bool withMetrics)
     {

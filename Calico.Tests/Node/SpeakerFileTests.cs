@@ -62,6 +62,18 @@ public class SpeakerFileTests
     }
 
     [Fact]
+    public void Bfd_of_a_single_peer_is_its_annotation_and_one_that_cannot_be_read_is_told()
+    {
+        var right = Peer.Replace("{name: router}", "{name: router, annotations: {projectcalico.org/bfd: 100ms*5}}", StringComparison.Ordinal);
+        var wrong = right.Replace("100ms*5", "fast", StringComparison.Ordinal);
+
+        Assert.Equal("100ms*5", Assert.Single(Parse(Reflector + right).Peers).Bfd?.ToString());
+        var problem = Assert.Single(Problems(Reflector + wrong));
+        Assert.StartsWith("speaker.yaml:8: BGPPeer(router): ", problem, StringComparison.Ordinal);
+        Assert.Contains("projectcalico.org/bfd must be off, or an interval and a multiplier such as 300ms*3", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Filters_are_taken_and_one_that_is_missing_is_told()
     {
         const string Filter = """

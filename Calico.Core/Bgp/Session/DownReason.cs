@@ -1,3 +1,4 @@
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Net;
 
@@ -131,6 +132,7 @@ public abstract record DownReason
             (ErrorCode.Cease, CeaseError.PeerDeconfigured) => "; this node is not a peer in its configuration any more",
             (ErrorCode.Cease, CeaseError.ConnectionRejected) => "; it does not know this node as a peer",
             (ErrorCode.Cease, CeaseError.MaximumPrefixes) => "; this node announces more routes than it accepts",
+            (ErrorCode.Cease, CeaseError.BfdDown) => "; its BFD heard nothing of this node for its detection time: look at the path between",
             (ErrorCode.HoldTimerExpired, _) => "; it did not hear from this node in time",
             _ => "; its log says more",
         };
@@ -147,10 +149,11 @@ public abstract record DownReason
         public override string Sentence => $"the peer sent {Type} in state {Phase}, which the protocol forbids";
     }
 
-    public sealed record PathFailed(string Endpoint) : DownReason
+    public sealed record PathFailed(string Endpoint, BfdDiagnostic Diagnostic) : DownReason
     {
-        public override string Sentence =>
-            $"BFD heard nothing of {Endpoint} for its detection time: the path or the machine is down, or its speaker has just been restarted";
+        public override string Sentence => Diagnostic == BfdDiagnostic.NeighborSignaledSessionDown
+            ? $"BFD of {Endpoint} says that it does not hear this node any more: the path from here to there is down, this node stood still, or that speaker has just been restarted"
+            : $"BFD heard nothing of {Endpoint} for its detection time: the path or the machine is down, or its speaker has just been restarted";
     }
 
     public sealed record PeerGone(string Text) : DownReason

@@ -1,3 +1,4 @@
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Wire;
 
 namespace Calico.Core.Bgp.Session;
@@ -26,7 +27,8 @@ public abstract record SessionEvent
     /// AutomaticStop (8) and a start: BFD says that the path to the peer is broken (RFC 5882 section 4.1). Whether the peer's
     /// machine or only its speaker is gone is not known.
     /// </summary>
-    public sealed record PathFailed : SessionEvent;
+    /// <param name="Diagnostic">Who noticed: we, or the neighbour, who tells us.</param>
+    public sealed record PathFailed(BfdDiagnostic Diagnostic) : SessionEvent;
 
     /// <summary>The expiry of any timer (9 to 13, and those of RFC 4724).</summary>
     public sealed record TimerExpired(SessionTimer Timer) : SessionEvent;

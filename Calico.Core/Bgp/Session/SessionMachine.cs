@@ -48,8 +48,8 @@ public static partial class SessionMachine
             case SessionEvent.PeerGone gone:
                 step.PeerGone(gone.Text);
                 break;
-            case SessionEvent.PathFailed:
-                step.PathFailed();
+            case SessionEvent.PathFailed failed:
+                step.PathFailed(failed.Diagnostic);
                 break;
             case SessionEvent.TimerExpired timer:
                 StepTimer(step, timer.Timer);

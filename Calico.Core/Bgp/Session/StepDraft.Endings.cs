@@ -1,3 +1,4 @@
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Wire;
 
 namespace Calico.Core.Bgp.Session;
@@ -28,6 +29,9 @@ public static partial class SessionMachine
             Drop(connection, null);
             EndOf(connection, new DownReason.NotificationReceived(said.Code, said.Subcode, said.ShutdownText),
                 connection.KeptAfter(message));
+            // Its end of the path broke: what leads there is as doubtful as if we had noticed (RFC 9384).
+            if ((said.Code, said.Subcode) == (ErrorCode.Cease, CeaseError.BfdDown))
+                DemoteStale();
             if (State.Connections.IsEmpty)
                 HoldIdle();
         }
@@ -117,17 +121,24 @@ public static partial class SessionMachine
 
         /// <summary>
         /// The path is broken, or the peer's speaker is away and its machine forwards on: what may outlive the session stays
-        /// as the last choice, so that traffic moves where there is another way and nowhere else is lost.
+        /// as the last choice, so that traffic moves where there is another way and nowhere else is lost. That holds, too, for what
+        /// outlived a session that ended a moment before, for whatever reason.
         /// </summary>
-        public void PathFailed()
+        public void PathFailed(BfdDiagnostic diagnostic)
         {
-            if (State.Main is not { } main)
-                return;
-            Drop(main, NotificationMessage.Of(ErrorCode.Cease, CeaseError.BfdDown));
-            GoDown(new DownReason.PathFailed(config.Endpoint), main.Agreement!.KeptFamilies, main.Agreement);
+            if (State.Main is { } main)
+            {
+                Drop(main, NotificationMessage.Of(ErrorCode.Cease, CeaseError.BfdDown));
+                GoDown(new DownReason.PathFailed(config.Endpoint, diagnostic), main.Agreement!.KeptFamilies, main.Agreement);
+                TryAgain();
+            }
+            DemoteStale();
+        }
+
+        private void DemoteStale()
+        {
             if ((State.Stale & ~State.LastResort) is var demoted and not Families.None)
                 Add(new SessionEffect.DemoteStale(demoted));
-            TryAgain();
         }
 
         public void StopSession(byte subcode, string text, bool forGood)

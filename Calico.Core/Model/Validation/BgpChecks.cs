@@ -1,3 +1,4 @@
+using Calico.Core.Bfd;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
@@ -35,7 +36,14 @@ internal static class BgpChecks
             PerNode(spec, errors);
     }
 
-    public static void Peer(BGPPeerSpec spec, ErrorList errors)
+    public static void Peer(BGPPeer peer, ErrorList errors)
+    {
+        if (peer.Metadata.Annotations.GetOrNull(BfdSetting.Annotation) is { } bfd && BfdSetting.Problem(bfd) is { } problem)
+            errors.Add("metadata.annotations", bfd, problem);
+        Peer(peer.Spec, errors);
+    }
+
+    private static void Peer(BGPPeerSpec spec, ErrorList errors)
     {
         var hasAsNumber = spec.AsNumber.Value != 0;
         errors.When(spec.Node is not null && spec.NodeSelector is not null, "spec", "node and nodeSelector cannot both be set");

@@ -108,7 +108,7 @@ public static partial class ResourceValidator
             case GlobalNetworkSet s: PolicyChecks.NetworkSetLabels(s, errors); break;
             case IPPool p: PoolChecks.Pool(p.Spec, errors); break;
             case BGPConfiguration c: BgpChecks.Configuration(c, errors); break;
-            case BGPPeer p: BgpChecks.Peer(p.Spec, errors); break;
+            case BGPPeer p: BgpChecks.Peer(p, errors); break;
             case BGPFilter f: BgpChecks.Filter(f.Spec, errors); break;
             case HostEndpoint e: EndpointChecks.Host(e.Spec, errors); break;
             case WorkloadEndpoint e: EndpointChecks.Workload(e.Spec, errors); break;

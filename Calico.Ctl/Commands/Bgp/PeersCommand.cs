@@ -11,7 +11,7 @@ internal static class PeersCommand
     {
         var (socket, output) = (BgpCommand.SocketOption(), BgpCommand.OutputOption());
         var command = new ExampleCommand("peers",
-            "Show every BGP session: state, since when, routes in and out, and why it is not established. Exits with 0 also if some are down.",
+            "Show every BGP session: state, since when, routes in and out, what BFD says of its path, and why it is not established. Exits with 0 also if some are down.",
             "bgp peers", "bgp peers -o json") { socket, output };
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -23,7 +23,7 @@ internal static class PeersCommand
                 return CommandLine.Success;
             }
             using var document = JsonDocument.Parse(answer);
-            List<string[]> rows = [["NAME", "ADDRESS", "AS", "STATE", "SINCE", "RECEIVED", "ADVERTISED", "INFO"]];
+            List<string[]> rows = [["NAME", "ADDRESS", "AS", "STATE", "SINCE", "RECEIVED", "ADVERTISED", "BFD", "INFO"]];
             rows.AddRange(document.RootElement.GetProperty("peers").EnumerateArray().Select(Row));
             await context.Out.WriteAsync(BgpCommand.Text(context, rows));
             return CommandLine.Success;
@@ -39,8 +39,21 @@ internal static class PeersCommand
         [
             peer.GetProperty("name").GetString()!, peer.GetProperty("address").GetString()!, peer.GetProperty("asn").ToString(),
             peer.GetProperty("state").GetString()!, since == default ? "" : since.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
-            peer.GetProperty("received").ToString(), peer.GetProperty("advertised").ToString(),
+            peer.GetProperty("received").ToString(), peer.GetProperty("advertised").ToString(), PathOf(peer),
             peer.GetProperty("restarting").GetBoolean() ? $"restarting, its routes are kept: {reason}" : reason,
         ];
+    }
+
+    // Nothing without BFD, and from an agent of a release before it.
+    private static string PathOf(JsonElement peer)
+    {
+        if (!peer.TryGetProperty("bfd", out var bfd) || bfd.ValueKind != JsonValueKind.Object)
+            return "";
+        if (bfd.GetProperty("problem").GetString() is { } problem)
+            return $"not watched: {problem}";
+        // Before the first session nobody knows which address of ours the path begins at.
+        if (bfd.GetProperty("state").GetString() is not { } state)
+            return "waiting";
+        return bfd.GetProperty("diagnostic").GetString() is { } diagnostic and not "None" ? $"{state} ({diagnostic})" : state;
     }
 }

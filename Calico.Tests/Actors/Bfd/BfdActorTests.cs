@@ -1,4 +1,5 @@
 using Akka.Actor;
+using Calico.Actors;
 using Calico.Actors.Bfd;
 using Calico.Core.Bfd;
 using Calico.Core.Net;
@@ -85,7 +86,7 @@ public sealed class BfdActorTests(ITestOutputHelper output) : ActorFixture(outpu
 
         bfd.Tell(new BfdProtocol.Watch(Endpoint with { Local = IpAddr.Parse("fd00::1") }, Fast, TestActor));
         Assert.Contains("families", ExpectMsg<BfdProtocol.WatchRefused>().Reason, StringComparison.Ordinal);
-        Assert.Empty(Engine.Watched);
+        Assert.Empty(_engines);
     }
 
     [Fact]
@@ -129,21 +130,40 @@ public sealed class BfdActorTests(ITestOutputHelper output) : ActorFixture(outpu
     public async Task Stopping_disposes_the_engine_which_tells_the_neighbours()
     {
         var bfd = Start();
+        bfd.Tell(new BfdProtocol.Watch(Endpoint, Fast, TestActor));
+        await ExpectMsgAsync<BfdProtocol.StateChanged>();
 
         await bfd.GracefulStop(TimeSpan.FromSeconds(20));
 
         Assert.True(Engine.IsDisposed);
     }
 
-    private IActorRef Start()
+    [Fact]
+    public async Task There_is_no_engine_before_somebody_is_watched()
     {
-        var bfd = Sys.ActorOf(BfdActor.Props(() =>
-        {
-            var engine = new FakeBfdEngine();
-            _engines.Add(engine);
-            return engine;
-        }, Clock));
-        AwaitCondition(() => _engines.Count > 0, TimeSpan.FromSeconds(20));
-        return bfd;
+        var bfd = Start();
+
+        Assert.Empty((await bfd.Ask<BfdProtocol.BfdStatus>(new BfdProtocol.GetBfdStatus(), TimeSpan.FromSeconds(20))).Sessions);
+        await bfd.GracefulStop(TimeSpan.FromSeconds(20));
+
+        Assert.Empty(_engines);
     }
+
+    [Fact]
+    public async Task One_that_gives_up_takes_the_system_along()
+    {
+        var bfd = Sys.ActorOf(BfdActor.Props(() => throw new KernelException(Errno.ENOMEM, "open", "eventfd"), Clock));
+        Sys.ActorOf(SentinelActor.Props(bfd));
+
+        bfd.Tell(new BfdProtocol.Watch(Endpoint, Fast, TestActor));
+
+        await Sys.WhenTerminated.WaitAsync(TimeSpan.FromSeconds(20));
+    }
+
+    private IActorRef Start() => Sys.ActorOf(BfdActor.Props(() =>
+    {
+        var engine = new FakeBfdEngine();
+        _engines.Add(engine);
+        return engine;
+    }, Clock));
 }

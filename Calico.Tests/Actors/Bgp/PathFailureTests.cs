@@ -2,10 +2,10 @@ using Akka.Actor;
 using Akka.TestKit;
 using Calico.Actors.Bfd;
 using Calico.Actors.Bgp;
-using Calico.Actors.Routing;
 using Calico.Core.Bfd;
 using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
+using Calico.Kernel.Bfd;
 using Xunit.Abstractions;
 
 namespace Calico.Tests.Actors.Bgp;
@@ -18,7 +18,7 @@ public class PathFailureTests(ITestOutputHelper output) : SpeakerFixture(output)
     public async Task A_broken_path_ends_the_session_if_it_was_whole_before()
     {
         var bfd = CreateTestProbe();
-        var one = Start(Config(1, Peer(1, 2) with { Bfd = new BfdParameters() }), bfd);
+        var one = Start(Config(1, Peer(1, 2) with { Bfd = new BfdSetting(new BfdParameters()) }), bfd);
         var two = Start(Config(2, Peer(2, 1)));
         two.Originate("10.65.2.0/26");
         await HasRoute(one, "10.65.2.0/26", Address(2).ToString());
@@ -45,12 +45,12 @@ public class PathFailureTests(ITestOutputHelper output) : SpeakerFixture(output)
     public async Task A_peer_that_is_watched_no_more_is_said_to_be()
     {
         var bfd = CreateTestProbe();
-        var peer = Peer(1, 2) with { Bfd = new BfdParameters() };
+        var peer = Peer(1, 2) with { Bfd = new BfdSetting(new BfdParameters()) };
         var one = Start(Config(1, peer), bfd);
         Start(Config(2, Peer(2, 1)));
         var watch = await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10));
 
-        one.Actor.Tell(new BgpProtocol.ConfigureSpeaker(Config(1, peer with { Bfd = new BfdParameters { Multiplier = 5 } })));
+        one.Actor.Tell(new BgpProtocol.ConfigureSpeaker(Config(1, peer with { Bfd = new BfdSetting(new BfdParameters { Multiplier = 5 }) })));
         Assert.Equal(5, (await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10))).Parameters.Multiplier);
         one.Actor.Tell(new BgpProtocol.ConfigureSpeaker(Config(1, peer with { Bfd = null })));
 
@@ -58,27 +58,76 @@ public class PathFailureTests(ITestOutputHelper output) : SpeakerFixture(output)
         Assert.Equal((SessionPhase.Established, 1), Of(await one.PeerStatus()));
     }
 
-    [Theory]
-    [InlineData(null, null, 0)]
-    [InlineData("off", null, 0)]
-    [InlineData("100ms", 100, 3)]
-    [InlineData("1s*5", 1000, 5)]
-    public void The_environment_says_how(string? text, int? interval, int multiplier)
+    [Fact]
+    public async Task A_peer_that_is_watched_no_more_is_said_to_be_also_between_two_sessions()
     {
-        Assert.True(BfdSetting.TryParse(text, out var parameters));
-        Assert.Equal(interval, (int?)parameters?.Interval.TotalMilliseconds);
-        Assert.Equal(multiplier, parameters?.Multiplier ?? 0);
+        var bfd = CreateTestProbe();
+        var peer = Peer(1, 2) with { Bfd = new BfdSetting(new BfdParameters()) };
+        var one = Start(Config(1, peer), bfd);
+        var two = Start(Config(2, Peer(2, 1)));
+        var watch = await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10));
+        Sys.Stop(two.Actor);
+        await Eventually(async () => (await one.PeerStatus()).Phase != SessionPhase.Established, "it has ended");
+
+        one.Configure(Config(1, peer with { Bfd = new BfdSetting(new BfdParameters { Multiplier = 5 }) }));
+        Assert.Equal(5, (await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10))).Parameters.Multiplier);
+        one.Configure(Config(1, peer with { Bfd = null }));
+
+        Assert.Equal(watch.Endpoint, (await bfd.ExpectMsgAsync<BfdProtocol.Unwatch>(TimeSpan.FromSeconds(10))).Endpoint);
     }
 
-    [Theory]
-    [InlineData("300")]
-    [InlineData("1ms")]
-    [InlineData("300ms*0")]
-    [InlineData("300ms*256")]
-    [InlineData("300ms*-1")]
-    [InlineData("300ms*3*2")]
-    [InlineData("on")]
-    public void Anything_else_is_refused(string text) => Assert.False(BfdSetting.TryParse(text, out _));
+    [Fact]
+    public async Task The_status_has_the_path_of_each_peer_and_why_it_cannot_be_watched()
+    {
+        var engine = new FakeBfdEngine();
+        var bfd = Sys.ActorOf(BfdActor.Props(() => engine, TimeProvider.System));
+        var one = Start(Config(1, Peer(1, 2) with { Bfd = new BfdSetting(new BfdParameters()) }), bfd);
+        Start(Config(2, Peer(2, 1)));
+        var path = new BfdEndpoint(Address(2), Address(1));
+
+        await Eventually(async () => (await ReadAsync()).Neighbour?.Session.Endpoint == path, "it is watched");
+        engine.Move(path, BfdState.Up);
+        await Eventually(async () => (await ReadAsync()).Neighbour?.Session.State == BfdState.Up, "it is up");
+        engine.Move(path, BfdState.Down, BfdDiagnostic.ControlDetectionTimeExpired);
+        await Eventually(async () => await ReadAsync() is { Counters.PathFailures: 1, LastDown: DownReason.PathFailed { Diagnostic: BfdDiagnostic.ControlDetectionTimeExpired } }, "it ended the session");
+
+        // An actor that is gone costs only what it knows.
+        await bfd.GracefulStop(TimeSpan.FromSeconds(10));
+        var late = await ReadAsync();
+        Assert.Equal(path, late.Path);
+        Assert.Null(late.Neighbour);
+
+        async Task<PeerStatus> ReadAsync() => Assert.Single((await SpeakerStatus.ReadAsync(one.Actor, bfd, TimeSpan.FromSeconds(5))).Peers);
+    }
+
+    [Fact]
+    public async Task A_path_that_cannot_be_watched_says_why()
+    {
+        var bfd = CreateTestProbe();
+        var one = Start(Config(1, Peer(1, 2) with { Bfd = new BfdSetting(new BfdParameters()) }), bfd);
+        Start(Config(2, Peer(2, 1)));
+        var watch = await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10));
+
+        watch.Subscriber.Tell(new BfdProtocol.WatchRefused(watch.Endpoint, "a link-local address needs a device"));
+
+        await Eventually(async () => (await one.PeerStatus()).Unwatchable == "a link-local address needs a device", "it says so");
+    }
+
+    [Fact]
+    public async Task A_path_over_routers_is_another_one_and_no_reason_for_another_session()
+    {
+        var bfd = CreateTestProbe();
+        var peer = Peer(1, 2) with { Bfd = new BfdSetting(new BfdParameters()) };
+        var one = Start(Config(1, peer), bfd);
+        Start(Config(2, Peer(2, 1)));
+        var direct = (await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10))).Endpoint;
+
+        one.Configure(Config(1, peer with { Bfd = new BfdSetting(new BfdParameters(), Multihop: true) }));
+
+        Assert.Equal(direct, (await bfd.ExpectMsgAsync<BfdProtocol.Unwatch>(TimeSpan.FromSeconds(10))).Endpoint);
+        Assert.Equal(direct with { Multihop = true }, (await bfd.ExpectMsgAsync<BfdProtocol.Watch>(TimeSpan.FromSeconds(10))).Endpoint);
+        Assert.Equal((SessionPhase.Established, 1), Of(await one.PeerStatus()));
+    }
 
     private static (SessionPhase, int) Of(PeerStatus status) => (status.Phase, status.Counters.Established);
 

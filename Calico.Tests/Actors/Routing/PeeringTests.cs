@@ -1,5 +1,6 @@
 using Calico.Actors.Bgp;
 using Calico.Actors.Routing;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Policy;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Net;
@@ -51,6 +52,27 @@ public class PeeringTests
         var config = Config("n1", ThreeNodes + $"---\n{{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {{name: far}}, spec: {spec}}}");
 
         Assert.Equal(gateway, config.Peers.Single(p => p.As.Value == 65009).ReachableBy?.ToString());
+    }
+
+    [Fact]
+    public void A_peer_says_for_both_ends_how_its_paths_are_watched_and_others_have_what_all_have()
+    {
+        string Annotated(string peer, string bfd) => peer.Replace("name: p}", $"name: p, annotations: {{projectcalico.org/bfd: {bfd}}}}}", StringComparison.Ordinal);
+        BfdSetting? Of(string node, string peer, string? ofAll = null)
+        {
+            Assert.True(BfdSetting.TryParse(ofAll, out var all));
+            return Assert.Single(Peering.Of(Inputs(node, ThreeNodes + peer) with { Bfd = all })!.Peers).Bfd;
+        }
+        var peer = Peer("{node: n1, peerIP: 192.0.2.2}");
+
+        Assert.Null(Of("n1", peer));
+        Assert.Equal("300ms*3", Of("n1", peer, "300ms*3")?.ToString());
+        Assert.Equal("1000ms*5 multihop", Of("n1", Annotated(peer, "1s*5 multihop"))?.ToString());
+        Assert.Equal("1000ms*5 multihop", Of("n2", Annotated(peer, "1s*5 multihop"), "300ms*3")?.ToString());
+        Assert.Null(Of("n1", Annotated(peer, "off"), "300ms*3"));
+        Assert.Equal("300ms*3", Of("n1", Annotated(peer, "\"on\""), "300ms*3")?.ToString());
+        Assert.Equal("p", Assert.Single(Peering.UnreadableBfd(Inputs("n1", ThreeNodes + Annotated(peer, "\"on\"")))).Peer);
+        Assert.Empty(Peering.UnreadableBfd(Inputs("n1", ThreeNodes + Annotated(peer, "off"))));
     }
 
     [Fact]

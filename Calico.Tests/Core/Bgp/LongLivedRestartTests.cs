@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Calico.Core.Bfd;
 using Calico.Core.Bgp.Rib;
 using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
@@ -97,7 +98,7 @@ public class LongLivedRestartTests
         var open = (Peer with { RestartTime = restart is { } seconds ? TimeSpan.FromSeconds(seconds) : null }).BuildOpen();
         Establish(open with { Capabilities = open.Capabilities with { LongLived = null } });
 
-        On(new SessionEvent.PathFailed());
+        On(new SessionEvent.PathFailed(BfdDiagnostic.ControlDetectionTimeExpired));
 
         Assert.Equal(CeaseError.BfdDown, Assert.Single(_effects.OfType<SessionEffect.SendNotification>()).Message.Subcode);
         Assert.IsType<DownReason.PathFailed>(_state.Down);
@@ -109,12 +110,50 @@ public class LongLivedRestartTests
     }
 
     [Fact]
+    public void What_outlived_a_session_is_the_last_choice_as_soon_as_its_path_is_known_to_be_broken()
+    {
+        Establish(Peer);
+        Lose();
+        Assert.DoesNotContain(_effects, e => e is SessionEffect.DemoteStale);
+
+        On(new SessionEvent.PathFailed(BfdDiagnostic.ControlDetectionTimeExpired));
+
+        Assert.Equal(new SessionEffect.DemoteStale(Families.Both), Assert.Single(_effects));
+        Assert.Equal(Families.Both, _state.Stale);
+    }
+
+    [Theory]
+    [InlineData(CeaseError.BfdDown, true)]
+    [InlineData(CeaseError.OutOfResources, false)]
+    public void A_peer_that_ended_the_session_by_bfd_leaves_a_last_choice(byte subcode, bool isLast)
+    {
+        Establish(Peer);
+
+        On(new SessionEvent.NotificationReceived(new(_connections), NotificationMessage.Of(ErrorCode.Cease, subcode)));
+
+        Assert.Equal(Families.Both, _state.Stale);
+        Assert.Equal(isLast, _effects.Contains(new SessionEffect.DemoteStale(Families.Both)));
+    }
+
+    [Fact]
+    public void Who_noticed_is_said()
+    {
+        Establish(Peer);
+        On(new SessionEvent.PathFailed(BfdDiagnostic.ControlDetectionTimeExpired));
+        Assert.StartsWith("BFD heard nothing of 10.0.0.2", _state.Down!.Sentence, StringComparison.Ordinal);
+
+        Establish(Peer);
+        On(new SessionEvent.PathFailed(BfdDiagnostic.NeighborSignaledSessionDown));
+        Assert.Contains("10.0.0.2:179 says that it does not hear this node", _state.Down!.Sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_broken_path_without_a_session_is_no_news()
     {
         On(new SessionEvent.Start());
         var before = _state;
 
-        On(new SessionEvent.PathFailed());
+        On(new SessionEvent.PathFailed(BfdDiagnostic.ControlDetectionTimeExpired));
 
         Assert.Equal(before, _state);
         Assert.Empty(_effects);
