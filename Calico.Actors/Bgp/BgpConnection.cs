@@ -74,8 +74,7 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
     public void Start()
     {
         var received = ReceiveAsync();
-        _ = ParseAsync();
-        _ = SendAsync(received);
+        _ = SendAsync(received, ParseAsync());
     }
 
     /// <summary>From now on UPDATEs have a meaning. Called before the KEEPALIVE that allows the peer to send one.</summary>
@@ -188,6 +187,9 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
         }
         catch (OperationCanceledException)
         {
+            // Whatever the reason: a session must not go on with a transport that is gone.
+            if (!_leaving)
+                session.Tell(new MessageRead(Id, _end ?? new SessionEvent.TransportFailed(Id, TransportFault.Other, "nothing can be sent any more")));
             await _pipe.Reader.CompleteAsync();
         }
         catch (Exception e)
@@ -299,8 +301,9 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
 
     private void Reject(NotificationError error) => Say(new SessionEvent.MessageRejected(Id, error));
 
-    private async Task SendAsync(Task received)
+    private async Task SendAsync(Task received, Task parsed)
     {
+        var failed = false;
         try
         {
             await foreach (var item in _queue.Reader.ReadAllAsync(_stop.Token))
@@ -322,7 +325,8 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException or TimeoutException)
         {
-            // The receiving side notices the same and reports it.
+            // The receiving side notices the same and reports it, behind what the peer said before.
+            failed = !_leaving;
         }
         _queue.Writer.TryComplete();
         while (_queue.Reader.TryRead(out var item))
@@ -330,6 +334,8 @@ internal sealed class BgpConnection(ConnectionId id, Direction direction, Socket
             if (item.Rented is not null)
                 ArrayPool<byte>.Shared.Return(item.Rented);
         }
+        if (failed)
+            await Task.WhenAny(parsed, Task.Delay(FarewellTime));
         await _stop.CancelAsync();
         socket.Dispose();
     }

@@ -74,6 +74,9 @@ public enum TimerKind
     Hold,
     Keepalive,
 
+    /// <summary>How long our first KEEPALIVE may wait for the fate of another transport.</summary>
+    Confirm,
+
     /// <summary>How long the peer may take none of what we have for it (RFC 9687); its owner sees whether it does.</summary>
     SendHold,
 

@@ -26,6 +26,9 @@ public static partial class SessionMachine
     /// <summary>An established session older than this is taken to be dead when its peer opens a new one.</summary>
     private static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a transport of the peer's waits for the fate of our own dial.</summary>
+    private static readonly TimeSpan ConfirmAfter = TimeSpan.FromSeconds(2);
+
     public static (SessionState State, ImmutableArray<SessionEffect> Effects) Step(SessionState state, SessionEvent e,
         SessionConfig config, SessionClock clock)
     {
@@ -115,7 +118,7 @@ public static partial class SessionMachine
                 break;
 
             case (SessionPhase.OpenConfirm, SessionEvent.KeepaliveReceived):
-                step.Establish(connection);
+                step.KeepaliveInOpenConfirm(connection);
                 break;
 
             case (SessionPhase.Established,
@@ -149,6 +152,9 @@ public static partial class SessionMachine
             case TimerKind.Hold when connection is not null:
                 step.HoldExpired(connection);
                 break;
+            case TimerKind.Confirm when connection is { IsWithheld: true }:
+                step.Confirm(connection);
+                break;
             case TimerKind.SendHold when connection is { Phase: SessionPhase.Established }:
                 step.SendHoldExpired(connection);
                 break;
@@ -174,6 +180,12 @@ public static partial class SessionMachine
     {
         var state = step.State;
         if (connected.Direction == Direction.Outgoing ? !state.Dialing : !state.Running || state.Holding)
+        {
+            step.Refuse(connected.Connection);
+            return;
+        }
+        // It would be a collision with one that is good already for a peer that takes a collision for a restart.
+        if (connected.Direction == Direction.Incoming && state.Connections.Any(c => c is { Phase: SessionPhase.OpenConfirm, IsWithheld: false, Agreement.PeerOpen.Capabilities.GracefulRestart: not null }))
         {
             step.Refuse(connected.Connection);
             return;

@@ -32,6 +32,12 @@ public sealed record Connection(ConnectionId Id, Direction Direction, SessionPha
 {
     public Agreement? Agreement { get; init; }
 
+    /// <summary>Its OPEN is good, and our KEEPALIVE waits until it is known what becomes of our own dial.</summary>
+    public bool IsWithheld { get; init; }
+
+    /// <summary>The peer's KEEPALIVE came meanwhile.</summary>
+    public bool IsConfirmedByPeer { get; init; }
+
     /// <summary>
     /// The families whose routes outlive this NOTIFICATION, sent or received: all that outlive a broken transport, if
     /// both sides said so (RFC 8538) and it is no hard reset.

@@ -19,6 +19,7 @@ public static partial class SessionMachine
 
         public (SessionState, ImmutableArray<SessionEffect>) Finish()
         {
+            ConfirmWhatWaits();
             if (State.Phase != _phase || State.Established != _established)
                 State = State with { Since = clock.Now };
             return (State, _effects.DrainToImmutable());
@@ -94,19 +95,11 @@ public static partial class SessionMachine
             }
             if (!Collide(connection, open, agreement!))
                 return;
-            StopDial();
-            Replace(connection with { Phase = SessionPhase.OpenConfirm, Agreement = agreement });
             Add(new SessionEffect.Agree(connection.Id, agreement!));
-            Add(new SessionEffect.SendKeepalive(connection.Id));
-            if (agreement!.HoldTime > TimeSpan.Zero)
-            {
-                StartTimer(new(TimerKind.Hold, connection.Id), agreement.HoldTime);
-                StartTimer(new(TimerKind.Keepalive, connection.Id), agreement.KeepaliveTime * clock.Jitter);
-            }
+            if (MayKeepOurs(open) && IsAnotherPending(connection with { Agreement = agreement }))
+                Withhold(connection with { Agreement = agreement });
             else
-            {
-                StopTimer(new SessionTimer(TimerKind.Hold, connection.Id));
-            }
+                Confirm(connection with { Agreement = agreement });
         }
 
         /// <summary>Entry of Established.</summary>
@@ -192,6 +185,8 @@ public static partial class SessionMachine
             StopTimer(new SessionTimer(TimerKind.Hold, connection.Id));
             StopTimer(new SessionTimer(TimerKind.Keepalive, connection.Id));
             StopTimer(new SessionTimer(TimerKind.SendHold, connection.Id));
+            if (connection.IsWithheld)
+                StopTimer(new SessionTimer(TimerKind.Confirm, connection.Id));
             State = State with { Connections = State.Connections.RemoveAll(c => c.Id == connection.Id) };
         }
 

@@ -18,10 +18,11 @@ namespace Calico.Tests.Actors.Bgp;
 /// Speakers on loopback addresses of one port that nobody else has, each with a stand-in for the kernel's route
 /// writer. Times are short; nothing is asserted about them.
 /// </summary>
-public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, "bgp", output)
+/// <param name="output">Where the log goes.</param>
+/// <param name="level">Of the log.</param>
+public abstract class SpeakerFixture(ITestOutputHelper output, string level = "DEBUG") : TestKit($"{Hocon}\nakka.loglevel = {level}", "bgp", output)
 {
     private const string Hocon = StartedTimers.Hocon + """
-        akka.loglevel = DEBUG
         akka.actor.serialize-messages = off
         akka.suppress-json-serializer-warning = on
         """;
@@ -110,6 +111,12 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
         public Task<ImmutableList<BgpProtocol.InitialConvergence>> Convergence() =>
             target.Ask<ImmutableList<BgpProtocol.InitialConvergence>>("convergence", TimeSpan.FromSeconds(5));
 
+        public async Task<RibPage> Table(RibQuery query) =>
+            (await Actor.Ask<BgpProtocol.BgpRoutes>(new BgpProtocol.GetBgpRoutes(query), TimeSpan.FromSeconds(5))).Page;
+
+        /// <summary>How often a route was taken back from the kernel.</summary>
+        public Task<int> Losses() => target.Ask<int>("losses", TimeSpan.FromSeconds(5));
+
         /// <summary>How often a route of this prefix was told to the kernel.</summary>
         public Task<int> Changes(string prefix) => target.Ask<int>(Cidr.Parse(prefix), TimeSpan.FromSeconds(5));
 
@@ -132,6 +139,7 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
         private readonly Dictionary<Cidr, BestRoute> _routes = [];
         private readonly List<BgpProtocol.InitialConvergence> _convergence = [];
         private readonly ConcurrentDictionary<Cidr, int> _changes = new();
+        private int _losses;
 
         public RouteTarget()
         {
@@ -141,7 +149,7 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
                 {
                     _changes.AddOrUpdate(route.Prefix, 1, (_, n) => n + 1);
                     if (route.IsGone)
-                        _routes.Remove(route.Prefix);
+                        _losses += _routes.Remove(route.Prefix) ? 1 : 0;
                     else
                         _routes[route.Prefix] = route;
                 }
@@ -150,6 +158,7 @@ public abstract class SpeakerFixture(ITestOutputHelper output) : TestKit(Hocon, 
             Receive<BgpProtocol.InitialConvergence>(_convergence.Add);
             Receive<Cidr>(p => Sender.Tell(_changes.GetValueOrDefault(p)));
             Receive<string>(s => s == "routes", _ => Sender.Tell(_routes.ToImmutableDictionary()));
+            Receive<string>(s => s == "losses", _ => Sender.Tell(_losses));
             Receive<string>(_ => Sender.Tell(_convergence.ToImmutableList()));
         }
     }

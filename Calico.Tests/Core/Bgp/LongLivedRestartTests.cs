@@ -193,6 +193,8 @@ public class LongLivedRestartTests
     {
         if (!_state.Running)
             On(new SessionEvent.Start());
+        if (_state.Dialing)
+            On(new SessionEvent.DialFailed(TransportFault.Refused, "refused"));
         var id = new ConnectionId(++_connections);
         On(new SessionEvent.TransportConnected(id, Direction.Incoming));
         On(new SessionEvent.OpenReceived(id, open));

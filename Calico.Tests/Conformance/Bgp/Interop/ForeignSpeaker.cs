@@ -3,26 +3,6 @@ using Calico.Core.Net;
 
 namespace Calico.Tests.Conformance.Bgp.Interop;
 
-/// <summary>What a foreign speaker is told to be. It has one IPv4 and one IPv6 session, each over its own family, with ours.</summary>
-internal sealed record ForeignConfig
-{
-    public required uint As { get; init; }
-    public required uint OurAs { get; init; }
-    public string? Password { get; init; }
-
-    /// <summary>Prefixes of either family that it announces, with community <see cref="Community"/> and large community <see cref="LargeCommunity"/>.</summary>
-    public string[] Routes { get; init; } = [];
-
-    public string Community => "65010:7";
-    public string LargeCommunity => "65010:8:9";
-
-    /// <summary>It starts again after a crash and shall say so (RFC 4724).</summary>
-    public bool IsRestart { get; init; }
-}
-
-/// <summary>A route as the foreign speaker's own tool shows it: AS numbers, and communities as <c>a:b</c> and <c>a:b:c</c>, in order.</summary>
-internal sealed record ForeignRoute(string Prefix, string NextHop, string AsPath, string Communities, string LargeCommunities);
-
 /// <summary>Another BGP implementation, run as Debian ships it in a network namespace of the test's.</summary>
 internal abstract class ForeignSpeaker(InteropBed bed) : IAsyncDisposable
 {
@@ -34,13 +14,32 @@ internal abstract class ForeignSpeaker(InteropBed bed) : IAsyncDisposable
     /// <summary>Its name, and the program without which the tests are skipped.</summary>
     public abstract string Program { get; }
 
+    /// <summary>Its tool shows the path identifiers that it was told.</summary>
+    public virtual bool ShowsPathIds => true;
+
+    /// <summary>It passes on what it hears.</summary>
+    public virtual bool HasTable => true;
+
     /// <summary>What it said.</summary>
     public string Log => string.Join('\n', Directory.GetFiles(Folder, "*.log").Select(File.ReadAllText));
 
+    public static ForeignSpeaker Of(string name, InteropBed bed) => name switch
+    {
+        "bird" => new BirdSpeaker(bed),
+        "frr" => new FrrSpeaker(bed),
+        "gobgp" => new GoBgpSpeaker(bed),
+        "openbgpd" => new OpenBgpdSpeaker(bed),
+        "exabgp" => new ExaBgpSpeaker(bed),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "no such speaker"),
+    };
+
     public abstract Task StartAsync(ForeignConfig config);
 
+    /// <summary>What it knows of a prefix from us, each path once.</summary>
+    public abstract Task<IReadOnlyList<ForeignRoute>> ListAsync(string prefix);
+
     /// <summary>What it knows of a prefix from us; null if nothing.</summary>
-    public abstract Task<ForeignRoute?> FindAsync(string prefix);
+    public async Task<ForeignRoute?> FindAsync(string prefix) => (await ListAsync(prefix)) is [var first, ..] ? first : null;
 
     /// <summary>kill -9, of it and of what it started.</summary>
     public async Task CrashAsync()
@@ -75,6 +74,6 @@ internal abstract class ForeignSpeaker(InteropBed bed) : IAsyncDisposable
     protected Task WriteAsync(string name, string text) => File.WriteAllTextAsync(Path.Combine(Folder, name), text);
 
     protected static bool IsV4(string prefix) => Cidr.Parse(prefix).IsV4;
-    protected static IEnumerable<string> V4(ForeignConfig config) => config.Routes.Where(IsV4);
-    protected static IEnumerable<string> V6(ForeignConfig config) => config.Routes.Where(r => !IsV4(r));
+    protected static IEnumerable<string> V4(IEnumerable<string> prefixes) => prefixes.Where(IsV4);
+    protected static IEnumerable<string> V6(IEnumerable<string> prefixes) => prefixes.Where(r => !IsV4(r));
 }

@@ -9,33 +9,36 @@ internal sealed class FrrSpeaker(InteropBed bed) : ForeignSpeaker(bed)
 
     public override async Task StartAsync(ForeignConfig config)
     {
-        string Neighbour(string address) => $"""
-             neighbor {address} remote-as {config.OurAs}
+        string Neighbour(ForeignNeighbour peer, string address) => $"""
+             neighbor {address} remote-as {peer.As}
              neighbor {address} timers connect 1
              neighbor {address} advertisement-interval 0
-            {(config.Password is { } p ? $" neighbor {address} password {p}" : "")}
+            {(peer.IsUs && config.Password is { } p ? $" neighbor {address} password {p}" : "")}
+            """;
+        string Family(string name, Func<ForeignNeighbour, string> address, IEnumerable<string> routes) => $"""
+             address-family {name} unicast
+            {string.Join('\n', config.Neighbours.Select(n => $"""
+              neighbor {address(n)} activate
+              neighbor {address(n)} route-map marks out
+            {(config.IsClient(n) ? $"  neighbor {address(n)} route-reflector-client" : "")}
+            {(n.IsUs && config.AddPaths ? $"  neighbor {address(n)} addpath-tx-all-paths" : "")}
+            """))}
+            {string.Join('\n', routes.Select(r => $"  network {r}"))}
+             exit-address-family
             """;
         await WriteAsync("bgpd.conf", $"""
             router bgp {config.As}
              bgp router-id 192.0.2.2
+             bgp cluster-id {config.ClusterId}
              no bgp ebgp-requires-policy
              no bgp default ipv4-unicast
              no bgp network import-check
              bgp graceful-restart
              bgp graceful-restart preserve-fw-state
              bgp graceful-restart restart-time 60
-            {Neighbour("192.0.2.1")}
-            {Neighbour("fd00:192::1")}
-             address-family ipv4 unicast
-              neighbor 192.0.2.1 activate
-              neighbor 192.0.2.1 route-map marks out
-            {string.Join('\n', V4(config).Select(r => $"  network {r}"))}
-             exit-address-family
-             address-family ipv6 unicast
-              neighbor fd00:192::1 activate
-              neighbor fd00:192::1 route-map marks out
-            {string.Join('\n', V6(config).Select(r => $"  network {r}"))}
-             exit-address-family
+            {string.Join('\n', config.Neighbours.SelectMany(n => (string[])[Neighbour(n, n.V4), Neighbour(n, n.V6)]))}
+            {Family("ipv4", n => n.V4, V4(config.Routes))}
+            {Family("ipv6", n => n.V6, V6(config.Routes))}
             route-map marks permit 10
              set community {config.Community}
              set large-community {config.LargeCommunity}
@@ -44,19 +47,25 @@ internal sealed class FrrSpeaker(InteropBed bed) : ForeignSpeaker(bed)
             "-i", Path.Combine(Folder, "bgpd.pid"), "--vty_socket", Folder, "-l", "192.0.2.2", "-l", "fd00:192::2", "--log", "stdout");
     }
 
-    public override async Task<ForeignRoute?> FindAsync(string prefix)
+    public override async Task<IReadOnlyList<ForeignRoute>> ListAsync(string prefix)
     {
         var text = await AskAsync("vtysh", "--vty_socket", Folder, "-d", "bgpd", "-c", $"show bgp {(IsV4(prefix) ? "ipv4" : "ipv6")} unicast {prefix} json");
         if (!text.TrimStart().StartsWith('{'))
-            return null;
+            return [];
         using var document = JsonDocument.Parse(text);
-        if (!document.RootElement.TryGetProperty("paths", out var paths))
-            return null;
-        var ours = paths.EnumerateArray().FirstOrDefault(p => p.GetProperty("peer").TryGetProperty("peerId", out var id) && id.GetString() is "192.0.2.1" or "fd00:192::1");
-        if (ours.ValueKind != JsonValueKind.Object)
-            return null;
-        string Text(string of) => ours.TryGetProperty(of, out var value) ? value.GetProperty("string").GetString()! : "";
-        return new ForeignRoute(prefix, ours.GetProperty("nexthops")[0].GetProperty("ip").GetString()!, ours.GetProperty("aspath").GetProperty("string").GetString()!,
-            Text("community"), Text("largeCommunity"));
+        return document.RootElement.TryGetProperty("paths", out var paths)
+            ? [.. paths.EnumerateArray().Where(p => p.GetProperty("peer").TryGetProperty("peerId", out var id) && id.GetString() is "192.0.2.1" or "fd00:192::1").Select(p => RouteOf(prefix, p))] : [];
+    }
+
+    private static ForeignRoute RouteOf(string prefix, JsonElement path)
+    {
+        string Text(string of) => path.TryGetProperty(of, out var value) ? value.GetProperty("string").GetString()! : "";
+        return new ForeignRoute(prefix, path.GetProperty("nexthops")[0].GetProperty("ip").GetString()!, Text("aspath") is var way && way == "Local" ? "" : way, Text("community"), Text("largeCommunity"))
+        {
+            Originator = path.TryGetProperty("originatorId", out var originator) ? originator.GetString()! : "",
+            Clusters = path.TryGetProperty("clusterList", out var clusters) ? string.Join(' ', clusters.GetProperty("list").EnumerateArray().Select(c => c.GetString())) : "",
+            LocalPref = path.TryGetProperty("locPrf", out var preference) ? preference.GetUInt32() : null,
+            PathId = path.TryGetProperty("addpathRxId", out var id) ? id.GetUInt32() : null,
+        };
     }
 }
