@@ -28,7 +28,7 @@ internal sealed class KernelNextHops : INextHopResolver
 
     // Null where the kernel would not take it either.
     private Route? RouteTo(IpAddr address, IpAddr gateway) => Resolve(gateway) is { Reachable: true, Gateway: null } way
-        ? new Route(KernelRoutes.KeyOf(Cidr.Host(address)), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, [new NextHop(gateway, way.LinkIndex)])
+        ? KernelRoutes.ToHost(address, gateway, way.LinkIndex)
         : null;
 
     /// <summary>

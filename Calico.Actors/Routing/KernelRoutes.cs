@@ -11,6 +11,10 @@ internal static class KernelRoutes
 {
     public static RouteKey KeyOf(Cidr prefix) => new(prefix, prefix.IsV4 ? 0u : 1024u);
 
+    /// <summary>A route to one address; link 0 leaves the link to the kernel.</summary>
+    public static Route ToHost(IpAddr address, IpAddr gateway, int link = 0) =>
+        new(KeyOf(Cidr.Host(address)), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, [new NextHop(gateway, link)]);
+
     /// <summary>Null if none of its next hops is wanted.</summary>
     public static Route? Of(BestRoute best, Func<BestNextHop, bool> isWanted)
     {

@@ -37,8 +37,10 @@ internal sealed class NextHopFollower : IDisposable
     /// <param name="host">The namespace whose routes count.</param>
     /// <param name="workloadPrefix">Links of workloads, whose changes do not matter.</param>
     /// <param name="withInterfaces">Whether a policy may ask for the name of the interface.</param>
-    public NextHopFollower(INetworkNamespace host, string workloadPrefix, bool withInterfaces)
+    /// <param name="gateways">Of addresses that are reached by one of their own, as <see cref="Reach"/> changes them.</param>
+    public NextHopFollower(INetworkNamespace host, string workloadPrefix, bool withInterfaces, IReadOnlyDictionary<IpAddr, IpAddr>? gateways = null)
     {
+        _gateways = gateways;
         _workloadPrefix = workloadPrefix;
         _withInterfaces = withInterfaces;
         _routes = host.OpenRoutes();

@@ -2,7 +2,6 @@ using System.Collections.Immutable;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Core.Net;
-using Calico.Kernel.Routes;
 
 namespace Calico.Actors.Routing;
 
@@ -24,12 +23,7 @@ public sealed class PeerRoutes
         if (wanted.SequenceEqual(before))
             return null;
         Gateways = wanted;
-        return new RouteProtocol.ChangeRoutes(RouteSource.Peers, [.. wanted.Except(before).Select(r => RouteTo(r.Key, r.Value))],
-            [.. before.Keys.Except(wanted.Keys).Select(KeyOf)]);
+        return new RouteProtocol.ChangeRoutes(RouteSource.Peers, [.. wanted.Except(before).Select(r => KernelRoutes.ToHost(r.Key, r.Value))],
+            [.. before.Keys.Except(wanted.Keys).Select(p => KernelRoutes.KeyOf(Cidr.Host(p)))]);
     }
-
-    private static Route RouteTo(IpAddr peer, IpAddr gateway) =>
-        new(KeyOf(peer), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, [new NextHop(gateway)]);
-
-    private static RouteKey KeyOf(IpAddr peer) => KernelRoutes.KeyOf(Cidr.Host(peer));
 }

@@ -83,8 +83,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _lease = lease;
         _registry = registry;
         _writer = writer;
-        _nextHops = new NextHopFollower(host, workloadPrefix, withInterfaces: false);
-        _nextHops.Reach(introduced.PeerRoutes.Gateways);
+        _nextHops = new NextHopFollower(host, workloadPrefix, withInterfaces: false, introduced.PeerRoutes.Gateways);
 
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
         Receive<UpstreamProtocol.MembersChanged>(m => GiveUp(_presence.Learn(m.Members.Select(member => member.Node))));
@@ -224,9 +223,7 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private void Configure()
     {
         _configurator.Configure();
-        if (_introduced.Configuration is not { } configuration)
-            return;
-        if (_introduced.PeerRoutes.Take(configuration.Config) is not { } change)
+        if (_introduced.Configuration is not { } configuration || _introduced.PeerRoutes.Take(configuration.Config) is not { } change)
             return;
         _writer.Tell(change);
         TellNextHops(_nextHops.Reach(_introduced.PeerRoutes.Gateways));
