@@ -236,6 +236,11 @@ public sealed record PeerConfig
     /// <summary>Families to exchange; None: that of the address, as Calico's two BIRDs do.</summary>
     public Families Families { get; init; }
 
+    internal Families ExchangedFamilies => Families == Families.None ? Address.Version.UnicastFamily() : Families;
+
+    /// <summary>What we are to an external peer (RFC 9234); null: no roles.</summary>
+    public BgpRole? Role { get; init; }
+
     public TimeSpan HoldTime { get; init; } = TimeSpan.FromSeconds(90);
     public TimeSpan? KeepaliveTime { get; init; }
     public TimeSpan ConnectRetryTime { get; init; } = TimeSpan.FromSeconds(5);
@@ -340,7 +345,8 @@ public sealed record PeerConfig
         PeerAddress = Address,
         PeerPort = Port,
         Passive = Passive,
-        Families = Families == Families.None ? Address.Version.UnicastFamily() : Families,
+        Families = ExchangedFamilies,
+        Role = Role,
         HoldTime = HoldTime,
         KeepaliveTime = KeepaliveTime,
         ConnectRetryTime = ConnectRetryTime,

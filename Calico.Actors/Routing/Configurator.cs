@@ -38,9 +38,9 @@ internal sealed class Configurator(PeeringResources resources, RoutingIntroducti
 
     private void LogUnreadable()
     {
-        var unreadable = Peering.UnreadableBfd(resources.Inputs).ToImmutableArray();
+        var unreadable = Peering.UnreadableAnnotations(resources.Inputs).ToImmutableArray();
         foreach (var (peer, problem) in unreadable.Except(_unreadable))
-            log.Warning("bgp: BGPPeer '{Peer}': {Problem}; its paths are watched as CALICO_BFD says", peer, problem);
+            log.Warning("bgp: BGPPeer '{Peer}': {Problem}; it counts as not said", peer, problem);
         _unreadable = unreadable;
     }
 }

@@ -1,7 +1,8 @@
 using System.Globalization;
 using Calico.Actors.Bgp;
-using Calico.Core.Bfd;
 using Calico.Core.Bgp.Rib;
+using Calico.Core.Bgp.Session;
+using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Selectors;
 using Calico.Core.Net;
@@ -110,7 +111,10 @@ internal sealed class PeerExpansion
             foreach (var target in TargetsAt(node).Where(t => version is null || t.Address.Version == version))
             {
                 if (Self.AddressOf(target.Address.Version) is { } own && own != target.Address)
-                    Add(new PeerDraft(Session("Node", resource, target with { As = spec.LocalASNumber ?? target.As }, own, null), spec.Password, spec.Filters));
+                {
+                    var peer = Session("Node", resource, target with { As = spec.LocalASNumber ?? target.As }, own, null);
+                    Add(new PeerDraft(peer with { Role = peer.Role?.Counterpart() }, spec.Password, spec.Filters));
+                }
             }
         }
     }
@@ -131,6 +135,7 @@ internal sealed class PeerExpansion
     private PeerConfig Session(string prefix, BGPPeer resource, in Target target, IpAddr? own, Asn? localAs)
     {
         var spec = resource.Spec;
+        var annotated = PeerAnnotations.Of(resource.Metadata.Annotations, _context.Inputs.Bfd);
         var name = $"{prefix}_{PeeringContext.Escape(target.Address)}";
         return new PeerConfig
         {
@@ -143,7 +148,9 @@ internal sealed class PeerExpansion
             SourceAddress = spec.SourceAddress == "None" ? null : own,
             RestartTime = spec.MaxRestartTime?.ToTimeSpan() ?? Peering.DefaultRestartTime,
             LongLivedTime = _context.Inputs.LongLivedTime,
-            Bfd = BfdSetting.Of(resource.Metadata.Annotations, _context.Inputs.Bfd),
+            Bfd = annotated.Bfd,
+            Families = annotated.Families,
+            Role = annotated.Role,
             KeepaliveTime = spec.KeepaliveTime?.ToTimeSpan(),
             TtlSecurityHops = spec.TtlSecurity is > 0 and <= 255 and var hops ? (byte)hops : null,
             // Reflectors of one cluster are equals, all others of our AS are clients.

@@ -1,6 +1,7 @@
 using Calico.Actors.Bgp;
 using Calico.Core.Bgp.Policy;
 using Calico.Core.Bgp.Rib;
+using Calico.Core.Bgp.Wire;
 using Calico.Core.Model;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
@@ -10,7 +11,7 @@ namespace Calico.Actors.Routing;
 /// <summary>The policies of sessions: a peer's BGPFilters, and what a node of a cluster announces. Equal inputs make equal policies.</summary>
 internal sealed class PeerPolicies(PeeringContext context)
 {
-    private readonly Dictionary<(ValueList<string> Filters, IpVersion Version, bool WithBlocks), (IRoutePolicy? Import, IRoutePolicy? Export)> _known = [];
+    private readonly Dictionary<(ValueList<string> Filters, Families Families, bool WithBlocks), (IRoutePolicy? Import, IRoutePolicy? Export)> _known = [];
     private readonly Dictionary<(IpVersion Version, bool WithBlocks), ClusterExport> _cluster = [];
 
     private PeeringInputs Inputs => context.Inputs;
@@ -19,14 +20,22 @@ internal sealed class PeerPolicies(PeeringContext context)
     {
         // Between internal peers nothing is passed on, so what lies inside our blocks concerns only those who hear of others' routes.
         var withBlocks = context.Self.IsReflector || peer.As != (peer.LocalAs ?? context.LocalAs);
-        var key = (filters, peer.Address.Version, withBlocks);
+        var families = peer.ExchangedFamilies;
+        var key = (filters, families, withBlocks);
         if (!_known.TryGetValue(key, out var policies))
         {
-            policies = (ImportOf(filters, peer.Address.Version), ExportOf(filters, peer.Address.Version, withBlocks));
+            policies = (ForEach(families, v => ImportOf(filters, v)), ForEach(families, v => ExportOf(filters, v, withBlocks)));
             _known.Add(key, policies);
         }
         return peer with { Import = policies.Import, Export = policies.Export };
     }
+
+    private static IRoutePolicy? ForEach(Families families, Func<IpVersion, IRoutePolicy?> make) => families switch
+    {
+        Families.Ipv4Unicast => make(IpVersion.V4),
+        Families.Ipv6Unicast => make(IpVersion.V6),
+        _ => FamilyPolicy.Of(make(IpVersion.V4), make(IpVersion.V6)),
+    };
 
     private ImportPolicy? ImportOf(ValueList<string> filters, IpVersion version) =>
         RulesOf(filters, isExport: false, version) is { IsEmpty: false } rules ? new ImportPolicy(rules) : null;

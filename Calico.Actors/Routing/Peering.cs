@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
 using Calico.Actors.Bgp;
-using Calico.Core.Bfd;
+using Calico.Core.Bgp.Session;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
@@ -97,13 +97,11 @@ public static class Peering
     public static IEnumerable<string> MissingFilters(PeeringInputs inputs) =>
         inputs.Peers.Values.SelectMany(p => p.Spec.Filters).Where(f => !inputs.Filters.ContainsKey(f)).Distinct().Order(StringComparer.Ordinal);
 
-    /// <summary>Peers whose annotation for BFD cannot be read, with what is wrong: somebody wrote it past the rules of validation.</summary>
-    public static IEnumerable<(string Peer, string Problem)> UnreadableBfd(PeeringInputs inputs) =>
+    /// <summary>Peers with annotations that cannot be read, with what is wrong: somebody wrote them past the rules of validation.</summary>
+    public static IEnumerable<(string Peer, string Problem)> UnreadableAnnotations(PeeringInputs inputs) =>
         from peer in inputs.Peers.Values
-        where peer.Metadata.Annotations.ContainsKey(BfdSetting.Annotation)
-        let problem = BfdSetting.Problem(peer.Metadata.Annotations.GetOrNull(BfdSetting.Annotation)!)
-        where problem is not null
-        select (peer.Name, problem);
+        from unreadable in PeerAnnotations.Problems(peer.Metadata.Annotations)
+        select (peer.Name, unreadable.Problem);
 
     // The mesh leaves out route reflectors, on both ends.
     private static IEnumerable<PeerDraft> Mesh(PeeringContext context)

@@ -133,6 +133,7 @@ internal sealed class BgpPages(IActorRef speaker, IActorRef bfd)
             extendedCommunities = attributes.ExtendedCommunities.Select(c => c.ToString()),
             originatorId = attributes.OriginatorId?.ToString(),
             clusterList = attributes.ClusterList.Select(c => c.ToString()),
+            onlyToCustomer = attributes.OnlyToCustomer?.Value,
             aggregator = attributes.Aggregator is { } a ? $"{a.Asn} {a.Id}" : null,
         };
     }

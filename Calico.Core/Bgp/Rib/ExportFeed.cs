@@ -217,8 +217,8 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
         if (_attributes.Length < AttributeEdits.Bound(canonical.Length))
             _attributes = new byte[AttributeEdits.Bound(canonical.Length) * 2];
         var attributes = new WireWriter(_attributes);
-        ExportRules.Edits(T.Family, told, source, Target, Table.ClusterId).Write(ref attributes, canonical);
-        if (!UpdateRoom.Fits(T.Family, attributes.Position, Target.Context.MaxMessageLength, PathIds))
+        ExportRules.Edits(told, source, Target, Table.ClusterId).Write(ref attributes, canonical);
+        if (!UpdateRoom.Fits(multiprotocol: !told.IsV4, attributes.Position, Target.Context.MaxMessageLength, PathIds))
             return Group.Withdrawn;
         Span<byte> nextHop = _nextHop;
         w.BeginAnnounce(_attributes.AsSpan(0, attributes.Position), nextHop[..told.WriteTo(nextHop)]);
@@ -237,7 +237,7 @@ internal abstract class ExportFeed<T>(RibTable<T> table, RibPeer target, INextHo
         var canonical = Table.Attributes.Octets(group.Set);
         var seen = new WireWriter(new byte[AttributeEdits.Bound(canonical.Length)]);
         // As an agreement on four-octet AS numbers would have it, which is how sets are stored.
-        (ExportRules.Edits(T.Family, told, source!, Target, Table.ClusterId) with { FourOctetAs = true, NextHop = null }).Write(ref seen, canonical);
+        (ExportRules.Edits(told, source!, Target, Table.ClusterId) with { FourOctetAs = true, NextHop = null }).Write(ref seen, canonical);
         into.Add(Table.RouteOf(path) with { NextHop = told, Attributes = PathAttributes.Decode(seen.Written), PathId = pathId });
     }
 

@@ -4,7 +4,7 @@ using Calico.Core.Net;
 namespace Calico.Core.Bgp.Rib;
 
 /// <summary>
-/// Which best routes a peer is told, and how they look to it (RFC 4271 section 9.1.3 and 5.1, RFC 1997).
+/// Which best routes a peer is told, and how they look to it (RFC 4271 section 9.1.3 and 5.1, RFC 1997, 9234).
 /// <code>
 ///   source \ target    internal                           external
 ///   ours               next hop own address               next hop own address, path = own AS
@@ -35,6 +35,8 @@ internal static class ExportRules
             return false;
         if (facts.Has(AttributeTraits.NoAdvertise) || (facts.Has(AttributeTraits.LlgrStale) && !target.KnowsLongLived))
             return false;
+        if (target is { IsExternal: true, Role: { } role } && role.IsFedFromAbove() && facts.Has(AttributeTraits.OnlyToCustomer))
+            return false;
         return !(target.IsExternal && facts.Has(AttributeTraits.NoExport | AttributeTraits.NoExportSubconfed));
     }
 
@@ -55,15 +57,18 @@ internal static class ExportRules
                 return false;
             told = own;
         }
+        // RFC 8950 section 4: a next hop of the other family goes only to who can read it.
+        if (!told.IsV4 && family == Families.Ipv4Unicast && !target.Context.ExtendedNextHop)
+            return false;
         // RFC 4271 section 5.1.3: nobody is told that it is itself the next hop; nor is it a detour over us.
         return told != target.Address && !(transit && hop.Resolution.Gateway == target.Address);
     }
 
-    public static AttributeEdits Edits(Families family, IpAddr told, RibPeer source, RibPeer target,
+    public static AttributeEdits Edits(IpAddr told, RibPeer source, RibPeer target,
         RouterId clusterId) => new()
         {
             FourOctetAs = target.Context.FourOctetAs,
-            NextHop = family == Families.Ipv4Unicast ? told : null,
+            NextHop = told.IsV4 ? told : null,
             Prepend = target.IsExternal ? target.LocalAs : null,
             DropInternal = target.IsExternal,
             DropMed = target.IsExternal && !source.IsLocal,
@@ -71,6 +76,7 @@ internal static class ExportRules
             DefaultLocalPref = target.IsInternal ? AttributeFacts.DefaultLocalPref : null,
             DefaultOriginator = IsReflected(source, target) ? source.RouterId : null,
             Cluster = IsReflected(source, target) ? clusterId : null,
+            DefaultOnlyTo = target is { IsExternal: true, Role: { } role } && role.FeedsBelow() ? target.LocalAs : null,
         };
 
     public static bool IsReflected(RibPeer source, RibPeer target) => source.IsInternal && target.IsInternal;

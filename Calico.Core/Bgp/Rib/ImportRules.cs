@@ -6,8 +6,8 @@ namespace Calico.Core.Bgp.Rib;
 
 /// <summary>
 /// Which routes of a peer are usable at all (RFC 4271 section 9 and 9.1.2, RFC 4456 section 8): not those that have
-/// been here before, by our AS, identifier or cluster, and not those whose next hop is ourselves. The session does not
-/// mind either.
+/// been here before, by our AS, identifier or cluster, not those whose next hop is ourselves, and not those that leaked by
+/// the roles of RFC 9234. The session minds none of it.
 /// </summary>
 internal static class ImportRules
 {
@@ -21,7 +21,29 @@ internal static class ImportRules
             return AttributeTable.None;
         if (source.IsInternal && HasBeenReflectedHere(canonical, context.Config))
             return AttributeTable.None;
-        return table.Intern(canonical, nextHop);
+        if (source is not { IsExternal: true, Role: { } role })
+            return table.Intern(canonical, nextHop);
+        return IsLeak(source, role, canonical) ? AttributeTable.None : InternFrom(source, role, canonical, nextHop, table);
+    }
+
+    // RFC 9234 section 5: what has been told downwards or across must not come up again, nor from across but by who told it.
+    private static bool IsLeak(RibPeer source, BgpRole role, ReadOnlySpan<byte> canonical) =>
+        CanonicalAttributes.TryFind(canonical, AttributeType.OnlyToCustomer, out var by) && role switch
+        {
+            BgpRole.Provider or BgpRole.RouteServer => true,
+            BgpRole.Peer => BinaryPrimitives.ReadUInt32BigEndian(by) != source.As.Value,
+            _ => false,
+        };
+
+    // Marked as the sender should have.
+    private static int InternFrom(RibPeer source, BgpRole role, ReadOnlySpan<byte> canonical, IpAddr nextHop, AttributeTable table)
+    {
+        if (!role.IsFedFromAbove() || CanonicalAttributes.TryFind(canonical, AttributeType.OnlyToCustomer, out _))
+            return table.Intern(canonical, nextHop);
+        var bound = AttributeEdits.Bound(canonical.Length);
+        var w = new WireWriter(bound <= 1024 ? stackalloc byte[bound] : new byte[bound]);
+        new AttributeEdits { FourOctetAs = true, DefaultOnlyTo = source.As }.Write(ref w, canonical);
+        return table.Intern(w.Written, nextHop);
     }
 
     // Both the AS that we show to the peer and the speaker's are our own, unless the peer itself is in the latter.

@@ -39,6 +39,9 @@ public sealed record RibPeer
     public IpAddr? NextHopV6 { get; init; }
     public NextHopMode NextHopMode { get; init; }
 
+    /// <summary>What we are to it (RFC 9234); means nothing inside our AS.</summary>
+    public BgpRole? Role { get; init; }
+
     /// <summary>Routes are reflected to and from it (RFC 4456); means nothing outside our AS.</summary>
     public bool ReflectorClient { get; init; }
 

@@ -67,9 +67,19 @@ public sealed record Agreement(OpenMessage PeerOpen, WireContext Context, TimeSp
                 RequiredCapabilities(config.Families), reason.Sentence);
             return false;
         }
+        // RFC 9234 section 4.2. A peer that says nothing of roles may have ours all the same.
+        if (config.Role is { } role && !config.IsInternal && open.Capabilities.Roles is { IsEmpty: false } theirs
+            && (theirs.Length > 1 || theirs[0] != role.Counterpart()))
+        {
+            reason = new DownReason.OpenRoleMismatch(role, theirs);
+            error = NotificationError.Of(ErrorCode.OpenMessage, OpenError.RoleMismatch, reason.Sentence);
+            return false;
+        }
         var context = new WireContext(open.Capabilities.FourOctetAs is not null, open.Capabilities.ExtendedMessage,
             config.IsInternal, families)
         {
+            ExtendedNextHop = config.OffersExtendedNextHop && families.Has(Families.Ipv4Unicast)
+                && open.Capabilities.ExtendedNextHop.Contains(NextHopEncoding.Ipv4OverIpv6),
             PathIdsIn = config.AddPaths ? families & open.Capabilities.AddPathSent : Families.None,
             PathIdsOut = config.AddPaths ? families & open.Capabilities.AddPathReceived : Families.None,
         };

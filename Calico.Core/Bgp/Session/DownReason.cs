@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Calico.Core.Bfd;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Net;
@@ -94,6 +95,16 @@ public abstract record DownReason
     {
         public override string Sentence =>
             $"the peer has our own BGP identifier {Id}: two nodes share an address or a router id; give one of them another";
+    }
+
+    public sealed record OpenRoleMismatch(BgpRole Ours, ImmutableArray<BgpRole> Theirs) : DownReason
+    {
+        public override string Sentence =>
+            $"we are {Ours.Text()} to the peer, which must be {Ours.Counterpart().Text()} to us and says {string.Join(" and ", Theirs.Select(r => r.Text()))}: set the role of one side right ({PeerAnnotations.RoleKey})";
+
+        public bool Equals(OpenRoleMismatch? other) => other is not null && Ours == other.Ours && Theirs.AsSpan().SequenceEqual(other.Theirs.AsSpan());
+
+        public override int GetHashCode() => HashCode.Combine(Ours, Theirs.Length);
     }
 
     public sealed record OpenNoCommonFamily(Families Ours, Families Theirs) : DownReason

@@ -54,6 +54,12 @@ public sealed record SessionConfig
     /// <summary>We have just restarted with our forwarding state kept: sets the R and F bits (RFC 4724).</summary>
     public bool Restarting { get; init; }
 
+    /// <summary>IPv4 routes over a session of IPv6 addresses: their next hop may be IPv6 too (RFC 8950).</summary>
+    public bool OffersExtendedNextHop => !PeerAddress.IsV4 && Families.Has(Families.Ipv4Unicast);
+
+    /// <summary>What we are to an external peer (RFC 9234); null: no roles.</summary>
+    public BgpRole? Role { get; init; }
+
     public bool IsInternal => LocalAs == PeerAs;
 
     /// <summary>The endpoint as people write it: <c>10.0.1.1:179</c>, <c>[fd00::1]:179</c>.</summary>
@@ -68,7 +74,9 @@ public sealed record SessionConfig
         Multiprotocol = [.. Families.Each().Select(AfiSafi.Of)],
         RouteRefresh = true,
         EnhancedRouteRefresh = true,
+        ExtendedNextHop = OffersExtendedNextHop ? [NextHopEncoding.Ipv4OverIpv6] : [],
         ExtendedMessage = true,
+        Roles = Role is { } role && !IsInternal ? [role] : [],
         FourOctetAs = LocalAs,
         AddPath = AddPaths ? [.. Families.Each().Select(f => new AddPathFamily(AfiSafi.Of(f), true, true))] : [],
         GracefulRestart = RestartTime is { } time

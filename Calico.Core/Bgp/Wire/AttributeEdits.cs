@@ -32,6 +32,9 @@ public readonly record struct AttributeEdits
     /// <summary>Put in front of CLUSTER_LIST.</summary>
     public RouterId? Cluster { get; init; }
 
+    /// <summary>OTC to send when the set has none (RFC 9234 section 5).</summary>
+    public Asn? DefaultOnlyTo { get; init; }
+
     /// <summary>The NEXT_HOP attribute of IPv4 routes; null for families whose next hop stands in MP_REACH_NLRI.</summary>
     public IpAddr? NextHop { get; init; }
 
@@ -48,6 +51,7 @@ public readonly record struct AttributeEdits
         var originatorDone = DefaultOriginator is null;
         var clusterDone = Cluster is null;
         var as4Done = FourOctetAs;
+        var onlyToDone = DefaultOnlyTo is null;
         var r = new AttributeReader(canonical);
         while (r.TryRead(out var flags, out var type, out var value))
         {
@@ -63,6 +67,8 @@ public readonly record struct AttributeEdits
                 WriteId(ref w, AttributeType.ClusterList, Cluster, ref clusterDone);
             if (type > AttributeType.As4Path)
                 WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
+            if (type >= AttributeType.OnlyToCustomer)
+                WriteOnlyTo(ref w, type, ref onlyToDone);
             switch (type)
             {
                 case AttributeType.AsPath:
@@ -101,6 +107,14 @@ public readonly record struct AttributeEdits
         WriteId(ref w, AttributeType.OriginatorId, DefaultOriginator, ref originatorDone);
         WriteId(ref w, AttributeType.ClusterList, Cluster, ref clusterDone);
         WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
+        WriteOnlyTo(ref w, default, ref onlyToDone);
+    }
+
+    private void WriteOnlyTo(ref WireWriter w, AttributeType before, ref bool done)
+    {
+        if (!done && before != AttributeType.OnlyToCustomer)
+            CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional | AttributeFlags.Transitive, AttributeType.OnlyToCustomer, DefaultOnlyTo!.Value.Value);
+        done = true;
     }
 
     private static void WriteId(ref WireWriter w, AttributeType type, RouterId? id, ref bool done)

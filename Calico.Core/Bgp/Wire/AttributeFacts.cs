@@ -16,6 +16,7 @@ public enum AttributeTraits : ushort
     NoExportSubconfed = 32,
     LlgrStale = 64,
     NoLlgr = 128,
+    OnlyToCustomer = 256,
 }
 
 /// <summary>
@@ -63,6 +64,9 @@ public readonly record struct AttributeFacts(Origin Origin, AttributeTraits Trai
                 case AttributeType.OriginatorId:
                     originator = BinaryPrimitives.ReadUInt32BigEndian(value);
                     traits |= AttributeTraits.HasOriginatorId;
+                    break;
+                case AttributeType.OnlyToCustomer:
+                    traits |= AttributeTraits.OnlyToCustomer;
                     break;
                 case AttributeType.ClusterList:
                     clusters = value.Length / 4;

@@ -4,7 +4,7 @@ using Calico.Core.Net;
 namespace Calico.Core.Bgp.Wire;
 
 /// <summary>
-/// What RFC 7606 section 7 (and RFC 6793, 7607, 8092 for theirs) says about each attribute by itself: which flags it
+/// What RFC 7606 section 7 (and RFC 6793, 7607, 8092, 9234 for theirs) says about each attribute by itself: which flags it
 /// has, how long it is, and what becomes of the UPDATE when it is not so. The multiprotocol attributes are judged by
 /// <see cref="MpAttributes"/>, because their content decides about the session.
 /// </summary>
@@ -23,8 +23,8 @@ public static class AttributeRules
         AttributeType.MultiExitDisc or AttributeType.OriginatorId or AttributeType.ClusterList
             or AttributeType.MpReachNlri or AttributeType.MpUnreachNlri => OptionalNonTransitive,
         AttributeType.Aggregator or AttributeType.Communities or AttributeType.ExtendedCommunities
-            or AttributeType.As4Path or AttributeType.As4Aggregator or AttributeType.LargeCommunities =>
-                OptionalTransitive,
+            or AttributeType.As4Path or AttributeType.As4Aggregator or AttributeType.LargeCommunities
+            or AttributeType.OnlyToCustomer => OptionalTransitive,
         _ => null,
     };
 
@@ -71,6 +71,7 @@ public static class AttributeRules
             AttributeType.MultiExitDisc or AttributeType.LocalPref or AttributeType.OriginatorId when value.Length != 4 =>
                 Length(type, value, AttributeVerdict.TreatAsWithdraw),
             AttributeType.AtomicAggregate when !value.IsEmpty => Length(type, value, AttributeVerdict.AttributeDiscard),
+            AttributeType.OnlyToCustomer when value.Length != 4 => Length(type, value, AttributeVerdict.TreatAsWithdraw),
             AttributeType.Aggregator => CheckAggregator(type, value, context.FourOctetAs),
             AttributeType.As4Aggregator => CheckAggregator(type, value, true),
             AttributeType.Communities or AttributeType.ClusterList => Multiple(type, value, 4),

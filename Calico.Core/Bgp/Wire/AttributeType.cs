@@ -37,6 +37,9 @@ public enum AttributeType : byte
 
     /// <summary>RFC 8092.</summary>
     LargeCommunities = 32,
+
+    /// <summary>OTC, RFC 9234: the route has gone down or across, from the AS in it, and may only go further down.</summary>
+    OnlyToCustomer = 35,
 }
 
 /// <summary>The high bits of an attribute's flag octet (RFC 4271 section 4.3).</summary>

@@ -9,8 +9,14 @@ public enum CapabilityCode : byte
     /// <summary>RFC 2918.</summary>
     RouteRefresh = 2,
 
+    /// <summary>RFC 8950.</summary>
+    ExtendedNextHop = 5,
+
     /// <summary>RFC 8654.</summary>
     ExtendedMessage = 6,
+
+    /// <summary>RFC 9234.</summary>
+    Role = 9,
 
     /// <summary>RFC 4724, with the N bit of RFC 8538.</summary>
     GracefulRestart = 64,

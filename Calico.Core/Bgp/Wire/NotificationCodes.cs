@@ -37,6 +37,9 @@ public static class OpenError
 
     /// <summary>RFC 5492.</summary>
     public const byte UnsupportedCapability = 7;
+
+    /// <summary>RFC 9234.</summary>
+    public const byte RoleMismatch = 11;
 }
 
 /// <summary>Subcodes of <see cref="ErrorCode.UpdateMessage"/>.</summary>

@@ -59,6 +59,9 @@ public sealed record PathAttributes
     public ImmutableArray<ExtendedCommunity> ExtendedCommunities { get; init; } = [];
     public ImmutableArray<LargeCommunity> LargeCommunities { get; init; } = [];
 
+    /// <summary>The AS from which the route went down or across (RFC 9234).</summary>
+    public Asn? OnlyToCustomer { get; init; }
+
     /// <summary>In ascending order of type.</summary>
     public ImmutableArray<UnknownAttribute> Unknown { get; init; } = [];
 
@@ -143,6 +146,9 @@ public sealed record PathAttributes
                 w.WriteUInt32(c.LocalData2);
             }
         }
+        WriteUnknownBelow(ref w, AttributeType.OnlyToCustomer, ref unknown);
+        if (OnlyToCustomer is { } onlyTo)
+            CanonicalAttributes.WriteUInt32(ref w, OptionalTransitive, AttributeType.OnlyToCustomer, onlyTo.Value);
         WriteUnknownBelow(ref w, (AttributeType)byte.MaxValue, ref unknown);
         while (unknown < Unknown.Length)
             WriteUnknown(ref w, Unknown[unknown++]);
@@ -198,6 +204,7 @@ public sealed record PathAttributes
                 new LargeCommunity(BinaryPrimitives.ReadUInt32BigEndian(v),
                 BinaryPrimitives.ReadUInt32BigEndian(v[4..]), BinaryPrimitives.ReadUInt32BigEndian(v[8..]))),
         },
+        AttributeType.OnlyToCustomer => this with { OnlyToCustomer = new Asn(BinaryPrimitives.ReadUInt32BigEndian(value)) },
         _ => this with { Unknown = Unknown.Add(new((byte)type, [.. value])) },
     };
 

@@ -9,16 +9,16 @@ public static class UpdateRoom
     /// Whether a message of the given size has room for these attributes and one prefix. A set that has none cannot
     /// be sent to this peer at all.
     /// </summary>
-    public static bool Fits(Families family, int attributesLength, int maxMessage, bool pathIds = false) =>
-        BgpFraming.HeaderLength + 4 + attributesLength + (pathIds ? 4 : 0) + (family == Families.Ipv4Unicast ? 5
-            : 9 + 32 + 17) <= maxMessage;
+    public static bool Fits(bool multiprotocol, int attributesLength, int maxMessage, bool pathIds = false) =>
+        BgpFraming.HeaderLength + 4 + attributesLength + (pathIds ? 4 : 0) + (multiprotocol ? 9 + 32 + 17 : 5) <= maxMessage;
 }
 
 /// <summary>
 /// Packs routes of one family into UPDATE messages, as many prefixes in each as fit, message after message into one
 /// buffer. Begin a group with <see cref="BeginAnnounce"/> or <see cref="BeginWithdraw"/>, add its prefixes, and end
 /// with <see cref="End"/>; a group that overflows a message goes on in the next.
-/// IPv4 uses the classic fields, IPv6 the multiprotocol attributes, which stand first (RFC 7606 section 5.1).
+/// IPv4 uses the classic fields unless its next hop is IPv6 (RFC 8950), IPv6 the multiprotocol attributes, which stand first
+/// (RFC 7606 section 5.1).
 /// </summary>
 public ref struct UpdateWriter<T>(Span<byte> buffer, int maxMessage, bool pathIds = false)
     where T : unmanaged, IPrefix<T>
@@ -44,10 +44,13 @@ public ref struct UpdateWriter<T>(Span<byte> buffer, int maxMessage, bool pathId
     /// <summary>How many messages were begun.</summary>
     public int Messages { get; private set; }
 
-    private static bool Classic => T.Family == Families.Ipv4Unicast;
+    // Whether the prefixes of the group stand in the fields of RFC 4271.
+    private readonly bool Classic => T.Family == Families.Ipv4Unicast && _nextHop.Length != 16;
 
-    /// <param name="attributes">As they go on the wire, for IPv4 with NEXT_HOP; must stay unchanged until the group ends.</param>
-    /// <param name="nextHop">For IPv6, the octets of the next hop.</param>
+    /// <param name="attributes">
+    /// As they go on the wire, for an IPv4 next hop with NEXT_HOP; must stay unchanged until the group ends.
+    /// </param>
+    /// <param name="nextHop">The octets of the next hop.</param>
     public void BeginAnnounce(ReadOnlySpan<byte> attributes, ReadOnlySpan<byte> nextHop)
     {
         End();
@@ -88,6 +91,7 @@ public ref struct UpdateWriter<T>(Span<byte> buffer, int maxMessage, bool pathId
         if (_message >= 0)
             Finish();
         _group = Group.None;
+        _nextHop = default;
     }
 
     /// <summary>The End-of-RIB marker of the family (RFC 4724 section 2); false if there is no room.</summary>

@@ -1,4 +1,4 @@
-using Calico.Core.Bfd;
+using Calico.Core.Bgp.Session;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
@@ -38,8 +38,8 @@ internal static class BgpChecks
 
     public static void Peer(BGPPeer peer, ErrorList errors)
     {
-        if (peer.Metadata.Annotations.GetOrNull(BfdSetting.Annotation) is { } bfd && BfdSetting.Problem(bfd) is { } problem)
-            errors.Add("metadata.annotations", bfd, problem);
+        foreach (var (value, problem) in PeerAnnotations.Problems(peer.Metadata.Annotations))
+            errors.Add("metadata.annotations", value, problem);
         Peer(peer.Spec, errors);
     }
 

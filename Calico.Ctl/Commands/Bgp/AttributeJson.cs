@@ -42,6 +42,9 @@ internal static class AttributeJson
             case AttributeType.Communities:
                 Numbers(json, "community", value, 2, 2);
                 break;
+            case AttributeType.OnlyToCustomer:
+                json.WriteNumber("only-to-customer", BinaryPrimitives.ReadUInt32BigEndian(value));
+                break;
             case AttributeType.LargeCommunities:
                 Numbers(json, "large-community", value, 4, 3);
                 break;

@@ -57,6 +57,15 @@ internal static class CapabilityJson
                 });
             json.WriteEndObject();
         }
+        if (!capabilities.ExtendedNextHop.IsEmpty)
+        {
+            json.WriteStartArray("extended-next-hop");
+            foreach (var encoding in capabilities.ExtendedNextHop)
+                json.WriteStringValue($"{Name(encoding.Family)} by {(encoding.NextHopAfi == AfiSafi.Ipv6 ? "ipv6" : encoding.NextHopAfi)}");
+            json.WriteEndArray();
+        }
+        if (!capabilities.Roles.IsEmpty)
+            json.WriteString("role", string.Join(" and ", capabilities.Roles.Select(r => r.Text())));
         if (!capabilities.Others.IsEmpty)
         {
             json.WriteStartArray("unknown");

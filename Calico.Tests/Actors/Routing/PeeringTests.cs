@@ -3,7 +3,9 @@ using Calico.Actors.Routing;
 using Calico.Core.Bfd;
 using Calico.Core.Bgp.Policy;
 using Calico.Core.Bgp.Rib;
+using Calico.Core.Bgp.Wire;
 using Calico.Core.Net;
+using Calico.Tests.Core.Bgp;
 using static Calico.Tests.Actors.Routing.PeeringBed;
 
 namespace Calico.Tests.Actors.Routing;
@@ -71,8 +73,27 @@ public class PeeringTests
         Assert.Equal("1000ms*5 multihop", Of("n2", Annotated(peer, "1s*5 multihop"), "300ms*3")?.ToString());
         Assert.Null(Of("n1", Annotated(peer, "off"), "300ms*3"));
         Assert.Equal("300ms*3", Of("n1", Annotated(peer, "\"on\""), "300ms*3")?.ToString());
-        Assert.Equal("p", Assert.Single(Peering.UnreadableBfd(Inputs("n1", ThreeNodes + Annotated(peer, "\"on\"")))).Peer);
-        Assert.Empty(Peering.UnreadableBfd(Inputs("n1", ThreeNodes + Annotated(peer, "off"))));
+        Assert.Equal("p", Assert.Single(Peering.UnreadableAnnotations(Inputs("n1", ThreeNodes + Annotated(peer, "\"on\"")))).Peer);
+        Assert.Empty(Peering.UnreadableAnnotations(Inputs("n1", ThreeNodes + Annotated(peer, "off"))));
+    }
+
+    [Fact]
+    public void A_peer_says_what_families_it_exchanges_and_each_has_its_own_rules_and_what_one_end_is_to_the_other()
+    {
+        const string filter = "---\n{apiVersion: projectcalico.org/v3, kind: BGPFilter, metadata: {name: f}, spec: {exportV4: [{action: Reject}]}}\n";
+        var peer = Peer("{node: n1, peerIP: 192.0.2.2, filters: [f]}").Replace("name: p}", "name: p, annotations: {projectcalico.org/bgp-families: 'ipv4,ipv6', projectcalico.org/bgp-role: provider}}", StringComparison.Ordinal);
+
+        var here = Assert.Single(Config("n1", ThreeNodes + filter + peer).Peers);
+        var there = Assert.Single(Config("n2", ThreeNodes + filter + peer).Peers);
+
+        Assert.Equal((Families.Both, BgpRole.Provider), (here.Families, here.Role));
+        Assert.Equal((Families.Both, BgpRole.Customer), (there.Families, there.Role));
+        var net = new RibHarness();
+        net.Up(RibHarness.Peer(1, isInternal: false, export: here.Export));
+        foreach (var prefix in (string[])["10.65.0.0/26", "fd00:1::/122"])
+            net.Rib.Originate(Cidr.Parse(prefix), PathAttributes.Local);
+        net.TakeAll();
+        Assert.Equal(["fd00:1::/122"], net.Told(1).Keys.Select(k => k.ToString()));
     }
 
     [Fact]

@@ -16,14 +16,16 @@ public class OpenMessageTests
             EnhancedRouteRefresh = true,
             ExtendedMessage = true,
             FourOctetAs = new Asn(4200000000),
+            ExtendedNextHop = [NextHopEncoding.Ipv4OverIpv6, new(new AfiSafi(1, 4), 2)],
+            Roles = [BgpRole.RouteServerClient],
             GracefulRestart = new(true, false, TimeSpan.FromSeconds(120),
                 [new(AfiSafi.Of(Families.Ipv4Unicast), true), new(AfiSafi.Of(Families.Ipv6Unicast), false)]),
         });
 
     // The same message, written by hand from the RFCs.
-    private const string FullHex = "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" + "0043" + "01"
-        + "04" + "5BA0" + "005A" + "C0000201" + "26" + "0224"
-        + "010400010001" + "010400020001" + "0200" + "0600" + "400A8078" + "00010180" + "00020100" + "4104FA56EA00" + "4600";
+    private const string FullHex = "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" + "0054" + "01"
+        + "04" + "5BA0" + "005A" + "C0000201" + "37" + "0235"
+        + "010400010001" + "010400020001" + "0200" + "050C" + "000100010002" + "000100040002" + "0600" + "090102" + "400A8078" + "00010180" + "00020100" + "4104FA56EA00" + "4600";
 
     [Fact]
     public void The_octets_and_the_object_say_the_same()
@@ -112,7 +114,7 @@ public class OpenMessageTests
                     RouteRefresh = refresh,
                     FourOctetAs = new Asn(asn),
                     GracefulRestart = new(restarting, refresh, TimeSpan.FromSeconds(seconds), []),
-                    Others = [new(9, [.. other])],
+                    Others = [new(99, [.. other])],
                 });
                 return open.Equals(Decode(open.Encode()));
             });

@@ -176,7 +176,8 @@ internal sealed class RibHarness
             var attributes = PathAttributes.Decode(update.Attributes);
             foreach (var path in Nlri.ToPaths<Prefix4>(update.Announced, ids))
                 told[path] = (attributes, update.NextHop);
-            foreach (var path in Nlri.ToPaths<Prefix6>(update.Multiprotocol.Announced, ids))
+            var mp = update.Multiprotocol;
+            foreach (var path in Nlri.ToPaths(mp.ReachFamily, mp.Announced, peer.Context.PathIdsOut))
                 told[path] = (attributes, update.Multiprotocol.NextHop);
             endOfRib |= update.EndOfRib;
         }, refresh => Order.Add($"{index} {refresh.Subtype} {refresh.Family.Family}"));

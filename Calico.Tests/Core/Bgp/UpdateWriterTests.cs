@@ -7,8 +7,9 @@ namespace Calico.Tests.Core.Bgp;
 [Layer("unit")]
 public class UpdateWriterTests
 {
+    private static readonly IpAddr NextHop4 = IpAddr.Parse("192.0.2.1");
     private static readonly IpAddr NextHop6 = IpAddr.Parse("2001:db8::1");
-    private static readonly WireContext Context = new(true, false, Internal: true, Families.Both);
+    private static readonly WireContext Context = new(true, false, Internal: true, Families.Both) { ExtendedNextHop = true };
 
     private static readonly Gen<PathAttributes> Sets =
         from origin in Gen.OneOf(Origin.Igp, Origin.Egp, Origin.Incomplete)
@@ -22,6 +23,7 @@ public class UpdateWriterTests
         from extended in Gen.ULong.Array[0, 3]
         from large in Gen.UInt.Array[0, 3]
         from clusters in Gen.UInt.Array[0, 3]
+        from onlyTo in Gen.UInt.Nullable()
         from unknown in Gen.Byte.Array[0, 300]
         select new PathAttributes
         {
@@ -36,6 +38,7 @@ public class UpdateWriterTests
             LargeCommunities = [.. large.Select(c => new LargeCommunity(c, 1, 2))],
             OriginatorId = clusters.Length > 0 ? new RouterId(clusters[0]) : null,
             ClusterList = [.. clusters.Select(c => new RouterId(c))],
+            OnlyToCustomer = onlyTo is null ? null : new Asn(onlyTo.Value),
             Unknown = unknown.Length == 0 ? [] : [new(25, [.. unknown]), new(99, [.. unknown])],
         };
 
@@ -43,7 +46,7 @@ public class UpdateWriterTests
     public void The_octets_of_an_ipv4_update_are_the_expected_ones()
     {
         var messages = Pack<Prefix4>(PathAttributes.Local, [Cidr.Parse("10.65.1.0/26"), Cidr.Parse("10.65.2.0/26")],
-            4096);
+            4096, NextHop4);
 
         Assert.Equal("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" + "0036" + "02" + "0000" + "0015" + "40010100" + "400200"
             + "400304C0000201" + "40050400000064" + "1A0A410100" + "1A0A410200", Hex(messages));
@@ -52,10 +55,20 @@ public class UpdateWriterTests
     [Fact]
     public void Ipv6_routes_stand_first_and_the_other_attributes_behind_them()
     {
-        var messages = Pack<Prefix6>(PathAttributes.Local, [Cidr.Parse("fd00:1::/122")], 4096);
+        var messages = Pack<Prefix6>(PathAttributes.Local, [Cidr.Parse("fd00:1::/122")], 4096, NextHop6);
 
         Assert.Equal("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" + "004F" + "02" + "0000" + "0038"
             + "900E0026" + "000201" + "10" + "20010DB8000000000000000000000001" + "00" + "7AFD000001000000000000000000000000"
+            + "40010100" + "400200" + "40050400000064", Hex(messages));
+    }
+
+    [Fact]
+    public void Ipv4_routes_with_an_ipv6_next_hop_stand_in_the_multiprotocol_attribute_of_ipv4()
+    {
+        var messages = Pack<Prefix4>(PathAttributes.Local, [Cidr.Parse("10.65.1.0/26")], 4096, NextHop6);
+
+        Assert.Equal("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF" + "0043" + "02" + "0000" + "002C"
+            + "900E001A" + "000101" + "10" + "20010DB8000000000000000000000001" + "00" + "1A0A410100"
             + "40010100" + "400200" + "40050400000064", Hex(messages));
     }
 
@@ -78,8 +91,9 @@ public class UpdateWriterTests
             var v4 = Enumerable.Range(0, count).Select(i => new Cidr(IpAddr.FromV4((uint)i << 8), 24)).ToArray();
             var v6 = v4.Select(p => new Cidr(IpAddr.FromV6(p.Address.Bits << 80), 48)).ToArray();
             var expected = set with { LocalPref = set.LocalPref ?? 100 };
-            CheckRoundTrip<Prefix4>(Pack<Prefix4>(set, v4, max), expected, v4, max);
-            CheckRoundTrip<Prefix6>(Pack<Prefix6>(set, v6, max), expected, v6, max);
+            CheckRoundTrip<Prefix4>(Pack<Prefix4>(set, v4, max, NextHop4), expected, v4, max);
+            CheckRoundTrip<Prefix4>(Pack<Prefix4>(set, v4, max, NextHop6), expected, v4, max, NextHop6);
+            CheckRoundTrip<Prefix6>(Pack<Prefix6>(set, v6, max, NextHop6), expected, v6, max, NextHop6);
         }, iter: 60);
 
     [Fact]
@@ -89,8 +103,9 @@ public class UpdateWriterTests
             var max = extended ? 65535 : 4096;
             var v4 = ids.Select((id, i) => (new Cidr(IpAddr.FromV4((uint)i << 8), 24), id)).ToArray();
             var v6 = ids.Select((id, i) => (new Cidr(IpAddr.FromV6((UInt128)(uint)i << 80), 48), id)).ToArray();
-            CheckPaths<Prefix4>(set, v4, max);
-            CheckPaths<Prefix6>(set, v6, max);
+            CheckPaths<Prefix4>(set, v4, max, NextHop4);
+            CheckPaths<Prefix4>(set, v4, max, NextHop6);
+            CheckPaths<Prefix6>(set, v6, max, NextHop6);
         }, iter: 40);
 
     [Fact]
@@ -108,6 +123,7 @@ public class UpdateWriterTests
                 Cluster = isExternal ? null : new RouterId(8),
                 NextHop = IpAddr.Parse("192.0.2.1"),
                 DropMed = true,
+                DefaultOnlyTo = new Asn(11),
             };
 
             var canonical = set.Encode();
@@ -118,6 +134,7 @@ public class UpdateWriterTests
                 return;
             var seen = PathAttributes.Decode(w.Written);
             Assert.Equal(1u, seen.Med);
+            Assert.Equal(set.OnlyToCustomer ?? new Asn(11), seen.OnlyToCustomer);
             if (isExternal)
                 return;
             Assert.Equal(set.OriginatorId ?? new RouterId(7), seen.OriginatorId);
@@ -184,7 +201,7 @@ public class UpdateWriterTests
         var prefixes = Enumerable.Range(0, 2000).Select(i => Prefix4.From(new Cidr(IpAddr.FromV4((uint)i << 8), 24)))
             .ToArray();
         Span<byte> buffer = new byte[5000];
-        var attributes = Attributes<Prefix4>(PathAttributes.Local);
+        var attributes = Attributes(PathAttributes.Local, NextHop4);
         var w = new UpdateWriter<Prefix4>(buffer, 4096);
 
         w.BeginAnnounce(attributes, default);
@@ -207,14 +224,13 @@ public class UpdateWriterTests
         return PathAttributes.Decode(w.Written);
     }
 
-    private static byte[] Attributes<T>(PathAttributes set)
-        where T : unmanaged, IPrefix<T>
+    private static byte[] Attributes(PathAttributes set, IpAddr nextHop)
     {
         var edits = new AttributeEdits
         {
             FourOctetAs = true,
             DefaultLocalPref = 100,
-            NextHop = T.Family == Families.Ipv4Unicast ? IpAddr.Parse("192.0.2.1") : null,
+            NextHop = nextHop.IsV4 ? nextHop : null,
         };
         var canonical = set.Encode();
         var w = new WireWriter(new byte[AttributeEdits.Bound(canonical.Length)]);
@@ -222,22 +238,22 @@ public class UpdateWriterTests
         return w.Written.ToArray();
     }
 
-    private static byte[] Pack<T>(PathAttributes set, Cidr[] prefixes, int max)
+    private static byte[] Pack<T>(PathAttributes set, Cidr[] prefixes, int max, IpAddr nextHop)
         where T : unmanaged, IPrefix<T>
     {
         var w = new UpdateWriter<T>(new byte[1_000_000], max);
-        w.BeginAnnounce(Attributes<T>(set), NextHop6.ToBytes());
+        w.BeginAnnounce(Attributes(set, nextHop), nextHop.ToBytes());
         foreach (var prefix in prefixes)
             Assert.True(w.TryAdd(T.From(prefix)));
         w.End();
         return w.Written.ToArray();
     }
 
-    private static void CheckPaths<T>(PathAttributes set, (Cidr Prefix, uint PathId)[] paths, int max)
+    private static void CheckPaths<T>(PathAttributes set, (Cidr Prefix, uint PathId)[] paths, int max, IpAddr nextHop)
         where T : unmanaged, IPrefix<T>
     {
         var w = new UpdateWriter<T>(new byte[1_000_000], max, pathIds: true);
-        w.BeginAnnounce(Attributes<T>(set), NextHop6.ToBytes());
+        w.BeginAnnounce(Attributes(set, nextHop), nextHop.ToBytes());
         foreach (var (prefix, id) in paths)
             Assert.True(w.TryAdd(T.From(prefix), id));
         w.BeginWithdraw();
@@ -251,11 +267,10 @@ public class UpdateWriterTests
         {
             Assert.True(decoder.TryDecode(body.FirstSpan, Context with { PathIdsIn = Families.Both }, out var update,
                 out var error), error?.Reason);
-            var classic = T.Family == Families.Ipv4Unicast;
             announced.AddRange(Calico.Core.Bgp.Wire.Nlri.ToPaths<T>(
-                classic ? update.Announced : update.Multiprotocol.Announced, true));
+                nextHop.IsV4 ? update.Announced : update.Multiprotocol.Announced, true));
             withdrawn.AddRange(Calico.Core.Bgp.Wire.Nlri.ToPaths<T>(
-                classic ? update.Withdrawn : update.Multiprotocol.Withdrawn, true));
+                T.Family == Families.Ipv4Unicast ? update.Withdrawn : update.Multiprotocol.Withdrawn, true));
         }
         Assert.Equal(paths, announced);
         Assert.Equal(paths, withdrawn);
@@ -279,7 +294,7 @@ public class UpdateWriterTests
         return w.Written.ToArray();
     }
 
-    private static void CheckRoundTrip<T>(byte[] stream, PathAttributes expected, Cidr[] prefixes, int max)
+    private static void CheckRoundTrip<T>(byte[] stream, PathAttributes expected, Cidr[] prefixes, int max, IpAddr? multiprotocol = null)
         where T : unmanaged, IPrefix<T>
     {
         var seen = new List<Cidr>();
@@ -290,8 +305,10 @@ public class UpdateWriterTests
             Assert.True(decoder.TryDecode(body.FirstSpan, Context, out var update, out var error), error?.Reason);
             Assert.Equal(AttributeVerdict.Accept, update.Verdict);
             Assert.Equal(expected, PathAttributes.Decode(update.Attributes));
-            seen.AddRange(Calico.Core.Bgp.Wire.Nlri.ToList<T>(T.Family == Families.Ipv4Unicast ? update.Announced
+            seen.AddRange(Calico.Core.Bgp.Wire.Nlri.ToList<T>(multiprotocol is null ? update.Announced
                 : update.Multiprotocol.Announced));
+            if (multiprotocol is { } nextHop)
+                Assert.Equal((T.Family, nextHop), (update.Multiprotocol.ReachFamily, update.Multiprotocol.NextHop));
         }
         Assert.Equal(0, sequence.Length);
         Assert.Equal(prefixes, seen);

@@ -16,6 +16,7 @@ internal static partial class BirdText
         {
             Originator = Of("originator_id"),
             Clusters = Of("cluster_list"),
+            OnlyTo = uint.TryParse(Of("otc"), CultureInfo.InvariantCulture, out var otc) ? otc : null,
             LocalPref = uint.Parse(Of("local_pref"), CultureInfo.InvariantCulture),
         };
     }

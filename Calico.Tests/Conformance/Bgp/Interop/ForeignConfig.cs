@@ -24,6 +24,12 @@ internal sealed record ForeignConfig
     /// <summary>It takes several paths of a prefix from us, and gives all that it has (RFC 7911).</summary>
     public bool AddPaths { get; init; }
 
+    /// <summary>Both families travel in the IPv6 session with us, IPv4 with IPv6 next hops (RFC 8950); there is no IPv4 session.</summary>
+    public bool OverIpv6 { get; init; }
+
+    /// <summary>What it is to us (RFC 9234), as our annotation names it.</summary>
+    public string? Role { get; init; }
+
     /// <summary>Prefixes that all <see cref="Others"/> tell it: for a speaker that has no table to pass on from.</summary>
     public string[] Shared { get; init; } = [];
 
@@ -53,6 +59,9 @@ internal sealed record ForeignRoute(string Prefix, string NextHop, string AsPath
 
     /// <summary>Null outside of the AS.</summary>
     public uint? LocalPref { get; init; }
+
+    /// <summary>The AS of the attribute OTC (RFC 9234).</summary>
+    public uint? OnlyTo { get; init; }
 
     /// <summary>Null where there is none, or the tool does not show it.</summary>
     public uint? PathId { get; init; }

@@ -14,6 +14,8 @@ internal sealed class FrrSpeaker(InteropBed bed) : ForeignSpeaker(bed)
              neighbor {address} timers connect 1
              neighbor {address} advertisement-interval 0
             {(peer.IsUs && config.Password is { } p ? $" neighbor {address} password {p}" : "")}
+            {(peer.IsUs && config.Role is { } role ? $" neighbor {address} local-role {role}" : "")}
+            {(peer.IsUs && config.OverIpv6 && address == peer.V6 ? $" neighbor {address} capability extended-nexthop" : "")}
             """;
         string Family(string name, Func<ForeignNeighbour, string> address, IEnumerable<string> routes) => $"""
              address-family {name} unicast
@@ -36,8 +38,8 @@ internal sealed class FrrSpeaker(InteropBed bed) : ForeignSpeaker(bed)
              bgp graceful-restart
              bgp graceful-restart preserve-fw-state
              bgp graceful-restart restart-time 60
-            {string.Join('\n', config.Neighbours.SelectMany(n => (string[])[Neighbour(n, n.V4), Neighbour(n, n.V6)]))}
-            {Family("ipv4", n => n.V4, V4(config.Routes))}
+            {string.Join('\n', config.Neighbours.SelectMany(n => (string[])[n.IsUs && config.OverIpv6 ? "" : Neighbour(n, n.V4), Neighbour(n, n.V6)]))}
+            {Family("ipv4", n => n.IsUs && config.OverIpv6 ? n.V6 : n.V4, V4(config.Routes))}
             {Family("ipv6", n => n.V6, V6(config.Routes))}
             route-map marks permit 10
              set community {config.Community}
@@ -64,6 +66,7 @@ internal sealed class FrrSpeaker(InteropBed bed) : ForeignSpeaker(bed)
         {
             Originator = path.TryGetProperty("originatorId", out var originator) ? originator.GetString()! : "",
             Clusters = path.TryGetProperty("clusterList", out var clusters) ? string.Join(' ', clusters.GetProperty("list").EnumerateArray().Select(c => c.GetString())) : "",
+            OnlyTo = path.TryGetProperty("otc", out var otc) ? otc.GetUInt32() : null,
             LocalPref = path.TryGetProperty("locPrf", out var preference) ? preference.GetUInt32() : null,
             PathId = path.TryGetProperty("addpathRxId", out var id) ? id.GetUInt32() : null,
         };

@@ -39,6 +39,11 @@ internal sealed class GoBgpSpeaker(InteropBed bed) : ForeignSpeaker(bed)
                 [neighbors.afi-safis.add-paths.config]
                   receive = {(peer.IsUs && config.AddPaths ? "true" : "false")}
                   send-max = {(peer.IsUs && config.AddPaths ? 8 : 0)}
+            {(peer.IsUs && config.OverIpv6 ? """
+              [[neighbors.afi-safis]]
+                [neighbors.afi-safis.config]
+                  afi-safi-name = "ipv4-unicast"
+            """ : "")}
 
             """;
         await WriteAsync("gobgp.toml", $"""
@@ -46,7 +51,7 @@ internal sealed class GoBgpSpeaker(InteropBed bed) : ForeignSpeaker(bed)
               as = {config.As}
               router-id = "192.0.2.2"
               local-address-list = ["192.0.2.2", "fd00:192::2"]
-            {string.Join('\n', config.Neighbours.SelectMany(n => (string[])[Neighbour(n, n.V4, "ipv4-unicast"), Neighbour(n, n.V6, "ipv6-unicast")]))}
+            {string.Join('\n', config.Neighbours.SelectMany(n => (string[])[n.IsUs && config.OverIpv6 ? "" : Neighbour(n, n.V4, "ipv4-unicast"), Neighbour(n, n.V6, "ipv6-unicast")]))}
             """);
         Run("gobgpd.log", ["/usr/bin/gobgpd", "-f", Path.Combine(Folder, "gobgp.toml"), "--api-hosts", "127.0.0.1:" + Port, .. config.IsRestart ? (string[])["-r"] : []]);
         await InteropBed.UntilAsync(async () => (await AskAsync("gobgp", "-p", Port, "global")).Contains("AS:", StringComparison.Ordinal), () => Task.FromResult("gobgpd is up"));

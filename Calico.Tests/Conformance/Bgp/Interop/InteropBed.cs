@@ -34,6 +34,7 @@ internal sealed class InteropBed : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("calico-interop-").FullName;
     private readonly TestNamespaces _world = new();
     private Process? _speaker;
+    private bool _isOverIpv6;
     private readonly List<Feeder> _feeders = [];
 
     public string Ours { get; private set; } = "";
@@ -71,8 +72,9 @@ internal sealed class InteropBed : IAsyncDisposable
         }
         await File.WriteAllTextAsync(Path.Combine(_folder, "speaker.yaml"), config.Resources());
         File.Delete(Socket);
-        _speaker = Start(Ours, LogFile, "env", "CALICO_BGP_SECRETS_DIR=" + Path.Combine(_folder, "secrets"), Artifacts.Node(), "bgp",
-            "--config", Path.Combine(_folder, "speaker.yaml"), "--node", "router", "--no-fib", "--socket", Socket);
+        _isOverIpv6 = config.OverIpv6;
+        _speaker = Start(Ours, LogFile, ["env", "CALICO_BGP_SECRETS_DIR=" + Path.Combine(_folder, "secrets"), Artifacts.Node(), "bgp",
+            "--config", Path.Combine(_folder, "speaker.yaml"), "--node", "router", "--socket", Socket, .. config.HasKernel ? (string[])[] : ["--no-fib"]]);
     }
 
     public async Task<Feeder> FeedAsync(int host, uint asn, params FeederSession[] sessions)
@@ -97,7 +99,7 @@ internal sealed class InteropBed : IAsyncDisposable
     public async Task<IReadOnlyList<JsonElement>> ListAsync(string what, string prefix)
     {
         using var runner = new CalicoctlRunner();
-        var result = await runner.RunAsync(["bgp", what, Cidr.Parse(prefix).IsV4 ? "192.0.2.2" : "fd00:192::2", prefix, "-o", "json", "--socket", Socket]);
+        var result = await runner.RunAsync(["bgp", what, Cidr.Parse(prefix).IsV4 && !_isOverIpv6 ? "192.0.2.2" : "fd00:192::2", prefix, "-o", "json", "--socket", Socket]);
         return result.ExitCode == 0 ? [.. JsonDocument.Parse(result.Out).RootElement.EnumerateArray()] : [];
     }
 
@@ -127,7 +129,7 @@ internal sealed class InteropBed : IAsyncDisposable
         Assert.Fail("never: " + await what());
     }
 
-    private static async Task IpAsync(params string[] arguments)
+    public static async Task IpAsync(params string[] arguments)
     {
         var (status, _, errors) = await ChildProcess.RunAsync(["ip", .. arguments]);
         Assert.True(status == 0, $"ip {string.Join(' ', arguments)}: {errors}");
