@@ -80,7 +80,7 @@ public static class NodeSystem
         var links = system.ActorOf(LinkWriterActor.Props(ports.Host).WithDispatcher(DispatcherNames.KernelWriter), "links");
         var registry = system.ActorOf(RegistryActor.Props(options.JournalDirectory, options.Routes.InterfacePrefix, ports.Host, routes, lease), "registry");
         var enforcer = system.ActorOf(EnforcerActor.Props(upstream, registry, ports.OpenNft, options.Rules), "enforcer");
-        var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, registry, routes, options.Routing), "routing");
+        var routing = system.ActorOf(RoutingActor.Props(options.Node, options.Routes.InterfacePrefix, ports.Host, upstream, lease, registry, routes, options.Routing, links), "routing");
         var bfd = system.ActorOf(BfdActor.Props(() => BfdThread.Start(ports.Host), ports.Time), "bfd");
         var speaker = system.ActorOf(BgpSpeakerActor.Props(routing, ports.Time, bfd), "bgp");
         var facts = system.ActorOf(FactsActor.Props(options.Node, upstream), "facts");

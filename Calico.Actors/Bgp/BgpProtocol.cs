@@ -233,6 +233,9 @@ public sealed record PeerConfig
     /// <summary>The gateway of a host route to the peer (BGPPeer reachableBy); null: the machine's other routes lead there.</summary>
     public IpAddr? ReachableBy { get; init; }
 
+    /// <summary>The link that it is behind, if it is a workload of this node; null for everybody else.</summary>
+    public string? WorkloadInterface { get; init; }
+
     /// <summary>Families to exchange; None: that of the address, as Calico's two BIRDs do.</summary>
     public Families Families { get; init; }
 

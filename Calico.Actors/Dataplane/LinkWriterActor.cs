@@ -47,6 +47,14 @@ public static class LinkProtocol
 
     public sealed record Activated(long RequestId) : ILocalMessage;
 
+    /// <summary>
+    /// All addresses of this node that are to be on workloads' links (localWorkloadPeeringIPV4, …IPV6); not answered. A link that comes
+    /// later has its own as soon as it is open.
+    /// </summary>
+    /// <param name="Wanted">Links by name, each with an address.</param>
+    /// <param name="Prefix">That of the names of workloads' links.</param>
+    public sealed record AssignPeering(ImmutableSortedSet<(string Link, IpAddr Address)> Wanted, string Prefix) : ILocalMessage;
+
     public sealed record Unwire(long RequestId, string HostInterface) : ILocalMessage;
 
     public sealed record Unwired(long RequestId, bool WasThere) : ILocalMessage;
@@ -80,12 +88,18 @@ public sealed class LinkWriterActor : ReceiveActor
     private readonly ILinkTable _links;
     private readonly ISysctl _sysctl;
     private readonly WorkloadWiring _wiring;
+    private readonly PeeringAddresses _peering;
     private readonly ILoggingAdapter _log = Context.GetLogger();
 
-    public static Props Props(INetworkNamespace host) => Akka.Actor.Props.Create(() => new LinkWriterActor(host));
-
-    public LinkWriterActor(INetworkNamespace host)
+    public static Props Props(INetworkNamespace host)
     {
+        var peering = new PeeringAddresses();
+        return Akka.Actor.Props.Create(() => new LinkWriterActor(host, peering));
+    }
+
+    public LinkWriterActor(INetworkNamespace host, PeeringAddresses peering)
+    {
+        _peering = peering;
         _links = host.OpenLinks();
         _sysctl = host.OpenSysctl();
         _wiring = new WorkloadWiring(_links, _sysctl);
@@ -101,6 +115,7 @@ public sealed class LinkWriterActor : ReceiveActor
         });
         Receive<LinkProtocol.Activate>(OnActivate);
         Receive<LinkProtocol.Unwire>(OnUnwire);
+        Receive<LinkProtocol.AssignPeering>(assign => _peering.Assign(_links, assign, e => _log.Warning("link: {Reason}", e.Message)));
         Receive<RemoveDoomed>(_ => OnRemoveDoomed());
         Receive<LinkProtocol.GetStatus>(_ => Sender.Tell(new LinkProtocol.Status(_links.WriteCount)));
     }
@@ -146,6 +161,8 @@ public sealed class LinkWriterActor : ReceiveActor
     private void OnActivate(LinkProtocol.Activate activate) => OrRefuse(() =>
     {
         _wiring.Activate(activate.HostInterface, activate.HostIndex, activate.Ipv6, activate.AllowSpoofing);
+        if (_peering.Concerns(activate.HostInterface))
+            _peering.Apply(_links, activate.HostInterface);
         if (activate.Routes is var (writer, change))
             writer.Tell(change, Sender);
         else

@@ -18,12 +18,16 @@ internal sealed class KernelNextHops : INextHopResolver
     /// <param name="routes">The main table; longest prefix first decides, then the lower metric.</param>
     /// <param name="links">Names by index, if a policy asks for them.</param>
     /// <param name="gateways">Of single addresses: as routes to them, which are ours, would have it.</param>
-    public KernelNextHops(IEnumerable<Route> routes, IReadOnlyDictionary<int, string>? links = null, IReadOnlyDictionary<IpAddr, IpAddr>? gateways = null)
+    /// <param name="neighbours">The links of single addresses, likewise.</param>
+    public KernelNextHops(IEnumerable<Route> routes, IReadOnlyDictionary<int, string>? links = null, IReadOnlyDictionary<IpAddr, IpAddr>? gateways = null,
+        IEnumerable<(IpAddr Address, int Link)>? neighbours = null)
     {
         _routes = [.. routes.Where(Counts).OrderByDescending(r => r.Key.Destination.PrefixLength).ThenBy(r => r.Key.Metric)];
         _links = links;
         if (gateways is { Count: > 0 })
             _routes = [.. gateways.Select(g => RouteTo(g.Key, g.Value)).OfType<Route>(), .. _routes];
+        if (neighbours is not null)
+            _routes = [.. neighbours.Select(n => new Route(KernelRoutes.KeyOf(Cidr.Host(n.Address)), RouteKind.Unicast, RouteWriterOptions.CalicoProtocol, [new NextHop(null, n.Link)])), .. _routes];
     }
 
     // Null where the kernel would not take it either.
@@ -32,14 +36,14 @@ internal sealed class KernelNextHops : INextHopResolver
         : null;
 
     /// <summary>
-    /// Whether the event can have changed an answer; routes of ours, and links and routes of workloads, never do. IPv4
+    /// Whether the event can have changed an answer; routes of ours, and links that do not count, never do. IPv4
     /// routes that vanish with their link are not reported by the kernel, so a link's change counts.
     /// </summary>
-    public static bool MayChange(KernelEvent e, string workloadPrefix) => e switch
+    public static bool MayChange(KernelEvent e, Func<string, bool> counts) => e switch
     {
         KernelEvent.RouteChanged r => Counts(r.Route),
-        KernelEvent.LinkChanged l => !l.Link.Name.StartsWith(workloadPrefix, StringComparison.Ordinal),
-        KernelEvent.LinkRemoved l => !l.Name.StartsWith(workloadPrefix, StringComparison.Ordinal),
+        KernelEvent.LinkChanged l => counts(l.Link.Name),
+        KernelEvent.LinkRemoved l => counts(l.Name),
         KernelEvent.Overflow => true,
         _ => false,
     };

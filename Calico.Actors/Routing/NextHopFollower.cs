@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Akka.Actor;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
@@ -8,6 +9,12 @@ using Calico.Kernel.Namespaces;
 using Calico.Kernel.Routes;
 
 namespace Calico.Actors.Routing;
+
+/// <summary>Addresses that are reached as this node itself sees to, by routes of ours: by a gateway, or by a workload's link.</summary>
+internal sealed record KnownNeighbours(ImmutableSortedDictionary<IpAddr, IpAddr> Gateways, ImmutableSortedDictionary<IpAddr, string> Workloads)
+{
+    public static readonly KnownNeighbours None = new(ImmutableSortedDictionary<IpAddr, IpAddr>.Empty, ImmutableSortedDictionary<IpAddr, string>.Empty);
+}
 
 /// <summary>
 /// How BGP's next hops are reached, as the kernel's other routes say, read again when they change. Owned by one actor: it
@@ -32,15 +39,15 @@ internal sealed class NextHopFollower : IDisposable
     private readonly CancellationTokenSource _stopped = new();
     private KernelNextHops _now;
     private bool _withInterfaces;
-    private IReadOnlyDictionary<IpAddr, IpAddr>? _gateways;
+    private volatile KnownNeighbours _neighbours;
 
     /// <param name="host">The namespace whose routes count.</param>
     /// <param name="workloadPrefix">Links of workloads, whose changes do not matter.</param>
     /// <param name="withInterfaces">Whether a policy may ask for the name of the interface.</param>
-    /// <param name="gateways">Of addresses that are reached by one of their own, as <see cref="Reach"/> changes them.</param>
-    public NextHopFollower(INetworkNamespace host, string workloadPrefix, bool withInterfaces, IReadOnlyDictionary<IpAddr, IpAddr>? gateways = null)
+    /// <param name="neighbours">As <see cref="Reach"/> changes them.</param>
+    public NextHopFollower(INetworkNamespace host, string workloadPrefix, bool withInterfaces, KnownNeighbours? neighbours = null)
     {
-        _gateways = gateways;
+        _neighbours = neighbours ?? KnownNeighbours.None;
         _workloadPrefix = workloadPrefix;
         _withInterfaces = withInterfaces;
         _routes = host.OpenRoutes();
@@ -58,7 +65,7 @@ internal sealed class NextHopFollower : IDisposable
 
     /// <summary>From now on the owner gets ticks, and <see cref="KernelWatch.Failed"/> if there can be no more.</summary>
     public void Start(IActorRef owner) => _ = KernelWatch.FollowAsync(_monitor, owner,
-        events => events.Any(e => KernelNextHops.MayChange(e, _workloadPrefix)) ? Tick.Seen : null, _stopped.Token);
+        events => events.Any(e => KernelNextHops.MayChange(e, Counts)) ? Tick.Seen : null, _stopped.Token);
 
     /// <summary>Returns what to tell the speaker, if anything.</summary>
     public BgpProtocol.NextHopsChanged? Heard(Tick tick, ITimerScheduler timers)
@@ -79,10 +86,12 @@ internal sealed class NextHopFollower : IDisposable
         return Look();
     }
 
-    /// <summary>From now on these addresses are reached by these gateways; returns what to tell the speaker, if that is new.</summary>
-    public BgpProtocol.NextHopsChanged? Reach(IReadOnlyDictionary<IpAddr, IpAddr> gateways)
+    /// <summary>From now on these addresses are reached in their own ways; returns what to tell the speaker, if that is new.</summary>
+    public BgpProtocol.NextHopsChanged? Reach(KnownNeighbours neighbours)
     {
-        _gateways = gateways;
+        if (_neighbours.Gateways.SequenceEqual(neighbours.Gateways) && _neighbours.Workloads.SequenceEqual(neighbours.Workloads))
+            return null;
+        _neighbours = neighbours;
         return Look();
     }
 
@@ -95,6 +104,9 @@ internal sealed class NextHopFollower : IDisposable
         _stopped.Dispose();
     }
 
+    // Links of workloads come and go, and only those of peers lead anywhere.
+    private bool Counts(string link) => !link.StartsWith(_workloadPrefix, StringComparison.Ordinal) || _neighbours.Workloads.ContainsValue(link);
+
     private BgpProtocol.NextHopsChanged? Look()
     {
         var now = Read();
@@ -104,5 +116,6 @@ internal sealed class NextHopFollower : IDisposable
         return Everything;
     }
 
-    private KernelNextHops Read() => new(_routes.Dump(new RouteFilter()), _withInterfaces ? _links.Dump().ToDictionary(l => l.Index, l => l.Name) : null, _gateways);
+    private KernelNextHops Read() => new(_routes.Dump(new RouteFilter()), _withInterfaces ? _links.Dump().ToDictionary(l => l.Index, l => l.Name) : null, _neighbours.Gateways,
+        _neighbours.Workloads.Select(w => (w.Key, _links.Find(w.Value)?.Index ?? 0)).Where(w => w.Item2 > 0));
 }

@@ -93,6 +93,7 @@ internal sealed class PeerExpansion
                 Add(new PeerDraft(Session("Local_Workload", resource, target, null, spec.LocalASNumber) with
                 {
                     Passive = true,
+                    WorkloadInterface = workload.Spec.InterfaceName,
                     AllowedOwnAs = spec.NumAllowedLocalASNumbers ?? 0,
                     TtlSecurityHops = null,
                 }, spec.Password, spec.Filters));

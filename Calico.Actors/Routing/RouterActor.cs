@@ -47,7 +47,7 @@ internal sealed class RouterActor : ReceiveActor, IWithTimers
             if (_peerRoutes.Take(c.Config) is not { } change)
                 return;
             _writer.Tell(change);
-            if (_nextHops.Reach(_peerRoutes.Gateways) is { } news)
+            if (_nextHops.Reach(KnownNeighbours.None with { Gateways = _peerRoutes.Gateways }) is { } news)
                 _speaker.Tell(news);
         });
         Receive<BgpProtocol.BestRoutesChanged>(OnBest);

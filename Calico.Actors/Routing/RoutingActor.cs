@@ -40,6 +40,8 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     private readonly IActorRef _lease;
     private readonly IActorRef _registry;
     private readonly IActorRef _writer;
+    private readonly IActorRef _links;
+    private readonly string _workloadPrefix;
     private readonly RoutingIntroductions _introduced;
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly RoutingOptions _options;
@@ -60,15 +62,15 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
     public ITimerScheduler Timers { get; set; } = null!;
 
     public static Props Props(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer,
-        RoutingOptions? options = null)
+        RoutingOptions? options = null, IActorRef? links = null)
     {
         var introduced = new RoutingIntroductions();
         var chosen = options ?? new RoutingOptions();
-        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, registry, writer, chosen, introduced));
+        return Akka.Actor.Props.Create(() => new RoutingActor(node, workloadPrefix, host, upstream, lease, registry, writer, links ?? ActorRefs.Nobody, chosen, introduced));
     }
 
     public RoutingActor(string node, string workloadPrefix, INetworkNamespace host, IActorRef upstream, IActorRef lease, IActorRef registry, IActorRef writer,
-        RoutingOptions options, RoutingIntroductions introduced)
+        IActorRef links, RoutingOptions options, RoutingIntroductions introduced)
     {
         _introduced = introduced;
         _options = options;
@@ -83,7 +85,9 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         _lease = lease;
         _registry = registry;
         _writer = writer;
-        _nextHops = new NextHopFollower(host, workloadPrefix, withInterfaces: false, introduced.PeerRoutes.Gateways);
+        _links = links;
+        _workloadPrefix = workloadPrefix;
+        _nextHops = new NextHopFollower(host, workloadPrefix, withInterfaces: false, Neighbours);
 
         Receive<UpstreamProtocol.ResourcesChanged>(OnResources);
         Receive<UpstreamProtocol.MembersChanged>(m => GiveUp(_presence.Learn(m.Members.Select(member => member.Node))));
@@ -217,16 +221,23 @@ public sealed class RoutingActor : ReceiveActor, IWithTimers
         Configure();
     }
 
+    private KnownNeighbours Neighbours => new(_introduced.PeerRoutes.Gateways, _introduced.WorkloadPeers.Links);
+
     // A mounted file is nearer than the API server.
     private static Func<string, string, string?> SecretOf(SecretFiles files, KubeSecrets secrets) => (name, key) => files.Read(name, key) ?? secrets.Read(name, key);
 
     private void Configure()
     {
         _configurator.Configure();
-        if (_introduced.Configuration is not { } configuration || _introduced.PeerRoutes.Take(configuration.Config) is not { } change)
+        if (_introduced.Configuration is not { Config: var config })
             return;
-        _writer.Tell(change);
-        TellNextHops(_nextHops.Reach(_introduced.PeerRoutes.Gateways));
+        var routes = _introduced.PeerRoutes.Take(config);
+        var addresses = _introduced.WorkloadPeers.Take(config, _resources.Inputs.Global, _workloadPrefix);
+        if (routes is not null)
+            _writer.Tell(routes);
+        if (addresses is not null)
+            _links.Tell(addresses);
+        TellNextHops(_nextHops.Reach(Neighbours));
     }
 
     private bool TryTake(ResourceKey key, FeedItem item)

@@ -26,5 +26,8 @@ public sealed class RoutingIntroductions
     /// <summary>Wanted of the writer.</summary>
     public PeerRoutes PeerRoutes { get; } = new();
 
+    /// <summary>Told to the writer of links.</summary>
+    public WorkloadPeers WorkloadPeers { get; } = new();
+
     public void Tell(BgpProtocol.IBgpMessage message) => Speaker.Tell(message);
 }

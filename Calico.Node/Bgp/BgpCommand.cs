@@ -28,15 +28,27 @@ internal static class BgpCommand
         {
             Description = "Answer 'calicoctl bgp --socket PATH' on this Unix socket, which only root can open. Costs about 20 MiB.",
         };
+        var metrics = new Option<string?>("--metrics")
+        {
+            Description = "Show Prometheus the metrics of the sessions at /metrics of this [ADDRESS:]PORT, such as 9091 or 192.0.2.1:9091.",
+        };
+        metrics.Validators.Add(result =>
+        {
+            if (result.Tokens.Count == 1 && !SpeakerMetrics.TryParse(result.Tokens[0].Value, out _))
+                result.AddError($"--metrics is '{result.Tokens[0].Value}' and must be PORT, ADDRESS:PORT or [ADDRESS]:PORT, with a port of 1 to 65535");
+        });
         var severity = new Option<string>("--log-severity") { Description = "Debug, Info, Warning, Error or Fatal.", DefaultValueFactory = _ => "Info" };
         severity.AcceptOnlyFromAmong("Debug", "Info", "Warning", "Error", "Fatal");
-        var command = new Command("bgp", "Run a BGP speaker alone, from a file of resources: a route reflector or router outside the cluster.") { config, node, noFib, socket, severity };
+        var command = new Command("bgp", "Run a BGP speaker alone, from a file of resources: a route reflector or router outside the cluster.") { config, node, noFib, socket, metrics, severity };
         command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(config)!, parsed.GetValue(node)!, !parsed.GetValue(noFib),
-            parsed.GetValue(socket), parsed.GetValue(severity)!, cancellation));
+            new Windows(parsed.GetValue(socket), parsed.GetValue(metrics)), parsed.GetValue(severity)!, cancellation));
         return command;
     }
 
-    private static async Task<int> RunAsync(string file, string node, bool hasFib, string? socket, string severity, CancellationToken cancellation)
+    // Where others can look in; null for nowhere.
+    private readonly record struct Windows(string? Socket, string? Metrics);
+
+    private static async Task<int> RunAsync(string file, string node, bool hasFib, Windows windows, string severity, CancellationToken cancellation)
     {
         Logs.Open(severity);
         try
@@ -45,7 +57,7 @@ internal static class BgpCommand
             var stamp = StampOf(file);
             var surroundings = Surroundings();
             var config = SpeakerFile.Load(file, node, surroundings);
-            await RunAsync(file, stamp, node, surroundings, hasFib, socket, config, cancellation);
+            await RunAsync(file, stamp, node, surroundings, hasFib, windows, config, cancellation);
             return 0;
         }
         catch (SpeakerFileException e)
@@ -58,6 +70,11 @@ internal static class BgpCommand
         {
             return 0;
         }
+        catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException)
+        {
+            Log.Fatal("bgp: {Problem}", e.Message);
+            return 1;
+        }
         catch (Exception e)
         {
             Log.Fatal(e, "the speaker has to give up");
@@ -69,14 +86,17 @@ internal static class BgpCommand
         }
     }
 
-    private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, RoutingOptions surroundings, bool hasFib, string? socket, SpeakerConfig config, CancellationToken cancellation)
+    private static async Task RunAsync(string file, (DateTime Written, long Length) stamp, string node, RoutingOptions surroundings, bool hasFib, Windows windows, SpeakerConfig config, CancellationToken cancellation)
     {
         using var here = NetworkNamespace.OpenCurrent();
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var refs = SpeakerSystem.Start(new SpeakerOptions(hasFib ? here : null, here, TimeProvider.System, SerilogLogger.Hocon));
         refs.System.RegisterOnTermination(stopping.Cancel);
         refs.Router.Tell(new BgpProtocol.ConfigureSpeaker(config));
-        await using var status = socket is null ? null : await StatusServer.StartAsync(socket, refs.Speaker, refs.Bfd);
+        if (windows != default)
+            SpeakerMetrics.Register(refs.Speaker, refs.Bfd);
+        await using var status = windows.Socket is { } socket ? await StatusServer.StartAsync(socket, refs.Speaker, refs.Bfd) : null;
+        await using var metrics = SpeakerMetrics.TryParse(windows.Metrics ?? "", out var endpoint) ? await SpeakerMetrics.StartAsync(endpoint) : null;
         Log.Information("bgp: {Node} is AS {As} with {Peers} peers on {Addresses}, port {Port}", node, config.LocalAs, config.Peers.Length,
             string.Join(", ", config.ListenAddresses), config.ListenPort);
         using var asked = new SemaphoreSlim(0);

@@ -52,12 +52,7 @@ internal static class AgentMetrics
         });
         await Try(async () => IpamMetrics.Show(await agent.LeaseAsync(), await agent.PoolsAsync()));
         IpamMetrics.Show(agent.Ipam.Figures);
-        await Try(async () =>
-        {
-            var peers = (await agent.BgpAsync()).Peers;
-            BgpMetrics.Show(peers);
-            BfdMetrics.Show(peers);
-        });
+        await Try(async () => SpeakerMetrics.Show((await agent.BgpAsync()).Peers));
     }
 
     private static async Task Try(Func<Task> read)

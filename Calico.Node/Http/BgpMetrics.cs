@@ -1,6 +1,7 @@
 using System.Globalization;
 using Calico.Actors.Bgp;
 using Calico.Core.Bgp.Session;
+using Calico.Kernel.Sockets;
 
 namespace Calico.Node.Http;
 
@@ -21,6 +22,8 @@ internal static class BgpMetrics
     private static readonly SeriesSet Notifications = SeriesSet.Counter("calico_bgp_peer_notifications_total", "NOTIFICATION messages by error code and subcode.", [.. Ways, "code", "subcode"]);
     private static readonly SeriesSet Faulty = SeriesSet.Counter("calico_bgp_peer_faulty_updates_total", "UPDATE messages with faults that did not end the session, by what became of them (RFC 7606).", [.. OfPeer, "treatment"]);
 
+    private static readonly SeriesSet Dropped = SeriesSet.Counter("calico_tcp_dropped_segments_total", "TCP segments that the kernel dropped in this network namespace before BGP saw them, by what was wrong with them.", "reason");
+
     public static void Show(IReadOnlyCollection<PeerStatus> peers)
     {
         IEnumerable<(string[], double)> Each(Func<PeerStatus, double> value) => peers.Select(p => (Of(p), value(p)));
@@ -35,6 +38,9 @@ internal static class BgpMetrics
         Notifications.Replace(peers.SelectMany(p => p.Counters.Notifications.Select(n =>
             (Of(p, n.IsSent ? "sent" : "received", Number((int)n.Code), Number(n.Subcode)), (double)n.Count))));
         Faulty.Replace(peers.SelectMany(p => ((string[], double)[])[(Of(p, "treat-as-withdraw"), p.Counters.TreatedAsWithdrawn), (Of(p, "attribute-discard"), p.Counters.AttributesDiscarded)]));
+        var dropped = TcpDrops.Read();
+        Dropped.Replace([(["password-missing"], dropped.PasswordMissing), (["password-unexpected"], dropped.PasswordUnexpected),
+            (["password-wrong"], dropped.PasswordWrong), (["too-far"], dropped.TooFar)]);
     }
 
     private static string[] Of(PeerStatus peer, params string[] more) => [peer.Name, peer.Address.ToString(), .. more];

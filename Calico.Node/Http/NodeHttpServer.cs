@@ -76,7 +76,7 @@ internal sealed class NodeHttpServer : IAsyncDisposable
         await context.Response.WriteAsync((fault ?? good) + "\n", context.RequestAborted);
     }
 
-    private static Task NotFound(HttpContext context)
+    internal static Task NotFound(HttpContext context)
     {
         context.Response.StatusCode = StatusCodes.Status404NotFound;
         return Task.CompletedTask;

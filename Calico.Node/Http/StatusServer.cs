@@ -27,13 +27,13 @@ internal sealed class StatusServer : IAsyncDisposable
 
     /// <summary>The agent's: everything.</summary>
     public static Task<StatusServer> StartAsync(AgentOptions options, AgentState agent) =>
-        StartAsync(options.StatusSocket, new BgpPages(agent.Speaker, agent.Bfd).All.Append(new("/status", _ => StatusAsync(agent))), withMetrics: true);
+        StartAsync(options.StatusSocket, new BgpPages(agent.Speaker, agent.Bfd).All.Append(new("/status", _ => StatusAsync(agent))));
 
     /// <summary>That of a speaker alone.</summary>
     /// <exception cref="IOException">The socket cannot be made.</exception>
-    public static Task<StatusServer> StartAsync(string socket, IActorRef speaker, IActorRef bfd) => StartAsync(socket, new BgpPages(speaker, bfd).All, withMetrics: false);
+    public static Task<StatusServer> StartAsync(string socket, IActorRef speaker, IActorRef bfd) => StartAsync(socket, new BgpPages(speaker, bfd).All);
 
-    private static async Task<StatusServer> StartAsync(string socket, IEnumerable<KeyValuePair<string, Func<HttpContext, Task<object>>>> pages, bool withMetrics)
+    private static async Task<StatusServer> StartAsync(string socket, IEnumerable<KeyValuePair<string, Func<HttpContext, Task<object>>>> pages)
     {
         File.Delete(socket);
         var all = pages.ToDictionary(StringComparer.Ordinal);
@@ -46,7 +46,7 @@ internal sealed class StatusServer : IAsyncDisposable
         });
         var app = builder.Build();
         app.Run(context => context.Request.Path.Value is { } path && all.TryGetValue(path, out var page) ? AnswerAsync(context, page)
-            : withMetrics && context.Request.Path == "/metrics" ? NodeHttpServer.MetricsAsync(context)
+            : context.Request.Path == "/metrics" ? NodeHttpServer.MetricsAsync(context)
             : FailAsync(context, StatusCodes.Status404NotFound, $"there is no {context.Request.Path}"));
         await app.StartAsync();
         File.SetUnixFileMode(socket, UnixFileMode.UserRead | UnixFileMode.UserWrite);

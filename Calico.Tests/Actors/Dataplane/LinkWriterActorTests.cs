@@ -69,6 +69,46 @@ public class LinkWriterActorTests : NodeActorFixture
     }
 
     [Fact]
+    public async Task The_nodes_peering_address_is_on_the_links_that_want_it_and_on_no_other()
+    {
+        IEnumerable<string> On(string name) => Links.DumpAddresses(Links.Find(name)!.Index).Select(a => $"{a.Address} {a.Scope}").Order();
+        void Assign(params (string, string)[] wanted) =>
+            _writer.Tell(new LinkProtocol.AssignPeering([.. wanted.Select(w => (w.Item1, IpAddr.Parse(w.Item2)))], "cali"), TestActor);
+        async Task Done()
+        {
+            _writer.Tell(new LinkProtocol.GetStatus(), TestActor);
+            await ExpectMsgAsync<LinkProtocol.Status>();
+        }
+        await WireAsync("cali1", "eth0");
+        var cali2 = await WireAsync("cali2", "eth1");
+        await WireAsync("other", "eth2");
+        // Of an earlier life, and one that is nobody's business.
+        Links.AddAddress(new LinkAddress(cali2.HostIndex, Cidr.Parse("169.254.1.8/32")));
+        Links.AddAddress(new LinkAddress(Links.Find("other")!.Index, Cidr.Parse("169.254.1.8/32")));
+
+        Assign(("cali1", "169.254.1.9"), ("cali1", "fd00::9"), ("cali3", "169.254.1.9"));
+        await Done();
+        Assert.Equal(["169.254.1.9/32 Link", "fd00::9/128 Universe"], On("cali1"));
+        Assert.Empty(On("cali2"));
+        Assert.Single(On("other"));
+
+        // One that comes later.
+        var cali3 = await WireAsync("cali3", "eth3");
+        _writer.Tell(new LinkProtocol.Activate(3, "cali3", cali3.HostIndex, Ipv6: false), TestActor);
+        await ExpectMsgAsync<LinkProtocol.Activated>();
+        Assert.Equal(["169.254.1.9/32 Link"], On("cali3"));
+
+        Assign(("cali3", "169.254.1.10"));
+        await Done();
+        Assert.Empty(On("cali1"));
+        Assert.Equal(["169.254.1.10/32 Link"], On("cali3"));
+        var writes = Links.WriteCount;
+        Assign(("cali3", "169.254.1.10"));
+        await Done();
+        Assert.Equal(writes, Links.WriteCount);
+    }
+
+    [Fact]
     public async Task What_is_to_go_while_the_writer_is_busy_goes_in_one_request()
     {
         _busy = (await WireAsync("busy", "eth0")).HostIndex;

@@ -74,7 +74,7 @@ internal sealed class InteropBed : IAsyncDisposable
         File.Delete(Socket);
         _isOverIpv6 = config.OverIpv6;
         _speaker = Start(Ours, LogFile, ["env", "CALICO_BGP_SECRETS_DIR=" + Path.Combine(_folder, "secrets"), Artifacts.Node(), "bgp",
-            "--config", Path.Combine(_folder, "speaker.yaml"), "--node", "router", "--socket", Socket, .. config.HasKernel ? (string[])[] : ["--no-fib"]]);
+            "--config", Path.Combine(_folder, "speaker.yaml"), "--node", "router", "--metrics", "127.0.0.1:9091", "--socket", Socket, .. config.HasKernel ? (string[])[] : ["--no-fib"]]);
     }
 
     public async Task<Feeder> FeedAsync(int host, uint asn, params FeederSession[] sessions)
@@ -102,6 +102,10 @@ internal sealed class InteropBed : IAsyncDisposable
         var result = await runner.RunAsync(["bgp", what, Cidr.Parse(prefix).IsV4 && !_isOverIpv6 ? "192.0.2.2" : "fd00:192::2", prefix, "-o", "json", "--socket", Socket]);
         return result.ExitCode == 0 ? [.. JsonDocument.Parse(result.Out).RootElement.EnumerateArray()] : [];
     }
+
+    /// <summary>What Prometheus would read of our speaker.</summary>
+    public async Task<string> MetricsAsync() => (await ChildProcess.RunAsync("ip", "netns", "exec", Ours, "bash", "-c",
+        "exec 3<>/dev/tcp/127.0.0.1/9091 && printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3")).Item2;
 
     /// <summary>Our sessions, as calicoctl shows them.</summary>
     public async Task<string> PeersAsync()

@@ -17,6 +17,9 @@ internal sealed record OurConfig
     /// <summary>What we are to the foreign speaker (RFC 9234).</summary>
     public string? Role { get; init; }
 
+    /// <summary>The foreign speaker is a neighbour without routers between (RFC 5082).</summary>
+    public bool HasTtlSecurity { get; init; }
+
     /// <summary>Routes go into the kernel of the namespace.</summary>
     public bool HasKernel { get; init; }
 
@@ -49,6 +52,7 @@ internal sealed record OurConfig
         spec:
           peerIP: "{{address}}"
           asNumber: {{asn}}
+          {{(isForeign && HasTtlSecurity ? "ttlSecurity: 1" : "")}}
           {{(isForeign && Password is not null ? "password: {secretKeyRef: {name: s, key: key}}" : "")}}
         """;
 }
