@@ -143,9 +143,18 @@ internal static class BgpCommand
         return read.Problems.Count == 0 ? options : throw new SpeakerFileException(string.Join('\n', read.Problems));
     }
 
+    // Of what a link leads to: a mounted ConfigMap is changed by turning a link, and a link itself never looks different.
     private static (DateTime Written, long Length) StampOf(string file)
     {
-        var info = new FileInfo(file);
-        return info.Exists ? (info.LastWriteTimeUtc, info.Length) : default;
+        try
+        {
+            var info = new FileInfo(file);
+            info = info.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? info;
+            return info.Exists ? (info.LastWriteTimeUtc, info.Length) : default;
+        }
+        catch (IOException)
+        {
+            return default;
+        }
     }
 }
