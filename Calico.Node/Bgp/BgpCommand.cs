@@ -45,6 +45,11 @@ internal static class BgpCommand
             var stamp = StampOf(file);
             var surroundings = Surroundings();
             var config = SpeakerFile.Load(file, node, surroundings);
+            // Before the first word to a peer: a speaker that runs already must not lose its sessions to one that was started by mistake.
+            if (socket is not null && StatusServer.WhyNot(socket) is { } why)
+                throw new SpeakerFileException($"--socket {socket}: {why}");
+            if (SpeakerSystem.TakenBy(config).ToList() is { Count: > 0 } taken)
+                throw new SpeakerFileException($"another process listens on port {config.ListenPort} of {string.Join(" and ", taken)}; stop that first, or set another listenPort");
             await RunAsync(file, stamp, node, surroundings, hasFib, socket, config, cancellation);
             return 0;
         }

@@ -72,6 +72,38 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task One_that_is_started_twice_says_so_and_takes_nothing_from_the_first()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await StartAsync(Peers(2));
+        await _left.Start(["10.65.2.0/26"]);
+        await UntilAsync(_left, "show protocols calico", "Established");
+        var since = await SinceAsync(_left);
+
+        Assert.Contains("another process answers there", await FailAsync("--socket", Socket), StringComparison.Ordinal);
+        Assert.Contains($"another process listens on port 1179 of {Address(1)}", await FailAsync(), StringComparison.Ordinal);
+
+        Assert.Equal(since, await SinceAsync(_left));
+        Assert.Contains($"\t{Address(2)}\t65002\tEstablished\t", await CalicoctlAsync("peers"), StringComparison.Ordinal);
+    }
+
+    private async Task<string> FailAsync(params string[] args)
+    {
+        using var second = Process.Start(new ProcessStartInfo(Artifacts.Node(), ["bgp", "--config", ConfigFile, "--node", "router", "--no-fib", .. args]) { RedirectStandardError = true })!;
+        try
+        {
+            var said = await second.StandardError.ReadToEndAsync().WaitAsync(TimeSpan.FromSeconds(20));
+            await second.WaitForExitAsync();
+            Assert.Equal(1, second.ExitCode);
+            return said;
+        }
+        finally
+        {
+            second.Kill();
+        }
+    }
+
+    [SkippableFact]
     public async Task Calicoctl_shows_its_sessions_its_routes_and_why_it_chose_them()
     {
         Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
