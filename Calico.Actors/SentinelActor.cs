@@ -18,6 +18,9 @@ public sealed class SentinelActor : ReceiveActor
             Context.Watch(actor);
         Receive<Terminated>(gone =>
         {
+            // Whoever stops the system stops these, too, in no order.
+            if (CoordinatedShutdown.Get(Context.System).ShutdownReason is not null)
+                return;
             log.Error("{Actor} has stopped for good; {System} ends", gone.ActorRef.Path, Context.System.Name);
             _ = Context.System.Terminate();
         });

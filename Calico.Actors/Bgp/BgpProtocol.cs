@@ -78,7 +78,14 @@ public static class BgpProtocol
     /// Once, after the best routes that belong to it: all expected peers have sent all their routes, or the time for
     /// that is over. Routes of an earlier life that were not confirmed may be deleted now.
     /// </summary>
-    public sealed record InitialConvergence(bool Complete, ImmutableArray<string> Missing) : IEvent;
+    public sealed record InitialConvergence(bool Complete, ImmutableArray<string> Missing) : IEvent
+    {
+        private const int Named = 10;
+
+        /// <summary>The missing peers for a line of the log, which hundreds of names would make unreadable.</summary>
+        public string MissingText => Missing.Length <= Named ? string.Join(", ", Missing)
+            : $"{string.Join(", ", Missing.Take(Named))} and {Missing.Length - Named} more";
+    }
 
     /// <summary>
     /// A speaker has started and knows nothing yet: it wants next hops, routes to originate and its configuration. Told

@@ -19,6 +19,8 @@ namespace Calico.Actors.Bgp;
     Justification = "An actor is not disposed: PostStop releases what it owns")]
 internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
 {
+    private static readonly TimeSpan FailuresQuietTime = TimeSpan.FromSeconds(30);
+
     private readonly ILoggingAdapter _log = Context.GetLogger();
     private readonly ushort _index;
     private readonly IActorRef _rib;
@@ -27,6 +29,8 @@ internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
     private readonly Random _random = new();
     private readonly Dictionary<ConnectionId, BgpConnection> _connections = [];
     private readonly Lazy<SessionTimers> _timers;
+    private readonly RateLimitedLog _failures;
+    private DownReason? _told;
     private PeerConfig _peer;
     private SpeakerConfig _speaker;
     private SessionConfig _config;
@@ -42,6 +46,7 @@ internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
         (_index, _peer, _speaker, _rib, _counters, _time, _bfd) = (index, peer, speaker, rib, counters, time, bfd);
         _config = peer.ToSession(speaker, speaker.Restarting);
         _timers = new(() => new SessionTimers(Timers, time));
+        _failures = new(time, FailuresQuietTime);
 
         Receive<StartSession>(_ => Step(new SessionEvent.Start()));
         Receive<StopSession>(m => Step(new SessionEvent.Stop(m.CeaseSubcode, m.Text)));
@@ -360,14 +365,30 @@ internal sealed partial class BgpSessionActor : ReceiveActor, IWithTimers
 
     private void Report(SessionPhase before)
     {
-        if (_state.Phase != before && (_state.Phase == SessionPhase.Established || before == SessionPhase.Established))
-            _log.Info("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase,
-                _state.Down?.Sentence ?? "up");
+        if (_state.Phase == SessionPhase.Established && before != SessionPhase.Established)
+        {
+            _told = null;
+            _log.Info("bgp session {Peer}: {Before} -> {Phase}: up", _peer.Name, before, _state.Phase);
+        }
+        else if (before == SessionPhase.Established && _state.Phase != before)
+        {
+            _told = _state.LastDown;
+            _log.Info("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase, _state.LastDown?.Sentence);
+        }
+        else if (IsNews(_state.Down) && _failures.ShouldLog(out var suppressed))
+        {
+            _told = _state.Down;
+            _log.Warning("bgp session {Peer}: does not come up: {Reason} ({Suppressed} more since the last such line)", _peer.Name, _state.Down!.Sentence, suppressed);
+        }
         else
-            _log.Debug("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase,
-                _state.Down?.Sentence ?? "up");
+        {
+            _log.Debug("bgp session {Peer}: {Before} -> {Phase}: {Reason}", _peer.Name, before, _state.Phase, _state.Down?.Sentence ?? "up");
+        }
         TellSpeaker();
     }
+
+    // One that fails for the same reason again and again has said it.
+    private bool IsNews(DownReason? reason) => reason is not (null or DownReason.NotStarted or DownReason.WaitingForPeer or DownReason.Stopped) && reason != _told;
 
     private void TellSpeaker() => Context.Parent.Tell(new SessionChanged(_peer.Name, _state.Phase, _state.Since, _state.Down, _state.LastDown,
         _state.Stale != Families.None, !_state.Running)

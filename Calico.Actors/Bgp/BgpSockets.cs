@@ -49,6 +49,35 @@ internal static class BgpSockets
     /// <exception cref="SocketException">The address is not ours or the port is taken.</exception>
     public static Socket CreateListener(IpAddr address, ushort port)
     {
+        var socket = CreateBound(address, port);
+        try
+        {
+            socket.Listen(128);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Whether somebody listens there already; nobody else notices that we asked.</summary>
+    public static bool IsTaken(IpAddr address, ushort port)
+    {
+        try
+        {
+            CreateBound(address, port).Dispose();
+            return false;
+        }
+        catch (SocketException e)
+        {
+            return e.SocketErrorCode == SocketError.AddressAlreadyInUse;
+        }
+    }
+
+    private static Socket CreateBound(IpAddr address, ushort port)
+    {
         var socket = new Socket(FamilyOf(address), SocketType.Stream, ProtocolType.Tcp);
         try
         {
@@ -57,7 +86,6 @@ internal static class BgpSockets
             // The library's ReuseAddress sets SO_REUSEPORT too, and then a second speaker would share the port in silence.
             socket.SetRawSocketOption(SolSocket, SoReuseAddr, BitConverter.GetBytes(1));
             socket.Bind(new IPEndPoint(address.ToIPAddress(), port));
-            socket.Listen(128);
             return socket;
         }
         catch

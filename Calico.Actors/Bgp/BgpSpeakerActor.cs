@@ -237,7 +237,10 @@ public sealed class BgpSpeakerActor : ReceiveActor, IWithTimers
         }
         m.Socket.Dispose();
         if (session is null && _strangers.ShouldLog(out var suppressed))
-            _log.Warning("bgp connection from {Address} closed: no peer has this address ({Suppressed} more since the last such line)", m.Remote, suppressed);
+        {
+            _log.Warning("bgp connection from {Address} closed: {Why} ({Suppressed} more since the last such line)", m.Remote,
+                _config!.Withheld.Any(w => w.Peer.Address == m.Remote) ? "its session is held back" : "no peer has this address", suppressed);
+        }
     }
 
     private void OnPeersGone(BgpProtocol.PeersGone m)

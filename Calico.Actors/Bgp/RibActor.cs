@@ -223,13 +223,13 @@ internal sealed class RibActor : ReceiveActor, IWithTimers
 
     private void AnnounceConvergence()
     {
-        var missing = _convergence.Missing;
+        var converged = new BgpProtocol.InitialConvergence(_convergence.Missing.IsEmpty, _convergence.Missing);
         _convergence = _convergence with { Announced = true };
-        if (missing.IsEmpty)
+        if (converged.Complete)
             _log.Info("bgp converged: all expected peers sent their routes");
         else
-            _log.Warning("bgp convergence time is over, still missing {Peers}", string.Join(", ", missing));
-        _target.Tell(new BgpProtocol.InitialConvergence(missing.IsEmpty, missing), Context.Parent);
+            _log.Warning("bgp convergence time is over, still missing {Peers}", converged.MissingText);
+        _target.Tell(converged, Context.Parent);
         Context.Parent.Tell(new Converged());
     }
 

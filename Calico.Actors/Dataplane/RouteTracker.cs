@@ -8,6 +8,9 @@ namespace Calico.Actors.Dataplane;
 ///   wanted, not there   -> add          there, wanted differently -> replace
 ///   there, not wanted   -> remove; what was there before us only when every source has said all it knows
 /// </code>
+/// What peers tell takes no place that another's route has: theirs is the word of strangers, and a subnet or a default route of
+/// this machine may hang on it. Only what Calico's BIRD left there is taken over: this speaker is in its place. Workloads and blocks are
+/// ours, and whatever stands there is wrong.
 /// What a source has wanted and does not want any more is gone at once, however long others take to say all they know.
 /// A change costs what it changes, not the size of the table.
 /// </summary>
@@ -23,6 +26,9 @@ public sealed class RouteTracker
     // Routes that were there before anybody here wanted them; of no use once every source has said everything.
     private readonly HashSet<RouteKey> _adopted = [];
 
+    // Where a BIRD has a route.
+    private readonly HashSet<RouteKey> _birds = [];
+
     /// <summary>True when every source has said everything: strays may be removed.</summary>
     public bool IsComplete => _complete.Count == Sources.Length;
 
@@ -30,9 +36,11 @@ public sealed class RouteTracker
     public int ActualCount => _actual.Count;
     public bool HasWork => _dirty.Count > 0;
 
-    /// <summary>Takes what the kernel has of ours as the actual state.</summary>
-    public void Adopt(IEnumerable<Route> ours)
+    /// <summary>Takes what the kernel has of ours as the actual state; where BIRD has routes ours take their place.</summary>
+    public void Adopt(IEnumerable<Route> ours, IEnumerable<RouteKey> birds)
     {
+        _birds.Clear();
+        _birds.UnionWith(birds);
         var known = _actual.Keys.ToHashSet();
         _dirty.UnionWith(known);
         _actual.Clear();
@@ -83,6 +91,14 @@ public sealed class RouteTracker
         _dirty.Add(route.Key);
     }
 
+    public void ObserveBird(RouteKey key, bool removed)
+    {
+        if (removed)
+            _birds.Remove(key);
+        else
+            _birds.Add(key);
+    }
+
     /// <summary>What is to be written now, additions before removals.</summary>
     public List<RouteChange> Pending()
     {
@@ -94,7 +110,7 @@ public sealed class RouteTracker
             var wanted = Wanted(key);
             var actual = _actual.GetValueOrDefault(key);
             if (wanted is not null && !wanted.Equals(actual))
-                adds.Add(new RouteChange(wanted, Delete: false));
+                adds.Add(new RouteChange(wanted, Delete: false) { Yields = actual is null && SourceOf(key) >= RouteSource.Peers && !_birds.Contains(key) });
             else if (wanted is null && actual is not null && !_adopted.Contains(key))
                 removes.Add(new RouteChange(actual, Delete: true));
             else
@@ -114,6 +130,7 @@ public sealed class RouteTracker
             _actual.Remove(key);
         else
             _actual[key] = change.Route;
+        _birds.Remove(key);
         if (Equals(Wanted(key), _actual.GetValueOrDefault(key)))
             _dirty.Remove(key);
     }
@@ -124,12 +141,14 @@ public sealed class RouteTracker
             _adopted.Add(key);
     }
 
-    public Route? Wanted(RouteKey key)
+    public Route? Wanted(RouteKey key) => SourceOf(key) is { } source ? _wanted[(int)source][key] : null;
+
+    private RouteSource? SourceOf(RouteKey key)
     {
-        foreach (var wanted in _wanted)
+        foreach (var source in Sources)
         {
-            if (wanted.TryGetValue(key, out var route))
-                return route;
+            if (_wanted[(int)source].ContainsKey(key))
+                return source;
         }
         return null;
     }

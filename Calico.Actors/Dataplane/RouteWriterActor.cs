@@ -16,13 +16,17 @@ public sealed record RouteWriterOptions
     public const byte CalicoProtocol = 80;
     public const byte BootProtocol = 3;
 
+    /// <summary>Of routes that BIRD wrote, Calico's or another.</summary>
+    public const byte BirdProtocol = 12;
+
     public string InterfacePrefix { get; init; } = KubeNames.DefaultInterfacePrefix;
 }
 
 /// <summary>
 /// The one writer of this node's routes, on a thread of its own. On start it adopts what the kernel has; it writes
 /// differences only, and removes nothing that it found until every source has spoken. What others change under it is noticed and put
-/// right. Its death changes nothing in the kernel; its successor adopts again and knows what was wanted.
+/// right, what goes with a link or an address, too. Where another's route stands, a learned one waits until that is gone, unless it is BIRD's.
+/// Its death changes nothing in the kernel; its successor adopts again and knows what was wanted.
 /// </summary>
 public sealed class RouteWriterActor : ReceiveActor, IWithTimers
 {
@@ -36,6 +40,14 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
     {
         public static readonly Retry Instance = new();
     }
+
+    private sealed class LookAgain : Protocol.ITick
+    {
+        public static readonly LookAgain Instance = new();
+    }
+
+    /// <summary>Links and addresses change in bursts; what that did to the routes is looked at after this long.</summary>
+    private static readonly TimeSpan Burst = TimeSpan.FromMilliseconds(50);
 
     private readonly RouteWriterOptions _options;
     private readonly IRouteTable _routes;
@@ -65,13 +77,14 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
         _routes = host.OpenRoutes();
         _links = host.OpenLinks();
         // What this writes it knows; of what others write it must hear.
-        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6, new KernelEventFilter(Writer: _routes));
+        _monitor = host.OpenMonitor(KernelEventGroups.RoutesV4 | KernelEventGroups.RoutesV6 | KernelEventGroups.Links | KernelEventGroups.Addresses, new KernelEventFilter(Writer: _routes));
 
         Receive<RouteProtocol.ChangeRoutes>(OnChange);
         Receive<RouteProtocol.SourceComplete>(OnComplete);
         Receive<RouteProtocol.GetStatus>(_ => Sender.Tell(Status()));
         Receive<Flush>(_ => OnFlush());
         Receive<Retry>(_ => OnFlush());
+        Receive<LookAgain>(_ => Adopt());
         Receive<Seen>(OnSeen);
         Receive<KernelWatch.Failed>(f => throw f.ToException());
     }
@@ -79,6 +92,7 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
     protected override void PreStart()
     {
         Adopt();
+        _log.Info("routes: {Count} of ours are in the kernel", _tracker.ActualCount);
         _ = KernelWatch.FollowAsync(_monitor, Self, events => new Seen(events), _stopped.Token);
     }
 
@@ -102,8 +116,7 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
     {
         var ours = Ours(_routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)))
             .Concat(Ours(_routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.BootProtocol)))).ToList();
-        _tracker.Adopt(ours);
-        _log.Info("routes: {Count} of ours are in the kernel", ours.Count);
+        _tracker.Adopt(ours, _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.BirdProtocol)).Select(r => r.Key));
         Schedule();
     }
 
@@ -117,11 +130,13 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
                 yield return route;
                 continue;
             }
-            workload ??= _links.Dump().ToDictionary(l => l.Index, l => l.Name.StartsWith(_options.InterfacePrefix, StringComparison.Ordinal));
+            workload ??= _links.Dump().ToDictionary(l => l.Index, l => IsWorkload(l.Name));
             if (route.NextHops.Length == 1 && route.Key.Destination.IsHost && workload.GetValueOrDefault(route.NextHops[0].LinkIndex))
                 yield return route;
         }
     }
+
+    private bool IsWorkload(string link) => link.StartsWith(_options.InterfacePrefix, StringComparison.Ordinal);
 
     private void OnChange(RouteProtocol.ChangeRoutes change)
     {
@@ -186,11 +201,21 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
                 _log.Info("route {Destination}: written after all", key.Destination);
             return;
         }
-        var reason = $"route {key.Destination} {Describe(change.Route)}: {result}";
-        if (_failed.TryAdd(key, reason))
+        var what = result is Errno.EEXIST ? "another's route has its place and stays" : result.ToString();
+        var reason = $"route {key.Destination} {Describe(change.Route)}: {what}";
+        var isNew = !_failed.TryGetValue(key, out var before);
+        if (isNew)
             _log.Warning("{Reason}; trying again", reason);
-        else
-            _failed[key] = reason;
+        _failed[key] = reason;
+        // Whose route that is only a look tells: with our writes and others' on their way at once it may be ours.
+        if (result is Errno.ENOBUFS || (result is Errno.EEXIST && before != reason))
+            LookSoon();
+    }
+
+    private void LookSoon()
+    {
+        if (!Timers.IsTimerActive(nameof(LookAgain)))
+            Timers.StartSingleTimer(nameof(LookAgain), LookAgain.Instance, Burst);
     }
 
     private static string Describe(Route route) => route.NextHops.IsEmpty
@@ -209,6 +234,12 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
                 case KernelEvent.RouteChanged { Route.Key.Table: RouteKey.MainTable } r:
                     Observe(r.Route, r.Removed);
                     break;
+                // The kernel does not say which IPv4 routes went along. A workload's link takes none but its own.
+                case KernelEvent.LinkChanged { Link.Name: var name } when !IsWorkload(name):
+                case KernelEvent.LinkRemoved { Name: var gone } when !IsWorkload(gone):
+                case KernelEvent.AddressChanged { Removed: true, Address.Address.IsV4: true }:
+                    LookSoon();
+                    break;
             }
         }
         if (_tracker.HasWork)
@@ -218,6 +249,9 @@ public sealed class RouteWriterActor : ReceiveActor, IWithTimers
     // Another's route in the place of a wanted one: ours is not there, and that one is not ours to remove later.
     private void Observe(Route route, bool removed)
     {
+        var isBirds = route.Protocol == RouteWriterOptions.BirdProtocol;
+        if (isBirds || !removed)
+            _tracker.ObserveBird(route.Key, removed || !isBirds);
         var wanted = _tracker.Wanted(route.Key);
         var ours = route.Protocol == RouteWriterOptions.CalicoProtocol || route.Protocol == wanted?.Protocol;
         if (ours || wanted is not null)

@@ -69,7 +69,7 @@ internal sealed class LearnedRoutes(PeeringResources resources)
     public static RouteProtocol.SourceComplete Converged(BgpProtocol.InitialConvergence converged, ILoggingAdapter log)
     {
         if (!converged.Complete)
-            log.Warning("bgp: not every peer has told its routes: {Missing}", string.Join(", ", converged.Missing));
+            log.Warning("bgp: not every peer has told its routes: {Missing}", converged.MissingText);
         return new RouteProtocol.SourceComplete(RouteSource.Bgp);
     }
 

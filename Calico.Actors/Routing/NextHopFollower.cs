@@ -57,8 +57,8 @@ internal sealed class NextHopFollower : IDisposable
         _now = Read();
     }
 
-    /// <summary>For a speaker that knows nothing.</summary>
-    public BgpProtocol.NextHopsChanged Everything => new(_now, []);
+    /// <summary>For a speaker that knows nothing, and after any change.</summary>
+    public BgpProtocol.NextHopsChanged Everything => new(_now, default);
 
     /// <summary>Whether routes of an earlier life are in the kernel: to the peers this start is a graceful restart then.</summary>
     public bool HasRoutesOfOurs => _routes.Dump(new RouteFilter(Protocol: RouteWriterOptions.CalicoProtocol)).Any(r => r.Kind is RouteKind.Unicast);

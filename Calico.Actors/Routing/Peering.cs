@@ -73,7 +73,7 @@ public static class Peering
         var withheld = ImmutableArray.CreateBuilder<WithheldPeer>();
         foreach (var draft in drafts.DistinctBy(d => d.Peer.Name).OrderBy(d => d.Peer.Name, StringComparer.Ordinal))
         {
-            if (TryUnlock(draft, inputs.Secret, out var peer, out var reason))
+            if (TryUnlock(draft, inputs, out var peer, out var reason))
                 peers.Add(policies.Attach(peer, draft.Filters));
             else
                 withheld.Add(new WithheldPeer(policies.Attach(draft.Peer, draft.Filters), reason));
@@ -134,7 +134,7 @@ public static class Peering
     }
 
     // A session that shall have a password never comes up without one.
-    private static bool TryUnlock(PeerDraft draft, Func<string, string, string?> secret, out PeerConfig peer, [NotNullWhen(false)] out string? reason)
+    private static bool TryUnlock(PeerDraft draft, PeeringInputs inputs, out PeerConfig peer, [NotNullWhen(false)] out string? reason)
     {
         peer = draft.Peer;
         reason = null;
@@ -142,14 +142,21 @@ public static class Peering
             return true;
         var name = reference.Name ?? "";
         var key = reference.Key ?? "";
-        if (secret(name, key) is not { Length: > 0 } password)
-            reason = $"its password cannot be had: Secret '{name}' has no key '{key}' that this node can read";
+        if (inputs.Secret(name, key) is not { Length: > 0 } password)
+            reason = $"its password cannot be had: {NoSecret(inputs, name, key)}";
         else if (Encoding.UTF8.GetByteCount(password) > MaxPassword)
             reason = $"its password (Secret '{name}', key '{key}') is longer than the {MaxPassword} octets that TCP MD5 takes";
         else
             peer = peer with { Password = password };
         return reason is null;
     }
+
+    private static string NoSecret(PeeringInputs inputs, string name, string key) => (inputs.IsAlone, inputs.SecretsDirectory) switch
+    {
+        (true, null) => $"CALICO_BGP_SECRETS_DIR is not set; set it to the directory of a file {name}/{key} that holds it",
+        (true, var directory) => $"the file {Path.Combine(directory, name, key)} is missing, empty or unreadable",
+        _ => $"Secret '{name}' has no key '{key}' that this node can read",
+    };
 
     private static RouterId? RouterIdOf(PeeringInputs inputs, PeerNode self, out string? why)
     {

@@ -38,6 +38,9 @@ public sealed record PeeringInputs(string Node)
     /// <summary>The value of a key of a Secret, or null if it cannot be had.</summary>
     public Func<string, string, string?> Secret { get; init; } = static (_, _) => null;
 
+    /// <summary>Where Secrets of a speaker outside a cluster are files; null: it was not said.</summary>
+    public string? SecretsDirectory { get; init; }
+
     public BGPConfigurationSpec Global => Configurations.GetValueOrDefault("default")?.Spec ?? new BGPConfigurationSpec();
 
     /// <summary>The configuration of a node, where it has one of its own.</summary>

@@ -3,6 +3,7 @@ using Calico.Actors.Bfd;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Dispatch;
+using Calico.Core.Net;
 using Calico.Kernel.Bfd;
 using Calico.Kernel.Namespaces;
 
@@ -31,6 +32,12 @@ public sealed record SpeakerRefs(ActorSystem System, IActorRef Speaker, IActorRe
 /// </summary>
 public static class SpeakerSystem
 {
+    /// <summary>
+    /// The addresses that somebody listens on already. A second speaker there would get no connection and yet take the
+    /// first one's sessions: its peers take what it dials for a restart.
+    /// </summary>
+    public static IEnumerable<IpAddr> TakenBy(SpeakerConfig config) => config.ListenAddresses.Where(a => BgpSockets.IsTaken(a, config.ListenPort));
+
     public static SpeakerRefs Start(SpeakerOptions options)
     {
         var system = ActorSystem.Create("calico-bgp", NodeSystem.Config(options.Loggers));

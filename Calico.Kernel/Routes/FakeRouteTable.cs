@@ -48,7 +48,7 @@ public sealed class FakeRouteTable : IRouteTable
         var route = change.Route;
         var answer = _state.Kernel.TryAdmit(change.Delete ? "delete route" : "add route", route.Key.Destination.ToString());
         if (answer == Errno.None)
-            answer = change.Delete ? _state.Routes.Delete(route.Key, route.Protocol, this) : _state.Routes.Replace(route, this);
+            answer = change.Delete ? _state.Routes.Delete(route.Key, route.Protocol, this) : _state.Routes.Replace(route, this, change.Yields);
         if (answer == Errno.None)
             WriteCount++;
         return change.Delete && answer == Errno.ESRCH ? Errno.None : answer;

@@ -21,7 +21,7 @@ internal sealed class FakeRoutes(FakeNamespaceState state)
     /// <summary>In the order of the kernel's dump: by table, destination and metric.</summary>
     public IEnumerable<Route> All => _routes.OrderBy(r => r.Key.Table).ThenBy(r => r.Key.Destination).SelectMany(r => r.Value);
 
-    public Errno Replace(Route wanted, IRouteTable? by = null)
+    public Errno Replace(Route wanted, IRouteTable? by = null, bool yields = false)
     {
         var checkedAnswer = Check(wanted, out var route);
         if (checkedAnswer != Errno.None)
@@ -30,6 +30,8 @@ internal sealed class FakeRoutes(FakeNamespaceState state)
         var same = list.FindIndex(r => r.Key.Metric == route.Key.Metric);
         if (same < 0)
             Insert(list, route);
+        else if (yields)
+            return Errno.EEXIST;
         else if (list[same].Equals(route) && route.Key.Destination.IsV4)
             return Errno.None;
         else

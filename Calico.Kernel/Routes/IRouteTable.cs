@@ -61,7 +61,13 @@ public sealed record RouteFilter(IpVersion? Family = null, uint? Table = RouteKe
 /// One change: <see cref="Delete"/> false creates or replaces the route of that key. True removes it, if its protocol is
 /// the one given (0 means any), and looks at nothing else. The kernel takes metric 0 of an IPv4 removal for "the lowest".
 /// </summary>
-public readonly record struct RouteChange(Route Route, bool Delete);
+public readonly record struct RouteChange(Route Route, bool Delete)
+{
+    /// <summary>
+    /// Creates only: where there is a route of that key already, whoever's, it stays and the answer is <see cref="Errno.EEXIST"/>.
+    /// </summary>
+    public bool Yields { get; init; }
+}
 
 /// <summary>
 /// The routes of one network namespace. Not thread-safe: one writer owns it. <see cref="Apply"/> pipelines the whole

@@ -27,12 +27,12 @@ internal static class RouteMessage
     public static uint StoredMetric(in RouteKey key) =>
         key.Metric == 0 && !key.Destination.IsV4 ? DefaultMetricV6 : key.Metric;
 
-    /// <summary>Writes a request that creates the route or replaces the one of the same key.</summary>
-    public static void WriteReplace(ref NetlinkWriter w, Route route)
+    /// <summary>Writes a request that creates the route; <paramref name="orElse"/> says what becomes of one of the same key.</summary>
+    public static void WriteNew(ref NetlinkWriter w, Route route, NetlinkFlags orElse)
     {
         var key = route.Key;
         var hops = route.NextHops.AsSpan();
-        var message = w.BeginMessage(RouteMessageType.NewRoute, NetlinkFlags.Create | NetlinkFlags.Replace);
+        var message = w.BeginMessage(RouteMessageType.NewRoute, NetlinkFlags.Create | orElse);
         WriteHeader(ref w, key, route.Protocol, key.Destination.IsV4 ? (byte)route.Scope : (byte)0, (byte)route.Kind,
             flags: hops.Length == 1 && hops[0].OnLink ? RouteAttribute.HopOnLink : 0u);
         WriteKey(ref w, key);

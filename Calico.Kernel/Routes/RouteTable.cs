@@ -67,7 +67,7 @@ internal sealed class RouteTable(NetlinkSocket socket) : NetlinkTable(socket), I
             if (change.Delete)
                 RouteMessage.WriteDelete(ref w, change.Route.Key, change.Route.Protocol);
             else
-                RouteMessage.WriteReplace(ref w, change.Route);
+                RouteMessage.WriteNew(ref w, change.Route, change.Yields ? NetlinkFlags.Exclusive : NetlinkFlags.Replace);
         }
         Batch.AcknowledgeLast();
         return count;

@@ -57,6 +57,11 @@ internal static class BgpCommand
             var stamp = StampOf(file);
             var surroundings = Surroundings();
             var config = SpeakerFile.Load(file, node, surroundings);
+            // Before the first word to a peer: a speaker that runs already must not lose its sessions to one that was started by mistake.
+            if (windows.Socket is { } socket && StatusServer.WhyNot(socket) is { } why)
+                throw new SpeakerFileException($"--socket {socket}: {why}");
+            if (SpeakerSystem.TakenBy(config).ToList() is { Count: > 0 } taken)
+                throw new SpeakerFileException($"another process listens on port {config.ListenPort} of {string.Join(" and ", taken)}; stop that first, or set another listenPort");
             await RunAsync(file, stamp, node, surroundings, hasFib, windows, config, cancellation);
             return 0;
         }
@@ -163,9 +168,18 @@ internal static class BgpCommand
         return read.Problems.Count == 0 ? options : throw new SpeakerFileException(string.Join('\n', read.Problems));
     }
 
+    // Of what a link leads to: a mounted ConfigMap is changed by turning a link, and a link itself never looks different.
     private static (DateTime Written, long Length) StampOf(string file)
     {
-        var info = new FileInfo(file);
-        return info.Exists ? (info.LastWriteTimeUtc, info.Length) : default;
+        try
+        {
+            var info = new FileInfo(file);
+            info = info.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? info;
+            return info.Exists ? (info.LastWriteTimeUtc, info.Length) : default;
+        }
+        catch (IOException)
+        {
+            return default;
+        }
     }
 }

@@ -40,13 +40,18 @@ internal static class SpeakerFile
     /// <param name="options">What the environment says.</param>
     public static SpeakerConfig Parse(string text, string name, string node, RoutingOptions? options = null)
     {
-        var inputs = new PeeringInputs(node) { IsAlone = true, RouterId = options?.RouterId, LongLivedTime = options?.LongLivedTime ?? default, Bfd = options?.Bfd, Secret = new SecretFiles(options?.SecretsDirectory).Read };
+        var inputs = new PeeringInputs(node) { IsAlone = true, RouterId = options?.RouterId, LongLivedTime = options?.LongLivedTime ?? default, Bfd = options?.Bfd, Secret = new SecretFiles(options?.SecretsDirectory).Read, SecretsDirectory = options?.SecretsDirectory };
         var problems = new List<string>();
+        var places = new Dictionary<(ResourceKind Kind, string Name), string>();
         foreach (var document in Documents(text, name))
         {
             try
             {
-                inputs = With(inputs, Read(document));
+                var resource = Read(document);
+                var place = document.Locate("metadata.name");
+                if (!places.TryAdd((resource.ResourceKind, resource.Name), place))
+                    problems.Add($"{place}: {resource}: is in the file already, at {places[(resource.ResourceKind, resource.Name)]}; give one of both another name");
+                inputs = With(inputs, resource);
             }
             catch (InvalidResourceException e)
             {
@@ -60,6 +65,8 @@ internal static class SpeakerFile
             throw new SpeakerFileException($"{name}: has no Node '{node}'; its Nodes are: {(inputs.Nodes.IsEmpty ? "none" : string.Join(", ", inputs.Nodes.Keys))}");
         if (!Peering.TryOf(inputs, out var config, out var why))
             throw new SpeakerFileException($"{name}: {why}");
+        if (config.LocalAs.Value == 0 || config.Peers.Any(p => p.LocalAs is { Value: 0 }))
+            throw new SpeakerFileException($"{name}: 0 is nobody's AS number (RFC 7607); set asNumber of Node '{node}' or of BGPConfiguration 'default', and localASNumber of BGPPeers, to another or leave it out");
         return config with
         {
             ListenAddresses = [.. new[] { config.AddressV4, config.AddressV6 }.OfType<IpAddr>()],

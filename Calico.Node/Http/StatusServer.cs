@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
 using Akka.Actor;
 using Calico.Node.Agent;
@@ -18,6 +20,9 @@ internal delegate Task OctetStream(Stream to, CancellationToken cancellation);
 /// </summary>
 internal sealed class StatusServer : IAsyncDisposable
 {
+    // sockaddr_un has 108, with the zero at the end.
+    private const int MaxPath = 107;
+
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
     private readonly WebApplication _app;
@@ -32,6 +37,30 @@ internal sealed class StatusServer : IAsyncDisposable
     /// <summary>That of a speaker alone.</summary>
     /// <exception cref="IOException">The socket cannot be made.</exception>
     public static Task<StatusServer> StartAsync(string socket, IActorRef speaker, IActorRef bfd) => StartAsync(socket, new BgpPages(speaker, bfd).All);
+
+    /// <summary>Why this path cannot be our socket; null if it can. What a process that is gone left there is no reason.</summary>
+    public static string? WhyNot(string socket)
+    {
+        var folder = Path.GetDirectoryName(Path.GetFullPath(socket)) ?? "/";
+        if (!Directory.Exists(folder))
+            return $"there is no folder {folder}";
+        if (Encoding.UTF8.GetByteCount(socket) > MaxPath)
+            return $"the path of a socket has at most {MaxPath} octets";
+        if (Directory.Exists(socket) || new FileInfo(socket) is { Exists: true, Length: > 0 })
+            return "is there and no socket";
+        if (!File.Exists(socket))
+            return null;
+        try
+        {
+            using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            probe.Connect(new UnixDomainSocketEndPoint(socket));
+            return "another process answers there; stop that first, or name another path";
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+    }
 
     private static async Task<StatusServer> StartAsync(string socket, IEnumerable<KeyValuePair<string, Func<HttpContext, Task<object>>>> pages)
     {

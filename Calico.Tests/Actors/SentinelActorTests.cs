@@ -62,5 +62,22 @@ public sealed class SentinelActorTests(ITestOutputHelper output) : NodeActorFixt
         await Sys.WhenTerminated.WaitAsync(Patience);
     }
 
+    [Fact]
+    public async Task A_system_that_is_stopped_in_order_is_no_error()
+    {
+        Sys.ActorOf(SentinelActor.Props([.. Enumerable.Range(0, 20).Select(_ => Work())]));
+        var errors = new System.Collections.Concurrent.ConcurrentQueue<Akka.Event.Error>();
+        Sys.EventStream.Subscribe(Sys.ActorOf(Props.Create(() => new Listener(errors))), typeof(Akka.Event.Error));
+
+        await Sys.Terminate().WaitAsync(Patience);
+
+        Assert.Empty(errors);
+    }
+
+    private sealed class Listener : ReceiveActor
+    {
+        public Listener(System.Collections.Concurrent.ConcurrentQueue<Akka.Event.Error> errors) => Receive<Akka.Event.Error>(errors.Enqueue);
+    }
+
     private IActorRef Work() => Sys.ActorOf(Props.Create(() => new Worker()));
 }

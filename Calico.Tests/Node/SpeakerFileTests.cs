@@ -102,6 +102,23 @@ public class SpeakerFileTests
             metadata: {name: rr1}
             """)), StringComparison.Ordinal);
 
+    [Theory]
+    [InlineData("65001", "65002")]
+    [InlineData("192.0.2.9", "192.0.2.10")]
+    public void Of_two_resources_of_one_name_none_is_silently_left_out(string of, string another)
+    {
+        var problem = Assert.Single(Problems(Reflector + Peer + "\n---\n" + Peer.Replace(of, another, StringComparison.Ordinal)));
+
+        Assert.Equal("speaker.yaml:13: BGPPeer(router): is in the file already, at speaker.yaml:8; give one of both another name", problem);
+    }
+
+    [Fact]
+    public void No_session_begins_with_0_as_our_own_AS_number()
+    {
+        Assert.Contains("0 is nobody's AS number", Assert.Single(Problems(Reflector.Replace("asNumber: 65000", "asNumber: 0", StringComparison.Ordinal) + Peer)), StringComparison.Ordinal);
+        Assert.Contains("0 is nobody's AS number", Assert.Single(Problems(Reflector + Peer.Replace("65001", "65001, localASNumber: 0", StringComparison.Ordinal))), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void What_is_no_YAML_is_told_with_its_line() =>
         Assert.StartsWith("speaker.yaml:", Assert.Single(Problems("a: [1\nb: 2")), StringComparison.Ordinal);

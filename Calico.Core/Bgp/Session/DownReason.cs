@@ -58,7 +58,7 @@ public abstract record DownReason
     public sealed record TcpTimedOut(string Endpoint) : DownReason
     {
         public override string Sentence =>
-            $"TCP to {Endpoint} got no answer: the machine is down, or a firewall drops the port, or the MD5 passwords differ";
+            $"TCP to {Endpoint} got no answer: the machine is down, or a firewall drops the port, or the MD5 passwords or ttlSecurity of both sides differ";
     }
 
     public sealed record TcpUnreachable(string Endpoint, string Detail) : DownReason

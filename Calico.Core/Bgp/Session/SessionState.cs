@@ -73,7 +73,7 @@ public sealed record SessionState
     /// <summary>Why it is not established; null while it is.</summary>
     public DownReason? Down { get; init; } = new DownReason.NotStarted();
 
-    /// <summary>Why it last went down, kept while it is up again.</summary>
+    /// <summary>Why it last ended, whatever attempts failed since; kept while it is up again. Null if it was never up.</summary>
     public DownReason? LastDown { get; init; }
 
     /// <summary>When <see cref="Phase"/> was entered.</summary>

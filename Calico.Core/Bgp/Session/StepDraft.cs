@@ -115,7 +115,6 @@ public static partial class SessionMachine
             State = State with
             {
                 Failures = 0,
-                LastDown = State.Down,
                 Down = null,
                 Established = State.Established + 1
             };

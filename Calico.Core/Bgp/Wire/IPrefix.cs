@@ -30,7 +30,10 @@ public interface IPrefix<TSelf> : IEquatable<TSelf>
     /// <summary>A well-spread 32-bit hash that is the same on every run.</summary>
     uint StableHash { get; }
 
-    /// <summary>A destination that no unicast route may have: multicast (RFC 4271 section 6.3: ignore such a prefix).</summary>
+    /// <summary>
+    /// A destination that no unicast route may have (RFC 4271 section 6.3: ignore such a prefix): multicast, and what never
+    /// leaves a machine or a link (RFC 6890): 0.0.0.0/8 and 127.0.0.0/8, the unspecified and the loopback address, fe80::/10.
+    /// </summary>
     bool IsMartian { get; }
 }
 
@@ -45,7 +48,7 @@ public readonly record struct Prefix4 : IPrefix<Prefix4>
 
     public byte Length => (byte)_bits;
     public int WireLength => 1 + ((Length + 7) >> 3);
-    public bool IsMartian => _bits >> 60 == 0xE && Length >= 4;
+    public bool IsMartian => (_bits >> 60 == 0xE && Length >= 4) || (_bits >> 56 is 0 or 127 && Length >= 8);
 
     public uint StableHash
     {
@@ -110,7 +113,8 @@ public readonly record struct Prefix6 : IPrefix<Prefix6>
 
     public byte Length => _length;
     public int WireLength => 1 + ((_length + 7) >> 3);
-    public bool IsMartian => _high >> 56 == 0xFF && _length >= 8;
+    public bool IsMartian => (_high >> 56 == 0xFF && _length >= 8) || (_high >> 54 == 0x3FA && _length >= 10)
+        || (_high == 0 && _low <= 1 && _length == 128);
 
     public uint StableHash
     {

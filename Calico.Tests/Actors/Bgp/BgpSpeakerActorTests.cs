@@ -30,6 +30,22 @@ public class BgpSpeakerActorTests(ITestOutputHelper output) : SpeakerFixture(out
     }
 
     [Fact]
+    public async Task A_session_that_does_not_come_up_tells_the_log_why_and_tells_it_once()
+    {
+        Sys.EventStream.Subscribe(TestActor, typeof(Akka.Event.Warning));
+        var one = Start(Config(1, Peer(1, 2) with { As = new Asn(65099) }));
+        Start(Config(2, Peer(2, 1)));
+        bool IsOnes(object m) => $"{((Akka.Event.Warning)m).Message}" is var text && text.Contains(Peer(1, 2).Name, StringComparison.Ordinal)
+            && text.Contains("does not come up: the peer says it is AS 64512, configured is AS 65099", StringComparison.Ordinal);
+        await FishForMessageAsync(IsOnes, TimeSpan.FromSeconds(20));
+
+        await Eventually(async () => (await one.PeerStatus()).Counters.Notifications.Sum(n => n.Count) >= 3, "tried again");
+
+        while (await ReceiveOneAsync(TimeSpan.FromMilliseconds(100)) is { } other)
+            Assert.False(IsOnes(other));
+    }
+
+    [Fact]
     public async Task A_withdrawn_block_disappears()
     {
         var (one, two) = StartPair();

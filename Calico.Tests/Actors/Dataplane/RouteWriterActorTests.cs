@@ -156,6 +156,93 @@ public sealed class RouteWriterActorTests(ITestOutputHelper output) : NodeActorF
         await Eventually(() => Assert.Equal(Learned("10.1.0.0/24"), InKernel("10.1.0.0/24")));
     }
 
+    [Theory]
+    [InlineData("192.0.2.0/24", 2)]
+    [InlineData("0.0.0.0/0", Static)]
+    [InlineData("10.1.0.0/24", Static)]
+    public async Task A_learned_route_takes_no_place_that_another_has_and_its_own_once_that_is_gone(string destination, byte protocol)
+    {
+        var others = protocol == Static ? Learned(destination, "192.0.2.7") with { Protocol = Static } : InKernel(destination)!;
+        if (protocol == Static)
+            Put(others);
+        var writer = Start();
+        CompleteAll(writer);
+
+        var committed = await Want(writer, Learned(destination));
+
+        Assert.Contains("another's route has its place", Assert.Single(committed.Failed).Reason, StringComparison.Ordinal);
+        Assert.Equal(others, InKernel(destination));
+        await Unwant(writer, Learned(destination).Key);
+        Assert.Equal(others, InKernel(destination));
+
+        await Want(writer, Learned(destination));
+        Put(others, delete: true);
+        // Written once the kernel would take it: the next hop of one of these is on the link's own subnet.
+        if (protocol == Static)
+            await Eventually(() => Assert.Equal(Learned(destination), InKernel(destination)));
+    }
+
+    [Fact]
+    public async Task A_route_that_an_administrator_puts_in_the_place_of_a_learned_one_stays()
+    {
+        var writer = Start();
+        CompleteAll(writer);
+        await Want(writer, Learned("10.1.0.0/24"));
+        var administrators = Learned("10.1.0.0/24", "192.0.2.7") with { Protocol = Static };
+
+        Put(administrators);
+        await Eventually(async () => Assert.Equal(1, (await Status(writer)).Failed));
+
+        Assert.Equal(administrators, InKernel("10.1.0.0/24"));
+        Put(administrators, delete: true);
+        await Eventually(() => Assert.Equal(Learned("10.1.0.0/24"), InKernel("10.1.0.0/24")));
+    }
+
+    [Fact]
+    public async Task What_BIRD_left_is_taken_over_route_by_route_and_never_removed()
+    {
+        var birds = Learned("10.1.0.0/24", "192.0.2.7") with { Protocol = RouteWriterOptions.BirdProtocol };
+        var stray = Learned("10.2.0.0/24", "192.0.2.7") with { Protocol = RouteWriterOptions.BirdProtocol };
+        Put(birds);
+        Put(stray);
+        var writer = Start();
+        CompleteAll(writer);
+
+        Assert.Empty((await Want(writer, Learned("10.1.0.0/24"))).Failed);
+
+        Assert.Equal(Learned("10.1.0.0/24"), InKernel("10.1.0.0/24"));
+        Assert.Equal(stray, InKernel("10.2.0.0/24"));
+    }
+
+    [Fact]
+    public async Task A_pods_route_takes_the_place_of_any_other()
+    {
+        var pod = AddLink("cali1");
+        Put(Pod("10.9.0.1", Uplink) with { Protocol = Static });
+        var writer = Start();
+
+        await Want(writer, RouteSource.Workloads, Pod("10.9.0.1", pod));
+
+        Assert.Equal(Pod("10.9.0.1", pod), InKernel("10.9.0.1/32"));
+    }
+
+    [Fact]
+    public async Task What_goes_with_a_link_or_an_address_is_written_again()
+    {
+        var writer = Start();
+        await Want(writer, Learned("10.1.0.0/24"));
+
+        Links.Change(new Calico.Kernel.Links.LinkChange(Uplink) { Up = false });
+        Links.Change(new Calico.Kernel.Links.LinkChange(Uplink) { Up = true });
+        Assert.Null(InKernel("10.1.0.0/24"));
+        await Eventually(() => Assert.Equal(Learned("10.1.0.0/24"), InKernel("10.1.0.0/24")));
+
+        Links.Change(new Calico.Kernel.Links.LinkChange(Uplink) { Up = false });
+        await Eventually(async () => Assert.Equal(1, (await Status(writer)).Failed));
+        Links.Change(new Calico.Kernel.Links.LinkChange(Uplink) { Up = true });
+        await Eventually(() => Assert.Equal(Learned("10.1.0.0/24"), InKernel("10.1.0.0/24")));
+    }
+
     [Fact]
     public async Task Lost_events_make_it_look_again()
     {

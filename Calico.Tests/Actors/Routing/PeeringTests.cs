@@ -258,6 +258,15 @@ public class PeeringTests
     }
 
     [Fact]
+    public void A_speaker_alone_says_which_file_the_password_belongs_in()
+    {
+        var inputs = Inputs("n1", ThreeNodes + Peer("{node: n1, peerIP: 198.51.100.1, asNumber: 65001, password: {secretKeyRef: {name: s, key: k}}}")) with { IsAlone = true };
+
+        Assert.Contains("set it to the directory of a file s/k", Assert.Single(Peering.Of(inputs)!.Withheld).Reason, StringComparison.Ordinal);
+        Assert.Contains("the file /secrets/s/k is missing", Assert.Single(Peering.Of(inputs with { SecretsDirectory = "/secrets" })!.Withheld).Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_node_announces_the_cluster_by_its_resources()
     {
         var inputs = Inputs("n1", ThreeNodes.Replace("{nodeToNodeMeshEnabled: false}", """

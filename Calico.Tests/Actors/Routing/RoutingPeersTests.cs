@@ -4,9 +4,12 @@ using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Gateway;
 using Calico.Actors.Routing;
+using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Resources;
 using Calico.Core.Net;
+using Calico.Kernel.Links;
 using Calico.Kernel.Routes;
+using Calico.Tests.Core.Bgp;
 using Xunit.Abstractions;
 
 namespace Calico.Tests.Actors.Routing;
@@ -50,6 +53,24 @@ public sealed class RoutingPeersTests(ITestOutputHelper output) : RoutingFixture
 
         var changed = await Speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
         Assert.Equal(IpAddr.Parse("192.0.2.9"), changed.Resolver.Resolve(IpAddr.Parse("198.51.100.1")).Gateway);
+    }
+
+    [Fact]
+    public async Task A_next_hop_whose_link_is_gone_is_looked_at_again_and_so_it_is_when_the_link_is_back()
+    {
+        var net = new RibHarness((await Introduced()).Resolver);
+        var peer = RibHarness.Peer(1, isInternal: true);
+        net.Up(peer);
+        net.Announce(peer, new PathAttributes(), "192.0.2.9", "10.1.0.0/24");
+        Assert.False(Assert.Single(net.Rib.TakeBest(9)).IsGone);
+
+        foreach (var isUp in (bool[])[false, true])
+        {
+            Links.Change(new LinkChange(Uplink) { Up = isUp });
+            var changed = await Speaker.ExpectMsgAsync<BgpProtocol.NextHopsChanged>(Patience);
+            net.Rib.ResolveNextHops(changed.Resolver, changed.Changed.IsDefault ? null : changed.Changed);
+            Assert.Equal(!isUp, Assert.Single(net.Rib.TakeBest(9)).IsGone);
+        }
     }
 
     [Fact]

@@ -3,9 +3,9 @@ using Akka.TestKit;
 using Calico.Actors.Bgp;
 using Calico.Actors.Dataplane;
 using Calico.Actors.Routing;
+using Calico.Core.Feed;
 using Calico.Core.Model.Resources;
 using Calico.Core.Model.Schema;
-using Calico.Core.Feed;
 using Calico.Core.Net;
 using Xunit.Abstractions;
 

@@ -49,6 +49,61 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task A_file_behind_a_link_is_read_again_when_the_link_turns_as_that_of_a_mounted_ConfigMap()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        foreach (var (version, hosts) in ((string, int[])[])[("..1", [2]), ("..2", [2, 3])])
+        {
+            Directory.CreateDirectory(Path.Combine(_folder, version));
+            await File.WriteAllTextAsync(Path.Combine(_folder, version, "speaker.yaml"), Peers(hosts));
+        }
+        Directory.CreateSymbolicLink(Path.Combine(_folder, "..data"), "..1");
+        File.CreateSymbolicLink(ConfigFile, "..data/speaker.yaml");
+        Start();
+        await _left.Start(["10.65.2.0/26"]);
+        await _right.Start(["10.65.3.0/26"]);
+        await UntilAsync(_left, "show protocols calico", "Established");
+
+        Directory.CreateSymbolicLink(Path.Combine(_folder, "..next"), "..2");
+        Directory.Delete(Path.Combine(_folder, "..data"));
+        Directory.Move(Path.Combine(_folder, "..next"), Path.Combine(_folder, "..data"));
+
+        await UntilAsync(_right, "show protocols calico", "Established");
+    }
+
+    [SkippableFact]
+    public async Task One_that_is_started_twice_says_so_and_takes_nothing_from_the_first()
+    {
+        Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
+        await StartAsync(Peers(2));
+        await _left.Start(["10.65.2.0/26"]);
+        await UntilAsync(_left, "show protocols calico", "Established");
+        var since = await SinceAsync(_left);
+
+        Assert.Contains("another process answers there", await FailAsync("--socket", Socket), StringComparison.Ordinal);
+        Assert.Contains($"another process listens on port 1179 of {Address(1)}", await FailAsync(), StringComparison.Ordinal);
+
+        Assert.Equal(since, await SinceAsync(_left));
+        Assert.Contains($"\t{Address(2)}\t65002\tEstablished\t", await CalicoctlAsync("peers"), StringComparison.Ordinal);
+    }
+
+    private async Task<string> FailAsync(params string[] args)
+    {
+        using var second = Process.Start(new ProcessStartInfo(Artifacts.Node(), ["bgp", "--config", ConfigFile, "--node", "router", "--no-fib", .. args]) { RedirectStandardError = true })!;
+        try
+        {
+            var said = await second.StandardError.ReadToEndAsync().WaitAsync(TimeSpan.FromSeconds(20));
+            await second.WaitForExitAsync();
+            Assert.Equal(1, second.ExitCode);
+            return said;
+        }
+        finally
+        {
+            second.Kill();
+        }
+    }
+
+    [SkippableFact]
     public async Task Calicoctl_shows_its_sessions_its_routes_and_why_it_chose_them()
     {
         Skip.IfNot(BirdDaemon.IsInstalled, "bird2 is not installed");
@@ -191,6 +246,11 @@ public sealed class SpeakerProgramTests : IAsyncLifetime
     private async Task StartAsync(string config, params (string Name, string Value)[] environment)
     {
         await File.WriteAllTextAsync(ConfigFile, config);
+        Start(environment);
+    }
+
+    private void Start(params (string Name, string Value)[] environment)
+    {
         var start = new ProcessStartInfo("/bin/sh")
         {
             ArgumentList = { "-c", "exec \"$@\" 2>\"$LOG\"", "sh", Artifacts.Node(), "bgp", "--config", ConfigFile, "--node", "router", "--no-fib", "--socket", Socket },

@@ -320,13 +320,22 @@ public class RibTests
         Assert.Equal(0, net.Rib.Attributes(Families.Ipv4Unicast).Count);
     }
 
-    [Fact]
-    public void Multicast_prefixes_are_ignored()
+    [Theory]
+    [InlineData("224.0.0.0/8", "10.65.2.0/26")]
+    [InlineData("127.0.0.0/8", "126.0.0.0/8")]
+    [InlineData("127.0.0.1/32", "128.0.0.0/8")]
+    [InlineData("0.0.0.0/8", "0.0.0.0/0")]
+    [InlineData("0.0.0.1/32", "0.0.0.0/7")]
+    [InlineData("ff02::1/128", "fd00:65::/64")]
+    [InlineData("fe80::/64", "fe00::/9")]
+    [InlineData("::1/128", "::/0")]
+    [InlineData("::/128", "::2/128")]
+    public void Prefixes_that_no_route_may_have_are_ignored(string martian, string good)
     {
-        _net.Announce(Internal1, PathAttributes.Local, "10.0.0.1", "224.0.0.0/8", "10.65.2.0/26");
+        _net.Announce(Internal1, PathAttributes.Local, martian.Contains(':', StringComparison.Ordinal) ? "fd00::1" : "10.0.0.1", martian, good);
         _net.TakeAll();
 
-        Assert.Equal("10.65.2.0/26", Assert.Single(_net.Kernel.Keys).ToString());
+        Assert.Equal(good, Assert.Single(_net.Kernel.Keys).ToString());
     }
 
     [Fact]

@@ -263,6 +263,25 @@ public class SessionMachineTests
     }
 
     [Fact]
+    public void Why_it_ended_is_known_however_often_it_failed_to_come_back()
+    {
+        Reach(SessionPhase.Established);
+        Assert.Null(_state.LastDown);
+
+        On(new SessionEvent.TransportFailed(Out, TransportFault.ClosedByPeer, "end of stream"));
+        On(new SessionEvent.TimerExpired(new(TimerKind.ConnectRetry)));
+        On(new SessionEvent.DialFailed(TransportFault.Refused, "Connection refused"));
+        Assert.IsType<DownReason.TcpRefused>(_state.Down);
+        On(new SessionEvent.TimerExpired(new(TimerKind.ConnectRetry)));
+        Reach(SessionPhase.Established);
+
+        Assert.IsType<DownReason.ConnectionLost>(_state.LastDown);
+        On(new SessionEvent.Restart(CeaseError.OtherConfigurationChange, "configuration changed"));
+        Reach(SessionPhase.Established);
+        Assert.Equal(new DownReason.Stopped("configuration changed"), _state.LastDown);
+    }
+
+    [Fact]
     public void A_peer_that_comes_back_with_its_state_kept_gets_until_end_of_rib()
     {
         LoseAndComeBack(PeerConfig with { Restarting = true });

@@ -22,7 +22,7 @@ public class RouteNetlinkMessageTests
             Scope = RouteScope.Link,
         };
 
-        var payload = Payload((ref NetlinkWriter w) => RouteMessage.WriteReplace(ref w, route));
+        var payload = Payload((ref NetlinkWriter w) => RouteMessage.WriteNew(ref w, route, NetlinkFlags.Replace));
 
         Assert.Equal("0220000000" + "03FD01" + "00000000" + "080001000A410007" + "08000F00FE000000" + "0800040005000000", Convert.ToHexString(payload));
         Assert.Equal(route, RouteMessage.Read(payload));
@@ -41,7 +41,7 @@ public class RouteNetlinkMessageTests
 
     [Fact]
     public void Routes_survive_the_round_trip() =>
-        GenRoute.Sample(route => route.Equals(RouteMessage.Read(Payload((ref NetlinkWriter w) => RouteMessage.WriteReplace(ref w, route)))));
+        GenRoute.Sample(route => route.Equals(RouteMessage.Read(Payload((ref NetlinkWriter w) => RouteMessage.WriteNew(ref w, route, NetlinkFlags.Replace)))));
 
     [Fact]
     public void Random_bytes_are_a_route_or_none_but_never_an_exception() =>
@@ -62,7 +62,7 @@ public class RouteNetlinkMessageTests
         var route = new Route(new RouteKey(Cidr.Parse("fd01::/64"), 5), RouteKind.Unicast, 80,
             [new NextHop(IpAddr.Parse("fd00::2"), 3), new NextHop(IpAddr.Parse("fd00::3"), 4, OnLink: true, Weight: 9)])
         { Mtu = 1400 };
-        var payload = Payload((ref NetlinkWriter w) => RouteMessage.WriteReplace(ref w, route));
+        var payload = Payload((ref NetlinkWriter w) => RouteMessage.WriteNew(ref w, route, NetlinkFlags.Replace));
 
         for (var length = 0; length < payload.Length; length++)
             Assert.NotEqual(route, RouteMessage.Read(payload.AsSpan(0, length)));

@@ -185,6 +185,27 @@ public abstract class RouteTableContract : IDisposable
     }
 
     [Theory]
+    [InlineData("10.0.0.0/24", "10.0.0.2", 0)]
+    [InlineData("10.1.0.0/16", "10.0.0.2", 0)]
+    [InlineData("fd00::/64", "fd00::2", 256)]
+    [InlineData("fd01::/64", "fd00::2", 1024)]
+    public void A_route_that_yields_takes_no_place_that_another_has(string destination, string gateway, uint metric)
+    {
+        var ours = Via(destination, new NextHop(IpAddr.Parse(gateway), _left), metric);
+        // The subnets of the link have routes of the kernel already.
+        if (destination is "10.1.0.0/16" or "fd01::/64")
+            Add(ours with { Protocol = 186 });
+        var before = _routes.Dump(new RouteFilter());
+
+        Assert.Equal(Errno.EEXIST, Apply(new RouteChange(ours, Delete: false) { Yields = true }));
+        Assert.Equal(before, _routes.Dump(new RouteFilter()));
+
+        var elsewhere = ours with { Key = ours.Key with { Metric = metric + 1 } };
+        Assert.Equal(Errno.None, Apply(new RouteChange(elsewhere, Delete: false) { Yields = true }));
+        Assert.Equal(elsewhere, Assert.Single(DumpOurs()));
+    }
+
+    [Theory]
     [InlineData("10.9.0.0/16")]
     [InlineData("fd09::/64")]
     public void Removing_a_route_that_is_not_there_is_success_and_no_write(string destination)
