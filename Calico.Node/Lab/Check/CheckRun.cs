@@ -99,6 +99,7 @@ internal sealed class CheckRun(Lab lab, int nodes = 3, IReadOnlyList<Func<CheckR
             ConnectivitySteps.RunAsync,
             RouteSteps.RunAsync,
             RouterSteps.RunAsync,
+            CutLinkSteps.RunAsync,
             HttpSteps.RunAsync,
             PolicySteps.RunAsync,
             BadInputSteps.RunAsync,
