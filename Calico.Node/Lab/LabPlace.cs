@@ -43,6 +43,8 @@ internal sealed record LabPlace(string Name, string Folder)
     public string NodeRunFolder(string node) => Path.Combine(Folder, node, "run");
     public string NodeSocket(string node) => Path.Combine(NodeRunFolder(node), "cni.sock");
     public string NodeLog(string node) => Path.Combine(Folder, node, "calico-node.log");
+    public string UplinkNamespace(string uplink) => $"{Name}-{uplink}";
+    public string UplinkFolder(string uplink) => Path.Combine(Folder, uplink);
     public string PodNamespace(PodId pod) => $"{Name}-pod-{pod.Namespace}-{pod.Name}";
 
     public bool Owns(string networkNamespace) => networkNamespace.StartsWith(Name + "-", StringComparison.Ordinal);

@@ -67,6 +67,33 @@ internal sealed class Topology(LabPlace place)
 
     public void RemoveNode(LabNode node) => NetworkNamespace.DeleteNamed(place.NodeNamespace(node.Name));
 
+    /// <summary>One more router on segment A, which answers at an address behind it.</summary>
+    public void CreateUplink(string uplink, Cidr address, IpAddr behind)
+    {
+        using var router = NetworkNamespace.OpenNamed(place.RouterNamespace);
+        using var inside = NetworkNamespace.CreateNamed(place.UplinkNamespace(uplink));
+        using var routerLinks = router.OpenLinks();
+        using var links = inside.OpenLinks();
+        routerLinks.CreateVeth(new VethPair($"to-{uplink}", "eth0", inside.Fd), up: true);
+        links.AddAddress(new LinkAddress(links.Find("eth0")!.Index, address));
+        links.AddAddress(new LinkAddress(links.Find("lo")!.Index, Cidr.Host(behind)));
+        SetUp(links, "lo");
+        SetUp(links, "eth0");
+        using var sysctl = inside.OpenSysctl();
+        sysctl.Write("ipv4/ip_forward", "1");
+        SetUplink(uplink, joined: true);
+    }
+
+    /// <summary>Whether the switch passes frames from and to an uplink. Nobody's device changes by it: only silence tells.</summary>
+    public void SetUplink(string uplink, bool joined)
+    {
+        using var router = NetworkNamespace.OpenNamed(place.RouterNamespace);
+        using var links = router.OpenLinks();
+        links.Change(new LinkChange(links.Find($"to-{uplink}")!.Index) { MasterIndex = joined ? links.Find("br-a")!.Index : 0 });
+    }
+
+    public void RemoveUplink(string uplink) => NetworkNamespace.DeleteNamed(place.UplinkNamespace(uplink));
+
     public void CreatePod(PodId pod)
     {
         using var inside = NetworkNamespace.CreateNamed(place.PodNamespace(pod));
@@ -81,6 +108,7 @@ internal sealed class Topology(LabPlace place)
 
     public NetworkNamespace OpenRouter() => NetworkNamespace.OpenNamed(place.RouterNamespace);
     public NetworkNamespace OpenNode(string node) => NetworkNamespace.OpenNamed(place.NodeNamespace(node));
+    public NetworkNamespace OpenUplink(string uplink) => NetworkNamespace.OpenNamed(place.UplinkNamespace(uplink));
     public NetworkNamespace OpenPod(PodId pod) => NetworkNamespace.OpenNamed(place.PodNamespace(pod));
 
     private static void SetUp(ILinkTable links, string name) =>

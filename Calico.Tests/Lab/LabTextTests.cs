@@ -57,6 +57,22 @@ public sealed class LabTextTests : IDisposable
     [InlineData("70000/tcp")]
     public void Anything_else_is_no_port(string text) => Assert.Throws<LabException>(() => LabPort.Parse(text));
 
+    [Theory]
+    // One packet each 10 ms: how many there were, which were answered, and then the lost ones and the gap in ms.
+    [InlineData(5, "1 2 3 4 5", 0, 10)]
+    [InlineData(6, "1 2 6", 3, 40)]
+    [InlineData(6, "3 6", 4, 30)]
+    [InlineData(6, "2", 5, 0)]
+    [InlineData(6, "", 6, 0)]
+    public void The_gap_of_a_flow_is_the_longest_time_between_two_answered_packets(int sent, string answered, int lost, int gap)
+    {
+        var numbers = answered.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(ushort.Parse).ToHashSet();
+
+        var count = PingCount.Of([.. Enumerable.Range(0, sent).Select(i => TimeSpan.FromMilliseconds(10 * i))], numbers);
+
+        Assert.Equal((sent, lost, gap), (count.Sent, count.Lost.Count, (int)count.Gap.TotalMilliseconds));
+    }
+
     [Fact]
     public void Bird_s_routes_are_read_with_their_next_hop_and_protocol()
     {

@@ -100,6 +100,7 @@ internal sealed class CheckRun(Lab lab, int nodes = 3, IReadOnlyList<Func<CheckR
             RouteSteps.RunAsync,
             RouterSteps.RunAsync,
             WorkloadPeeringSteps.RunAsync,
+            CutLinkSteps.RunAsync,
             HttpSteps.RunAsync,
             PolicySteps.RunAsync,
             BadInputSteps.RunAsync,

@@ -42,6 +42,9 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
 
     public Process? Speaker { get; private set; }
 
+    /// <summary>Where left is.</summary>
+    public NetworkNamespace Left => _left;
+
     public string Log => File.Exists(LogFile) ? File.ReadAllText(LogFile) : "";
 
     public string BirdLogs => string.Join('\n', Directory.GetFiles(_folder, "*.log").Where(f => f != LogFile).Select(f => $"{Path.GetFileName(f)}:\n{File.ReadAllText(f)}"));
@@ -124,8 +127,12 @@ internal sealed class BfdSpeakerBed : IAsyncDisposable
     public async Task StartBirdsAsync(bool keptOverRestarts, bool isInternal = false)
     {
         await StartBirdAsync("left", _left, 2, [Shared, OnlyLeft], "", keptOverRestarts, isInternal);
-        await StartBirdAsync("right", _right, 3, [Shared], "bgp_path.prepend(65003);", keptOverRestarts, isInternal);
+        await StartRightAsync(keptOverRestarts, isInternal);
     }
+
+    /// <summary>The BIRD with the longer path alone: somebody else is left.</summary>
+    public Task StartRightAsync(bool keptOverRestarts, bool isInternal = false) =>
+        StartBirdAsync("right", _right, 3, [Shared], "bgp_path.prepend(65003);", keptOverRestarts, isInternal);
 
     /// <param name="bird"><c>left</c> or <c>right</c>.</param>
     /// <param name="command">Of birdc.</param>

@@ -163,13 +163,20 @@ internal sealed class FrrBfd(NetworkNamespace inside) : ForeignBfd(inside)
 
     public override async Task<ForeignBfdSession?> FindAsync(IpAddr ours)
     {
-        var text = await VtyshAsync("show bfd peers json");
+        return Find(await VtyshAsync("show bfd peers json"), ours) is { } session ? Read(session) : null;
+    }
+
+    /// <summary>The session with that address of ours in what <c>show bfd peers json</c> prints; null while there is none.</summary>
+    public static JsonElement? Find(string text, IpAddr ours)
+    {
         if (!text.TrimStart().StartsWith('['))
             return null;
         using var document = JsonDocument.Parse(text);
-        var session = document.RootElement.EnumerateArray().FirstOrDefault(s => s.GetProperty("peer").GetString() == ours.ToString());
-        if (session.ValueKind != JsonValueKind.Object)
-            return null;
+        return document.RootElement.EnumerateArray().Cast<JsonElement?>().FirstOrDefault(s => s!.Value.GetProperty("peer").GetString() == ours.ToString())?.Clone();
+    }
+
+    public static ForeignBfdSession Read(JsonElement session)
+    {
         TimeSpan Time(string name) => TimeSpan.FromMilliseconds(session.GetProperty(name).GetDouble());
         var tx = Later(Time("transmit-interval"), Time("remote-receive-interval"));
         var rx = Later(Time("receive-interval"), Time("remote-transmit-interval"));

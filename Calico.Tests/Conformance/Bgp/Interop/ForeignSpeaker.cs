@@ -20,6 +20,9 @@ internal abstract class ForeignSpeaker(InteropBed bed) : IAsyncDisposable
     /// <summary>It passes on what it hears.</summary>
     public virtual bool HasTable => true;
 
+    /// <summary>Whether what it withdraws from now on is told to us.</summary>
+    public virtual Task<bool> TellsChangesAsync() => Task.FromResult(true);
+
     /// <summary>What it said.</summary>
     public string Log => string.Join('\n', Directory.GetFiles(Folder, "*.log").Select(File.ReadAllText));
 

@@ -59,6 +59,22 @@ internal sealed class FrrSpeaker(InteropBed bed) : ForeignSpeaker(bed)
             ? [.. paths.EnumerateArray().Where(p => p.GetProperty("peer").TryGetProperty("peerId", out var id) && id.GetString() is "192.0.2.1" or "fd00:192::1").Select(p => RouteOf(prefix, p))] : [];
     }
 
+    /// <summary>
+    /// Once it has sent End-of-RIB to both. FRR 8.4 sends it when a timer of more than a second is over, but tells paths before, and one of these
+    /// that it loses before it is withdrawn from us never.
+    /// </summary>
+    public override async Task<bool> TellsChangesAsync() => await HasToldAsync("192.0.2.1", "ipv4Unicast") && await HasToldAsync("fd00:192::1", "ipv6Unicast");
+
+    private async Task<bool> HasToldAsync(string neighbour, string family)
+    {
+        var text = await AskAsync("vtysh", "--vty_socket", Folder, "-d", "bgpd", "-c", $"show bgp neighbors {neighbour} json");
+        if (!text.TrimStart().StartsWith('{'))
+            return false;
+        using var document = JsonDocument.Parse(text);
+        return document.RootElement.TryGetProperty(neighbour, out var shown) && shown.TryGetProperty("gracefulRestartInfo", out var restart)
+            && restart.TryGetProperty("endOfRibSend", out var sent) && sent.TryGetProperty(family, out var ended) && ended.GetBoolean();
+    }
+
     private static ForeignRoute RouteOf(string prefix, JsonElement path)
     {
         string Text(string of) => path.TryGetProperty(of, out var value) ? value.GetProperty("string").GetString()! : "";
