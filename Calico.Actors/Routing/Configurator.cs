@@ -10,8 +10,8 @@ internal sealed class Configurator(PeeringResources resources, RoutingIntroducti
     // Why there is no configuration, as last logged.
     private string? _silent;
 
-    // Peers whose annotation cannot be read, as last logged.
-    private ImmutableArray<(string Peer, string Problem)> _unreadable = [];
+    // What peers say to no effect, as last logged.
+    private ImmutableArray<(string Peer, string Problem)> _ineffective = [];
 
     /// <summary>The kernel had routes of ours when the node started.</summary>
     public bool Restarting { get; set; }
@@ -27,7 +27,7 @@ internal sealed class Configurator(PeeringResources resources, RoutingIntroducti
         }
         _silent = null;
         config = config with { Restarting = Restarting };
-        LogUnreadable();
+        LogIneffective();
         if (introduced.Configuration is { } now && now.Config.SameAs(config))
             return;
         foreach (var filter in Peering.MissingFilters(resources.Inputs))
@@ -36,11 +36,11 @@ internal sealed class Configurator(PeeringResources resources, RoutingIntroducti
         introduced.Tell(introduced.Configuration);
     }
 
-    private void LogUnreadable()
+    private void LogIneffective()
     {
-        var unreadable = Peering.UnreadableAnnotations(resources.Inputs).ToImmutableArray();
-        foreach (var (peer, problem) in unreadable.Except(_unreadable))
-            log.Warning("bgp: BGPPeer '{Peer}': {Problem}; it counts as not said", peer, problem);
-        _unreadable = unreadable;
+        var ineffective = Peering.Ineffective(resources.Inputs).ToImmutableArray();
+        foreach (var (peer, problem) in ineffective.Except(_ineffective))
+            log.Warning("bgp: BGPPeer '{Peer}': {Problem}; it has no effect", peer, problem);
+        _ineffective = ineffective;
     }
 }

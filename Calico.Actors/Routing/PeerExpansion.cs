@@ -68,7 +68,7 @@ internal sealed class PeerExpansion
     {
         if (!string.IsNullOrEmpty(spec.PeerSelector))
             return Selected(spec.PeerSelector).SelectMany(TargetsAt);
-        if (!TryParseEndpoint(spec.PeerIP, out var address, out var port))
+        if (!TryParseEndpoint(spec.PeerIP, out var address, out var port) || Peering.WhyNoPeer(address) is not null)
             return [];
         var node = _context.FindNode(address);
         return [new Target(address, port ?? node?.ListenPort, spec.AsNumber.Value == 0 ? _context.LocalAs : spec.AsNumber, node)];
@@ -180,7 +180,7 @@ internal sealed class PeerExpansion
     private static bool Matches(string text, PeerNode node) => Selector.TryParse(text, out var selector, out _) && selector.Evaluate(node.Resource.Metadata.Labels);
 
     /// <summary>Reads <c>ip</c>, <c>v4:port</c> and <c>[v6]:port</c>.</summary>
-    private static bool TryParseEndpoint(string? text, out IpAddr address, out ushort? port)
+    internal static bool TryParseEndpoint(string? text, out IpAddr address, out ushort? port)
     {
         port = null;
         address = default;

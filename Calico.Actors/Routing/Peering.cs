@@ -97,11 +97,25 @@ public static class Peering
     public static IEnumerable<string> MissingFilters(PeeringInputs inputs) =>
         inputs.Peers.Values.SelectMany(p => p.Spec.Filters).Where(f => !inputs.Filters.ContainsKey(f)).Distinct().Order(StringComparer.Ordinal);
 
-    /// <summary>Peers with annotations that cannot be read, with what is wrong: somebody wrote them past the rules of validation.</summary>
-    public static IEnumerable<(string Peer, string Problem)> UnreadableAnnotations(PeeringInputs inputs) =>
-        from peer in inputs.Peers.Values
-        from unreadable in PeerAnnotations.Problems(peer.Metadata.Annotations)
-        select (peer.Name, unreadable.Problem);
+    /// <summary>What peers say that has no effect, with why: annotations that cannot be read, and addresses that nobody can have a session with.</summary>
+    public static IEnumerable<(string Peer, string Problem)> Ineffective(PeeringInputs inputs)
+    {
+        foreach (var peer in inputs.Peers.Values)
+        {
+            foreach (var (_, problem) in PeerAnnotations.Problems(peer.Metadata.Annotations))
+                yield return (peer.Name, problem);
+            if (PeerExpansion.TryParseEndpoint(peer.Spec.PeerIP, out var address, out _) && WhyNoPeer(address) is { } why)
+                yield return (peer.Name, $"spec.peerIP {address} {why}");
+        }
+    }
+
+    /// <summary>Why there can be no session with the address; null if there can.</summary>
+    internal static string? WhyNoPeer(IpAddr address) => address switch
+    {
+        { IsUnspecified: true } or { IsMulticast: true } => "is no host's address",
+        { IsV4: false, IsLinkLocal: true } => "is a link-local address, over which there are no sessions; use a global or a unique local one",
+        _ => null,
+    };
 
     // The mesh leaves out route reflectors, on both ends.
     private static IEnumerable<PeerDraft> Mesh(PeeringContext context)

@@ -7,6 +7,7 @@ using Calico.Actors.Gateway;
 using Calico.Actors.Ipam;
 using Calico.Actors.Routing;
 using Calico.Core.Cni;
+using Calico.Core.Policy.Render;
 using Calico.Datastore;
 using Calico.Datastore.Embedded;
 using Calico.Datastore.Etcd;
@@ -75,6 +76,7 @@ internal static class AgentCommand
             new NodeOptions(options.Node, Path.Combine(options.LibDirectory, "workloads"))
             {
                 Loggers = SerilogLogger.Hocon,
+                Rules = new RenderOptions { EndpointToHost = options.EndpointToHost },
                 Routing = new RoutingOptions
                 {
                     RouterId = options.RouterId,

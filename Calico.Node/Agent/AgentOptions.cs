@@ -8,6 +8,7 @@ using Calico.Core.Bfd;
 using Calico.Core.Bgp.Wire;
 using Calico.Core.Model.Schema;
 using Calico.Core.Net;
+using Calico.Core.Policy.Render;
 using Calico.Datastore;
 using Calico.Datastore.Etcd;
 using Calico.Datastore.Kubernetes;
@@ -81,6 +82,9 @@ public sealed record AgentOptions
     public Asn? AsNumber { get; init; }
     public string ClusterType { get; init; } = "";
 
+    /// <summary>What becomes of a workload's packets to its own host that its policy lets through.</summary>
+    public EndpointToHostAction EndpointToHost { get; init; }
+
     public bool MetricsEnabled { get; init; }
     public string MetricsHost { get; init; } = "";
     public int MetricsPort { get; init; } = 9091;
@@ -120,6 +124,9 @@ public sealed record AgentOptions
             LongLivedTime = read.LongLivedTime("CALICO_BGP_LONG_LIVED_TIME"),
             Bfd = read.Bfd("CALICO_BFD"),
             ClusterType = read.Text("CLUSTER_TYPE") ?? "",
+            EndpointToHost = read.Optional<EndpointToHostAction>("FELIX_DEFAULTENDPOINTTOHOSTACTION",
+                text => Enum.GetValues<EndpointToHostAction>().Where(a => a.ToString().Equals(text, StringComparison.OrdinalIgnoreCase)).Select(a => (EndpointToHostAction?)a).SingleOrDefault(),
+                "DROP, RETURN or ACCEPT") ?? EndpointToHostAction.Drop,
             MetricsEnabled = read.Flag("FELIX_PROMETHEUSMETRICSENABLED") ?? false,
             MetricsHost = read.Text("FELIX_PROMETHEUSMETRICSHOST") ?? "",
             MetricsPort = read.Number("FELIX_PROMETHEUSMETRICSPORT", 1, 65535) ?? 9091,

@@ -59,6 +59,7 @@ internal static class SpeakerFile
             }
         }
         problems.AddRange(Peering.MissingFilters(inputs).Select(f => $"{name}: a BGPPeer names BGPFilter '{f}', which is not in the file"));
+        problems.AddRange(Peering.Ineffective(inputs).Select(p => $"{name}: BGPPeer '{p.Peer}': {p.Problem}"));
         if (problems.Count > 0)
             throw new SpeakerFileException(string.Join('\n', problems));
         if (!inputs.Nodes.ContainsKey(node))

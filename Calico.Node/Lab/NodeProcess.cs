@@ -92,6 +92,7 @@ internal sealed class NodeProcess(LabPlace place, Topology topology, Pki pki)
             ["CALICO_IPV4POOL_NAT_OUTGOING"] = "false",
             ["CALICO_IPV6POOL_CIDR"] = "none",
             ["FELIX_IPV6SUPPORT"] = "false",
+            ["FELIX_DEFAULTENDPOINTTOHOSTACTION"] = "ACCEPT",
             ["CALICO_NODE_GONE_TIMEOUT"] = goneSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture),
             ["CALICO_RUN_DIR"] = place.NodeRunFolder(node.Name),
             ["CALICO_LIB_DIR"] = Path.Combine(place.NodeFolder(node.Name), "lib"),

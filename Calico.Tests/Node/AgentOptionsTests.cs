@@ -1,3 +1,4 @@
+using Calico.Core.Policy.Render;
 using Calico.Node.Agent;
 
 namespace Calico.Tests.Node;
@@ -75,6 +76,14 @@ public class AgentOptionsTests
     public void Felix_parameters_are_found_however_they_are_written(string name) => Assert.True(Good((name, "True")).MetricsEnabled);
 
     [Fact]
+    public void What_becomes_of_packets_from_a_workload_to_its_host_is_said_as_felix_does()
+    {
+        Assert.Equal(EndpointToHostAction.Accept, Good(("FELIX_DEFAULTENDPOINTTOHOSTACTION", "ACCEPT")).EndpointToHost);
+        Assert.Equal(EndpointToHostAction.Return, Good(("FELIX_DefaultEndpointToHostAction", "Return")).EndpointToHost);
+        Assert.Equal(EndpointToHostAction.Drop, Good().EndpointToHost);
+    }
+
+    [Fact]
     public void An_empty_variable_counts_as_absent() => Assert.Equal(9091, Good(("FELIX_PROMETHEUSMETRICSPORT", "")).MetricsPort);
 
     [Theory]
@@ -85,6 +94,8 @@ public class AgentOptionsTests
     [InlineData("CALICO_IPV4POOL_BLOCK_SIZE", "33", "from 20 to 32")]
     [InlineData("CALICO_NODE_GONE_TIMEOUT", "-1", "from 0 to 86400")]
     [InlineData("FELIX_HEALTHENABLED", "maybe", "true or false")]
+    [InlineData("FELIX_DEFAULTENDPOINTTOHOSTACTION", "allow", "DROP, RETURN or ACCEPT")]
+    [InlineData("FELIX_DEFAULTENDPOINTTOHOSTACTION", "1", "DROP, RETURN or ACCEPT")]
     [InlineData("DATASTORE_TYPE", "zookeeper", "etcdv3, kubernetes and embedded")]
     [InlineData("DATASTORE_TYPE", "etcdv3", "ETCD_ENDPOINTS")]
     [InlineData("DATASTORE_TYPE", "kubernetes", "set KUBECONFIG or K8S_API_ENDPOINT")]

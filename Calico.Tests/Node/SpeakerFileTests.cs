@@ -103,6 +103,28 @@ public class SpeakerFileTests
             """)), StringComparison.Ordinal);
 
     [Theory]
+    [InlineData("0.0.0.0", "is no host's address")]
+    [InlineData("224.0.0.1", "is no host's address")]
+    [InlineData("fe80::2", "is a link-local address")]
+    [InlineData("[fe80::2]:1790", "is a link-local address")]
+    public void An_address_that_nobody_can_have_a_session_with_is_told(string address, string why)
+    {
+        var problem = Assert.Single(Problems(Reflector + Peer.Replace("192.0.2.9", $"'{address}'", StringComparison.Ordinal)));
+
+        Assert.StartsWith("speaker.yaml: BGPPeer 'router': spec.peerIP ", problem, StringComparison.Ordinal);
+        Assert.Contains(why, problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_password_in_the_place_of_a_reference_to_it_is_not_repeated()
+    {
+        var problem = Assert.Single(Problems(Reflector + Peer.Replace("65001}", "65001, password: hunter2}", StringComparison.Ordinal)));
+
+        Assert.Contains("spec.password", problem, StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", problem, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("65001", "65002")]
     [InlineData("192.0.2.9", "192.0.2.10")]
     public void Of_two_resources_of_one_name_none_is_silently_left_out(string of, string another)

@@ -24,7 +24,8 @@ public sealed record FieldError(string Path, string? Value, string Reason)
     /// <summary>As Calico words it, with the whole path: <c>error with field spec.peerIP: PeerIP = 'x' (why)</c>.</summary>
     public override string ToString()
     {
-        if (Value is null)
+        // Somebody may have written the secret itself where a reference to it belongs.
+        if (Value is null || FieldName.EndsWith("assword", StringComparison.Ordinal))
             return $"error with field {Path} ({Reason})";
         return FieldName == Path ? $"error with field {Path} = '{Value}' ({Reason})" : $"error with field {Path}: {FieldName} = '{Value}' ({Reason})";
     }

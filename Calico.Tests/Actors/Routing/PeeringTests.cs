@@ -73,8 +73,8 @@ public class PeeringTests
         Assert.Equal("1000ms*5 multihop", Of("n2", Annotated(peer, "1s*5 multihop"), "300ms*3")?.ToString());
         Assert.Null(Of("n1", Annotated(peer, "off"), "300ms*3"));
         Assert.Equal("300ms*3", Of("n1", Annotated(peer, "\"on\""), "300ms*3")?.ToString());
-        Assert.Equal("p", Assert.Single(Peering.UnreadableAnnotations(Inputs("n1", ThreeNodes + Annotated(peer, "\"on\"")))).Peer);
-        Assert.Empty(Peering.UnreadableAnnotations(Inputs("n1", ThreeNodes + Annotated(peer, "off"))));
+        Assert.Equal("p", Assert.Single(Peering.Ineffective(Inputs("n1", ThreeNodes + Annotated(peer, "\"on\"")))).Peer);
+        Assert.Empty(Peering.Ineffective(Inputs("n1", ThreeNodes + Annotated(peer, "off"))));
     }
 
     [Fact]
