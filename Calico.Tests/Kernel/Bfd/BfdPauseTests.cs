@@ -138,13 +138,17 @@ public sealed class BfdPauseTests : IAsyncLifetime
 
         // The last polls are over.
         await Task.Delay(TimeSpan.FromSeconds(3));
-        var packets = await PacketsAsync();
-        var before = await AllocatedAsync();
-        await Task.Delay(TimeSpan.FromSeconds(4));
-        var after = await AllocatedAsync();
-
-        Assert.Equal(0, after - before);
-        Assert.True(await PacketsAsync() - packets > 2000, $"{await PacketsAsync() - packets} packets");
+        // What is made once, such as a type that is loaded late, is made by no packet: the next thousands make nothing.
+        var made = -1L;
+        for (var i = 0; i < 3 && made != 0; i++)
+        {
+            var packets = await PacketsAsync();
+            var before = await AllocatedAsync();
+            await Task.Delay(TimeSpan.FromSeconds(4));
+            made = await AllocatedAsync() - before;
+            Assert.True(await PacketsAsync() - packets > 2000, $"{await PacketsAsync() - packets} packets");
+        }
+        Assert.Equal(0, made);
     }
 
     // Up with 300 ms and 3 against a puppet that sends every 20 ms.
