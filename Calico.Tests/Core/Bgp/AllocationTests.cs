@@ -38,6 +38,15 @@ public class AllocationTests
     [Fact]
     public void A_hundred_thousand_routes_fit_into_a_few_arrays()
     {
+        // Other tests take and leave memory meanwhile: the middle one of five counts.
+        var octets = Enumerable.Range(0, 5).Select(_ => OctetsOfHundredThousandRoutes()).Order().ElementAt(2);
+
+        // Buckets double, so up to half of them may be spare.
+        Assert.InRange(octets / 100_000.0, 20, 90);
+    }
+
+    private static long OctetsOfHundredThousandRoutes()
+    {
         var before = GC.GetTotalMemory(forceFullCollection: true);
         var rib = new Rib(new RibConfig(RibHarness.Own, RibHarness.OwnId));
         rib.PeerUp(From);
@@ -46,9 +55,8 @@ public class AllocationTests
         var after = GC.GetTotalMemory(forceFullCollection: true);
 
         Assert.Equal(100_000, rib.Prefixes(Families.Ipv4Unicast));
-        // Buckets double, so up to half of them may be spare.
-        Assert.InRange((after - before) / 100_000.0, 20, 90);
         GC.KeepAlive(rib);
+        return after - before;
     }
 
     // Announce with one set, tell, announce with another, tell: the tables have their size after the first round.
