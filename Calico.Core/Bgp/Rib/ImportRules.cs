@@ -23,23 +23,22 @@ internal static class ImportRules
             return AttributeTable.None;
         if (source is not { IsExternal: true, Role: { } role })
             return table.Intern(canonical, nextHop);
-        return IsLeak(source, role, canonical) ? AttributeTable.None : InternFrom(source, role, canonical, nextHop, table);
+        if (!CanonicalAttributes.TryFind(canonical, AttributeType.OnlyToCustomer, out var by))
+            return role.IsFedFromAbove() ? InternMarked(source, canonical, nextHop, table) : table.Intern(canonical, nextHop);
+        return IsLeak(source, role, BinaryPrimitives.ReadUInt32BigEndian(by)) ? AttributeTable.None : table.Intern(canonical, nextHop);
     }
 
     // RFC 9234 section 5: what has been told downwards or across must not come up again, nor from across but by who told it.
-    private static bool IsLeak(RibPeer source, BgpRole role, ReadOnlySpan<byte> canonical) =>
-        CanonicalAttributes.TryFind(canonical, AttributeType.OnlyToCustomer, out var by) && role switch
-        {
-            BgpRole.Provider or BgpRole.RouteServer => true,
-            BgpRole.Peer => BinaryPrimitives.ReadUInt32BigEndian(by) != source.As.Value,
-            _ => false,
-        };
-
-    // Marked as the sender should have.
-    private static int InternFrom(RibPeer source, BgpRole role, ReadOnlySpan<byte> canonical, IpAddr nextHop, AttributeTable table)
+    private static bool IsLeak(RibPeer source, BgpRole role, uint by) => role switch
     {
-        if (!role.IsFedFromAbove() || CanonicalAttributes.TryFind(canonical, AttributeType.OnlyToCustomer, out _))
-            return table.Intern(canonical, nextHop);
+        BgpRole.Provider or BgpRole.RouteServer => true,
+        BgpRole.Peer => by != source.As.Value,
+        _ => false,
+    };
+
+    // As the sender should have.
+    private static int InternMarked(RibPeer source, ReadOnlySpan<byte> canonical, IpAddr nextHop, AttributeTable table)
+    {
         var bound = AttributeEdits.Bound(canonical.Length);
         var w = new WireWriter(bound <= 1024 ? stackalloc byte[bound] : new byte[bound]);
         new AttributeEdits { FourOctetAs = true, DefaultOnlyTo = source.As }.Write(ref w, canonical);

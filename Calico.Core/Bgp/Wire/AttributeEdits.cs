@@ -67,8 +67,8 @@ public readonly record struct AttributeEdits
                 WriteId(ref w, AttributeType.ClusterList, Cluster, ref clusterDone);
             if (type > AttributeType.As4Path)
                 WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
-            if (type >= AttributeType.OnlyToCustomer)
-                WriteOnlyTo(ref w, type, ref onlyToDone);
+            if (type > AttributeType.OnlyToCustomer)
+                WriteOnlyTo(ref w, ref onlyToDone);
             switch (type)
             {
                 case AttributeType.AsPath:
@@ -93,6 +93,10 @@ public readonly record struct AttributeEdits
                     w.WriteUInt32(cluster.Value);
                     w.WriteBytes(value);
                     break;
+                case AttributeType.OnlyToCustomer:
+                    onlyToDone = true;
+                    CanonicalAttributes.Write(ref w, flags, type, value);
+                    break;
                 case AttributeType.Aggregator when !FourOctetAs:
                     wideAggregator = WriteNarrowAggregator(ref w, flags, value) ? default : value;
                     break;
@@ -107,14 +111,15 @@ public readonly record struct AttributeEdits
         WriteId(ref w, AttributeType.OriginatorId, DefaultOriginator, ref originatorDone);
         WriteId(ref w, AttributeType.ClusterList, Cluster, ref clusterDone);
         WriteAs4(ref w, ref as4Done, as4Path, wholePath, wideAggregator);
-        WriteOnlyTo(ref w, default, ref onlyToDone);
+        WriteOnlyTo(ref w, ref onlyToDone);
     }
 
-    private void WriteOnlyTo(ref WireWriter w, AttributeType before, ref bool done)
+    private void WriteOnlyTo(ref WireWriter w, ref bool done)
     {
-        if (!done && before != AttributeType.OnlyToCustomer)
-            CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional | AttributeFlags.Transitive, AttributeType.OnlyToCustomer, DefaultOnlyTo!.Value.Value);
+        if (done)
+            return;
         done = true;
+        CanonicalAttributes.WriteUInt32(ref w, AttributeFlags.Optional | AttributeFlags.Transitive, AttributeType.OnlyToCustomer, DefaultOnlyTo!.Value.Value);
     }
 
     private static void WriteId(ref WireWriter w, AttributeType type, RouterId? id, ref bool done)
